@@ -1,0 +1,267 @@
+//! A reflection: a small projection of a resource, kept current by list and watch.
+//!
+//! Holds what the projection keeps and nothing else; what an absence means is for the reader to decide,
+//! who can ask whether the reflection is synced.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use federation_types::text;
+use futures_util::StreamExt as _;
+use parking_lot::RwLock;
+use rand::RngExt as _;
+use serde_json::Value;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use crate::caller::{Caller, Collection};
+use crate::error::ApiError;
+use crate::watch::{WatchEvent, WatchOptions};
+
+/// First wait after a failed list or watch; doubles up to [`BACKOFF_MAX`].
+pub const BACKOFF_MIN: Duration = Duration::from_millis(100);
+/// Longest wait between attempts.
+pub const BACKOFF_MAX: Duration = Duration::from_secs(10);
+/// A watch is renewed after this long, give or take a third.
+pub const WATCH_LASTS: Duration = Duration::from_secs(1800);
+
+/// Namespace and name.
+pub type Key = (String, String);
+
+/// What became of one object.
+#[derive(Debug)]
+pub struct Change<'a, T> {
+    pub key: &'a Key,
+    pub old: Option<&'a Arc<T>>,
+    pub new: Option<&'a Arc<T>>,
+}
+
+type Project<T> = Box<dyn Fn(Value) -> Option<T> + Send + Sync>;
+type Listener<T> = Box<dyn Fn(Change<'_, T>) + Send + Sync>;
+
+/// Reads a resource and feeds its [`Reflection`]; built first, then [`run`](Reflector::run) as a task.
+pub struct Reflector<T> {
+    from: Caller,
+    of: Collection,
+    project: Project<T>,
+    listeners: Vec<Listener<T>>,
+    reflection: Reflection<T>,
+    state: watch::Sender<State>,
+}
+
+/// The projection; cheap to clone, always readable.
+pub struct Reflection<T> {
+    /// Guards the map; held for look-ups and single inserts only.
+    objects: Arc<RwLock<BTreeMap<Key, Arc<T>>>>,
+    state: watch::Receiver<State>,
+}
+
+/// How well a reflection knows its resource.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct State {
+    /// A complete list has been seen since the start.
+    pub synced: bool,
+    /// The watch stands; false from the first failure until the next success.
+    pub live: bool,
+    /// Counts changes, so that a waiter sees that something moved.
+    pub changes: u64,
+}
+
+impl<T> Clone for Reflection<T> {
+    fn clone(&self) -> Self {
+        Self { objects: self.objects.clone(), state: self.state.clone() }
+    }
+}
+
+impl<T: Send + Sync + 'static> Reflector<T> {
+    /// A reflector of `of`; `project` keeps what is needed of an object, `None` leaves it out.
+    pub fn new(from: Caller, of: Collection, project: impl Fn(Value) -> Option<T> + Send + Sync + 'static) -> Self {
+        let (state, receiver) = watch::channel(State::default());
+        let reflection = Reflection { objects: Arc::default(), state: receiver };
+        Self { from, of, project: Box::new(project), listeners: Vec::new(), reflection, state }
+    }
+
+    /// Calls `listener` at each change, in order, from the reflector's task; it must be quick.
+    #[must_use]
+    pub fn on_change(mut self, listener: impl Fn(Change<'_, T>) + Send + Sync + 'static) -> Self {
+        self.listeners.push(Box::new(listener));
+        self
+    }
+
+    /// The projection that this reflector feeds.
+    #[must_use]
+    pub fn reflection(&self) -> Reflection<T> {
+        self.reflection.clone()
+    }
+
+    /// Puts objects in before anything was read, for example from a snapshot on disk; they count as not synced.
+    pub fn preload(&self, objects: impl IntoIterator<Item = Value>) {
+        for object in objects {
+            self.put(object);
+        }
+    }
+
+    /// Lists and watches until `stop`, forever anew after errors.
+    pub async fn run(self, stop: CancellationToken) {
+        let follow = self.follow();
+        tokio::select! {
+            () = stop.cancelled() => {}
+            () = follow => {}
+        }
+    }
+
+    async fn follow(&self) {
+        let mut revision: Option<String> = None;
+        let mut wait = BACKOFF_MIN;
+        loop {
+            let outcome = match revision.take() {
+                None => self.list().await,
+                Some(from) => self.watch_once(from).await,
+            };
+            match outcome {
+                Ok(next) => {
+                    wait = BACKOFF_MIN;
+                    revision = Some(next);
+                }
+                Err(Lost { error, resume }) => {
+                    self.state.send_if_modified(|s| std::mem::replace(&mut s.live, false));
+                    let expired = error.is_expired();
+                    revision = resume.filter(|_| !expired);
+                    tracing::debug!(resource = %self.of.gvr, error = %error, "list or watch failed");
+                    if !expired {
+                        let jitter = rand::rng().random_range(0.75..1.25);
+                        tokio::time::sleep(wait.mul_f64(jitter)).await;
+                        wait = (wait * 2).min(BACKOFF_MAX);
+                    }
+                }
+            }
+        }
+    }
+
+    async fn list(&self) -> Result<String, Lost> {
+        let listed = self.from.list(&self.of).await.map_err(|error| Lost { error, resume: None })?;
+        let mut absent: BTreeMap<Key, ()> =
+            self.reflection.objects.read().keys().map(|key| (key.clone(), ())).collect();
+        for object in listed.items {
+            absent.remove(&key_of(&object));
+            self.put(object);
+        }
+        for key in absent.into_keys() {
+            self.remove(&key);
+        }
+        self.state.send_modify(|s| {
+            s.synced = true;
+            s.live = true;
+            s.changes += 1;
+        });
+        Ok(listed.revision)
+    }
+
+    async fn watch_once(&self, from: String) -> Result<String, Lost> {
+        let spread = rand::rng().random_range(0.67..1.33);
+        let options = WatchOptions { revision: from.clone(), timeout: WATCH_LASTS.mul_f64(spread) };
+        let mut last = from;
+        let stream = match self.from.watch(&self.of, &options).await {
+            Ok(stream) => stream,
+            Err(error) => return Err(Lost { error, resume: Some(last) }),
+        };
+        self.state.send_if_modified(|s| !std::mem::replace(&mut s.live, true));
+        let mut stream = std::pin::pin!(stream);
+        while let Some(event) = stream.next().await {
+            let event = match event {
+                Ok(event) => event,
+                Err(error) => return Err(Lost { error, resume: Some(last) }),
+            };
+            match event {
+                WatchEvent::Bookmark(revision) => last = revision,
+                WatchEvent::Put(object) => {
+                    text::str_at(&object, &["metadata", "resourceVersion"]).clone_into(&mut last);
+                    self.put(object);
+                }
+                WatchEvent::Deleted(object) => {
+                    text::str_at(&object, &["metadata", "resourceVersion"]).clone_into(&mut last);
+                    self.remove(&key_of(&object));
+                }
+            }
+        }
+        Ok(last)
+    }
+
+    fn put(&self, object: Value) {
+        let key = key_of(&object);
+        let Some(new) = (self.project)(object).map(Arc::new) else {
+            self.remove(&key);
+            return;
+        };
+        let old = self.reflection.objects.write().insert(key.clone(), new.clone());
+        self.tell(&Change { key: &key, old: old.as_ref(), new: Some(&new) });
+    }
+
+    fn remove(&self, key: &Key) {
+        let old = self.reflection.objects.write().remove(key);
+        if let Some(old) = old {
+            self.tell(&Change { key, old: Some(&old), new: None });
+        }
+    }
+
+    fn tell(&self, change: &Change<'_, T>) {
+        for listener in &self.listeners {
+            listener(Change { key: change.key, old: change.old, new: change.new });
+        }
+        self.state.send_modify(|s| s.changes += 1);
+    }
+}
+
+struct Lost {
+    error: ApiError,
+    /// The revision from which the watch can go on.
+    resume: Option<String>,
+}
+
+impl<T> Reflection<T> {
+    /// The object of this key.
+    #[must_use]
+    pub fn get(&self, namespace: &str, name: &str) -> Option<Arc<T>> {
+        self.objects.read().get(&(namespace.to_owned(), name.to_owned())).cloned()
+    }
+
+    /// All objects, in key order.
+    #[must_use]
+    pub fn all(&self) -> Vec<(Key, Arc<T>)> {
+        self.objects.read().iter().map(|(key, object)| (key.clone(), object.clone())).collect()
+    }
+
+    /// How many objects there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.objects.read().len()
+    }
+
+    /// Whether there are no objects.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.objects.read().is_empty()
+    }
+
+    /// How well the resource is known at this moment.
+    #[must_use]
+    pub fn state(&self) -> State {
+        *self.state.borrow()
+    }
+
+    /// A receiver that wakes at every change of the objects or of [`State`].
+    #[must_use]
+    pub fn changes(&self) -> watch::Receiver<State> {
+        self.state.clone()
+    }
+
+    /// Waits until a complete list has been seen; false if the reflector ended before.
+    pub async fn synced(&self) -> bool {
+        self.state.clone().wait_for(|state| state.synced).await.is_ok()
+    }
+}
+
+fn key_of(object: &Value) -> Key {
+    (text::namespace(object).to_owned(), text::name(object).to_owned())
+}
