@@ -1,1 +1,5 @@
 //! federation-schema
+
+pub mod field;
+pub mod quantity;
+pub mod selector;
