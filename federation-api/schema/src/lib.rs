@@ -1,5 +1,6 @@
 //! federation-schema
 
+pub mod facts;
 pub mod field;
 pub mod quantity;
 pub mod selector;
