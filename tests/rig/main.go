@@ -12,7 +12,7 @@ import (
 
 const usage = `usage:
   rig up    --dir DIR [--members N] [--bin DIR] [--fsync] [--until-eof]   runs members until SIGTERM, SIGINT or rig down
-  rig exec  --dir DIR COMMAND [ARG...]                                    runs a command in the outer namespace
+  rig exec  --dir DIR [--bound] COMMAND [ARG...]                          runs a command in the outer namespace
   rig fault --dir DIR MEMBER ACTION                                       stop-api cont-api kill-api start-api link-down link-up
   rig down  --dir DIR                                                     ends a running rig and waits for it`
 
@@ -38,6 +38,10 @@ func dispatch(args []string) error {
 	flags := flag.NewFlagSet("rig "+verb, flag.ContinueOnError)
 	dir := flags.String("dir", "", "directory of this rig: kubeconfigs, logs, rig.json")
 	var up upOptions
+	var bound bool
+	if verb == "exec" {
+		flags.BoolVar(&bound, "bound", false, "the command is killed when the program that started it ends")
+	}
 	if verb == "up" {
 		flags.IntVar(&up.members, "members", len(memberNames), "how many member clusters")
 		flags.StringVar(&up.bin, "bin", "", "directory with controlplane, kwok and stages.yaml (default: where rig is)")
@@ -59,7 +63,7 @@ func dispatch(args []string) error {
 		up.dir = *dir
 		return runUp(up)
 	case verb == "exec" && len(rest) > 0:
-		return runExec(*dir, rest)
+		return runExec(*dir, bound, rest)
 	case verb == "fault" && len(rest) == 2:
 		return runFault(*dir, rest[0], rest[1])
 	case verb == "down" && len(rest) == 0:

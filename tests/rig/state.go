@@ -75,7 +75,7 @@ func lockDir(dir string) (*os.File, error) {
 }
 
 // runExec replaces this process by the command, inside the outer namespace.
-func runExec(dir string, command []string) error {
+func runExec(dir string, bound bool, command []string) error {
 	state, err := readState(dir)
 	if err != nil {
 		return err
@@ -88,7 +88,25 @@ func runExec(dir string, command []string) error {
 	if err := enterNamespace(state.Outer); err != nil {
 		return err
 	}
+	if bound {
+		if err := bindToParent(); err != nil {
+			return err
+		}
+	}
 	return fmt.Errorf("exec %s: %w", path, syscall.Exec(path, command, os.Environ()))
+}
+
+// bindToParent has the kernel kill this process with its parent; exec keeps that.
+// The setting belongs to the calling thread, which exec makes the process's only one.
+func bindToParent() error {
+	parent := os.Getppid()
+	if err := unix.Prctl(unix.PR_SET_PDEATHSIG, uintptr(unix.SIGKILL), 0, 0, 0); err != nil {
+		return fmt.Errorf("prctl: %w", err)
+	}
+	if os.Getppid() != parent {
+		return errors.New("the parent has ended already")
+	}
+	return nil
 }
 
 func enterNamespace(path string) error {

@@ -204,7 +204,9 @@ impl Sources {
             ("object", _) => {
                 let Some(values) = &property.values else { return Ok("R".to_owned()) };
                 let wrapped = go.is_some_and(|go| {
-                    go.go_type.strip_prefix("map[").is_some_and(|go| go.ends_with("]ExtraValue") || go.ends_with("]AttestationValue"))
+                    go.go_type
+                        .strip_prefix("map[")
+                        .is_some_and(|go| go.ends_with("]ExtraValue") || go.ends_with("]AttestationValue"))
                 });
                 let atomic = if property.map_type.as_deref() == Some("atomic") { "a" } else { "" };
                 format!("{{{atomic}}}{}", self.shape(values, wrapped, None)?)

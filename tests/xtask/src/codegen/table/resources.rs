@@ -65,12 +65,7 @@ pub(super) fn render(
     Ok(())
 }
 
-fn group_version(
-    out: &mut String,
-    modules: &Modules,
-    at: (&str, &str),
-    kinds: &BTreeMap<Gvk, String>,
-) -> Result<()> {
+fn group_version(out: &mut String, modules: &Modules, at: (&str, &str), kinds: &BTreeMap<Gvk, String>) -> Result<()> {
     let (group, version) = at;
     let file = if group.is_empty() { "api__v1.json".to_owned() } else { format!("apis__{group}__{version}.json") };
     let list = read(modules, &file)?;

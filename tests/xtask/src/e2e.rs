@@ -1,0 +1,93 @@
+//! Journeys on real control planes: three member clusters of the rig, the release
+//! binary, and the clients that users have. Each journey is a list of named steps.
+
+mod crash;
+mod hub;
+mod journey;
+pub mod members;
+mod shop;
+mod wait;
+
+use std::time::Instant;
+
+use anyhow::{Result, bail};
+
+use crate::{dist, invoke, provision};
+use journey::{Journey, Outcome};
+
+#[derive(clap::Args, Default)]
+pub struct Options {
+    /// Which journeys (default: all)
+    #[arg(long, value_enum)]
+    only: Vec<Name>,
+    /// Use the release binary that is there, do not build it
+    #[arg(long)]
+    no_build: bool,
+    /// How often the crash journey kills the hub
+    #[arg(long, default_value_t = 20)]
+    kills: u32,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug, clap::ValueEnum)]
+enum Name {
+    /// one application from the first apply to the last delete
+    Shop,
+    /// the hub killed in the middle of many applies
+    Crash,
+}
+
+/// Why no journey can run here; nothing if one can.
+pub fn obstacle() -> Option<String> {
+    if !provision::is_root() {
+        return Some("network namespaces need root".to_owned());
+    }
+    let mut try_one = invoke::command("unshare", ["--net", "true"]);
+    if let Err(error) = invoke::read(&mut try_one) {
+        return Some(format!("no network namespaces here: {error:#}"));
+    }
+    None
+}
+
+/// # Errors
+/// A step of a journey failed, or none could start.
+pub fn run(options: &Options) -> Result<()> {
+    if let Some(obstacle) = obstacle() {
+        bail!(obstacle);
+    }
+    let outcome = journeys(options)?;
+    for (step, why) in &outcome.skipped {
+        println!("skipped {step}: {why}");
+    }
+    println!("{} passed, {} failed, {} skipped", outcome.passed, outcome.failed.len(), outcome.skipped.len());
+    if !outcome.failed.is_empty() {
+        bail!("{} failed", outcome.failed.join(", "));
+    }
+    Ok(())
+}
+
+/// Runs the journeys one after the other, each on members of its own.
+///
+/// # Errors
+/// What the journeys need cannot be built.
+pub fn journeys(options: &Options) -> Result<Outcome> {
+    if !options.no_build {
+        dist::build()?;
+    }
+    let programs = provision::rig::build()?;
+    let toolbox = provision::Toolbox::stock(provision::For::Test);
+    let mut outcome = Outcome::default();
+    let all = [(Name::Shop, "shop", shop::STEPS), (Name::Crash, "crash", crash::STEPS)];
+    for (name, title, steps) in all {
+        if !options.only.is_empty() && !options.only.contains(&name) {
+            continue;
+        }
+        println!("journey {title}");
+        let started = Instant::now();
+        match Journey::open(title, programs.clone(), &toolbox, options.kills) {
+            Ok(mut journey) => journey.walk(title, steps, &mut outcome),
+            Err(error) => outcome.failed.push(format!("{title}: members: {error:#}")),
+        }
+        println!("  {:.1} s in all", started.elapsed().as_secs_f64());
+    }
+    Ok(outcome)
+}

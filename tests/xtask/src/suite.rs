@@ -1,0 +1,129 @@
+//! `cargo xtask test`: one list of steps, each counted, nothing skipped in silence.
+
+mod tally;
+
+use std::io::{BufRead, BufReader, Write};
+use std::process::Stdio;
+
+use anyhow::{Context, Result, bail};
+
+use self::tally::Tally;
+use crate::provision::{For, Toolbox};
+use crate::{e2e, invoke};
+
+#[derive(clap::Args)]
+pub struct Options {
+    /// Run only these steps
+    #[arg(long, value_enum)]
+    only: Vec<Step>,
+    /// Leave these steps out
+    #[arg(long, value_enum)]
+    skip: Vec<Step>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug, clap::ValueEnum)]
+enum Step {
+    /// rustfmt
+    Format,
+    /// clippy, warnings are failures
+    Lints,
+    /// cargo-deny: licences, sources, duplicate versions
+    Licences,
+    /// every test of the workspace
+    Tests,
+    /// the journeys on real control planes
+    E2e,
+}
+
+const STEPS: [Step; 5] = [Step::Format, Step::Lints, Step::Licences, Step::Tests, Step::E2e];
+
+/// # Errors
+/// A test or check failed.
+pub fn run(options: &Options) -> Result<()> {
+    let mut tally = Tally::default();
+    let toolbox = Toolbox::stock(For::Test);
+    for missing in &toolbox.missing {
+        tally.skip(format!("tests that need {}", missing.program), &missing.why);
+    }
+    for step in STEPS {
+        if options.skip.contains(&step) || !(options.only.is_empty() || options.only.contains(&step)) {
+            tally.skip(format!("{step:?}"), "left out on the command line");
+            continue;
+        }
+        println!("\n==> {step:?}");
+        if let Err(error) = step.run(&toolbox, &mut tally) {
+            tally.fail(format!("{step:?}: {error:#}"));
+        }
+    }
+    print!("\n{}", tally.report());
+    std::io::stdout().flush()?;
+    if tally.failed() > 0 {
+        bail!("{} failed", tally.failed());
+    }
+    Ok(())
+}
+
+impl Step {
+    fn run(self, toolbox: &Toolbox, tally: &mut Tally) -> Result<()> {
+        match self {
+            Self::Format => check(tally, &["fmt", "--all", "--check"]),
+            Self::Lints => check(
+                tally,
+                &["clippy", "--workspace", "--all-targets", "--locked", "--quiet", "--", "--deny", "warnings"],
+            ),
+            Self::Licences => licences(tally),
+            Self::Tests => workspace_tests(toolbox, tally),
+            Self::E2e => real_members(tally),
+        }
+    }
+}
+
+fn check(tally: &mut Tally, arguments: &[&str]) -> Result<()> {
+    invoke::run(invoke::cargo().args(arguments))?;
+    tally.pass(1);
+    Ok(())
+}
+
+/// Advisories are left to those who can reach their database.
+fn licences(tally: &mut Tally) -> Result<()> {
+    if !invoke::on_path("cargo-deny") {
+        tally.skip("Licences".to_owned(), "cargo-deny is not installed: cargo install --locked cargo-deny");
+        return Ok(());
+    }
+    check(tally, &["deny", "--config", ".deny.toml", "check", "licenses", "bans", "sources"])
+}
+
+/// Shows the tests' own output and counts from it.
+fn workspace_tests(toolbox: &Toolbox, tally: &mut Tally) -> Result<()> {
+    let mut tests = invoke::cargo();
+    tests.args(["test", "--workspace", "--locked", "--no-fail-fast"]).env("PATH", toolbox.path()?);
+    let mut running = tests.stdout(Stdio::piped()).spawn().context("start cargo test")?;
+    let output = running.stdout.take().context("cargo test's output")?;
+    let before = tally.failed();
+    for line in BufReader::new(output).lines() {
+        let line = line.context("cargo test's output")?;
+        println!("{line}");
+        tally.read_line(&line);
+    }
+    let status = running.wait()?;
+    if !status.success() && tally.failed() == before {
+        bail!("cargo test failed before any test did: {status}");
+    }
+    Ok(())
+}
+
+fn real_members(tally: &mut Tally) -> Result<()> {
+    if let Some(obstacle) = e2e::obstacle() {
+        tally.skip("E2e".to_owned(), &obstacle);
+        return Ok(());
+    }
+    let outcome = e2e::journeys(&e2e::Options::default())?;
+    tally.pass(outcome.passed);
+    for failure in outcome.failed {
+        tally.fail(format!("E2e: {failure}"));
+    }
+    for (step, why) in outcome.skipped {
+        tally.skip(format!("E2e: {step}"), &why);
+    }
+    Ok(())
+}
