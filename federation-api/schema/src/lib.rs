@@ -2,5 +2,6 @@
 
 pub mod facts;
 pub mod field;
+pub mod patch;
 pub mod quantity;
 pub mod selector;

@@ -42,6 +42,23 @@ pub fn go_json(value: &Value) -> String {
     out
 }
 
+/// A value as Go's `%v` shows it: `map[a:1 b:[x y]]`.
+pub fn go_value(value: &Value) -> String {
+    match value {
+        Value::Null => "<nil>".to_owned(),
+        Value::String(text) => text.clone(),
+        Value::Bool(_) | Value::Number(_) => value.to_string(),
+        Value::Array(list) => {
+            let items: Vec<String> = list.iter().map(go_value).collect();
+            format!("[{}]", items.join(" "))
+        }
+        Value::Object(map) => {
+            let items: Vec<String> = map.iter().map(|(key, value)| format!("{key}:{}", go_value(value))).collect();
+            format!("map[{}]", items.join(" "))
+        }
+    }
+}
+
 fn push_escape(out: &mut String, letter: char, width: usize, c: char) {
     write!(out, "\\{letter}{:0width$x}", c as u32).expect("writing to a String does not fail");
 }
