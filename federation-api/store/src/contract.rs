@@ -201,6 +201,9 @@ pub trait Store: Send + Sync + 'static {
     /// The newest durable revision; linearizable with acknowledged transactions.
     async fn current(&self) -> Result<Rev, StoreError>;
 
+    /// The revision from which on history can be read.
+    async fn oldest(&self) -> Result<Rev, StoreError>;
+
     /// Forgets history before `to`: afterwards snapshots and watches can start at `to` or later.
     async fn compact(&self, to: Rev) -> Result<(), StoreError>;
 }

@@ -11,6 +11,8 @@ mod layout;
 mod options;
 mod read;
 mod ring;
+#[cfg(test)]
+mod tests;
 mod verify;
 mod watch;
 mod writer;
@@ -111,6 +113,10 @@ impl Store for RedbStore {
     async fn current(&self) -> Result<Rev, StoreError> {
         self.shared.ready()?;
         Ok(*notify::Sender::borrow(&self.shared.committed))
+    }
+
+    async fn oldest(&self) -> Result<Rev, StoreError> {
+        self.shared.read(|tables| Ok(tables.state.compacted)).await
     }
 
     async fn compact(&self, to: Rev) -> Result<(), StoreError> {

@@ -166,13 +166,13 @@ impl Committer {
 
     /// Whether the file is waiting to be opened again.
     pub(super) fn is_down(&self) -> bool {
-        matches!(self.shared.ready(), Err(StoreError::Io { .. } | StoreError::Open { .. }))
+        matches!(self.shared.ready(), Err(StoreError::Io { .. }))
     }
 
     /// Opens the file again if an earlier batch failed on it.
     pub(super) fn heal(&mut self) -> Result<(), StoreError> {
         match self.shared.ready() {
-            Err(cause @ (StoreError::Io { .. } | StoreError::Open { .. })) => self.reopen(&cause),
+            Err(cause @ StoreError::Io { .. }) => self.reopen(&cause),
             other => other,
         }
     }

@@ -44,6 +44,13 @@ impl Database {
         Ok(Self { redb: place.open()?, place })
     }
 
+    /// On a disk of the test's own.
+    #[cfg(test)]
+    pub(super) fn custom(backend: impl redb::StorageBackend) -> Self {
+        let redb = redb::Database::builder().create_with_backend(backend).expect("the disk opens");
+        Self { place: Place::Memory, redb }
+    }
+
     pub(super) fn in_memory(&self) -> bool {
         matches!(self.place, Place::Memory)
     }
@@ -205,7 +212,8 @@ impl Shared {
         if !self.shut(cause.clone()) {
             return self.break_down("reads in flight do not end".to_owned());
         }
-        let redb = Arc::new(self.place.open()?);
+        let redb = self.place.open().map_err(|error| StoreError::Io { detail: error.to_string() })?;
+        let redb = Arc::new(redb);
         *self.slot() = Ok(Arc::clone(&redb));
         Ok(redb)
     }
