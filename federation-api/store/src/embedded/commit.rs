@@ -319,8 +319,7 @@ impl<'t> Tables<'t> {
         let mut budget = PRUNE_STEP.saturating_add(added.saturating_mul(2));
         let max_age_ms = u64::try_from(limits.max_age.as_millis()).unwrap_or(u64::MAX);
         let mut pruning = None;
-        loop {
-            let Some((rev, length, at_ms)) = self.oldest()? else { break };
+        while let Some((rev, length, at_ms)) = self.oldest()? {
             let over = next.log_entries > limits.max_entries
                 || next.log_bytes > limits.max_bytes
                 || at_ms.saturating_add(max_age_ms) < now_ms;

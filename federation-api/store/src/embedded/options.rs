@@ -55,7 +55,7 @@ pub struct History {
 impl Default for History {
     /// Ten minutes: a restart or a paused client resumes; the bounds keep the file small under load.
     fn default() -> Self {
-        Self { max_entries: 200_000, max_bytes: 128 * 1024 * 1024, max_age: Duration::from_secs(600) }
+        Self { max_entries: 200_000, max_bytes: 64 * 1024 * 1024, max_age: Duration::from_secs(600) }
     }
 }
 
