@@ -11,11 +11,14 @@ mod anonymous;
 mod attributes;
 mod authenticate;
 mod authorize;
+pub mod bootstrap;
 mod credential;
 mod escalation;
 mod impersonation;
 mod persist;
 mod rbac;
+pub mod service_account;
+mod token_file;
 mod user;
 pub mod x509;
 
@@ -33,6 +36,7 @@ pub use rbac::{
     AppliedRules, PolicyRule, RbacAuthorizer, RbacObject, RbacRules, RejectedObject, RoleRef, Subject,
     aggregated_rules, covers, missing_rights,
 };
+pub use token_file::{TokenFile, TokenFileError};
 pub use user::{
     ALL_AUTHENTICATED, ALL_SERVICE_ACCOUNTS, ALL_UNAUTHENTICATED, ANONYMOUS_USER, CREDENTIAL_ID, PRIVILEGED_GROUP,
     SERVICE_ACCOUNT_PREFIX, ServiceAccountName, UserInfo,

@@ -282,7 +282,7 @@ fn objects_that_cannot_be_read_are_refused_by_name() {
 #[test]
 #[ignore = "a measurement"]
 fn cost_of_a_question() {
-    let mut objects = Vec::<Value>::new();
+    let mut objects = crate::bootstrap::objects();
     for n in 0..1000 {
         let subject = json!({"kind": "User", "name": format!("user-{}", n % 100)});
         objects.push(binding(&format!("ns-{n}"), "edit", "ClusterRole", "edit", &subject));
