@@ -1,5 +1,6 @@
 //! federation-schema
 
+pub mod decode;
 pub mod facts;
 pub mod field;
 pub mod patch;
