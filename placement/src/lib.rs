@@ -4,4 +4,5 @@
 //! Never deletes in a member because information is missing; never sees the store, only the hub's API.
 
 pub mod interpret;
+pub mod render;
 pub mod schedule;
