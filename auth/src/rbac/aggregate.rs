@@ -2,8 +2,9 @@
 //!
 //! Used both when rules are compiled and by the controller that writes them out for people to read.
 
-use super::object::{ClusterRole, LabelExpression, LabelOperator, LabelSelector, RbacObject};
+use super::object::{ClusterRole, RbacObject};
 use super::rule::PolicyRule;
+use federation_schema::selector::LabelSelector;
 use std::collections::BTreeMap;
 
 /// The rules that an aggregated ClusterRole should have, by its name; roles without aggregation are left out.
@@ -40,7 +41,7 @@ pub(super) fn gathered<'a>(role: &ClusterRole, all: &'a [ClusterRole]) -> Vec<&'
     let mut open: Vec<&LabelSelector> = role.selectors.iter().collect();
     while let Some(selector) = open.pop() {
         for candidate in all {
-            if candidate.name == role.name || !matches(selector, &candidate.labels) {
+            if candidate.name == role.name || !selector.matches(&candidate.labels) {
                 continue;
             }
             if sources.insert(&candidate.name, candidate).is_none() {
@@ -49,20 +50,4 @@ pub(super) fn gathered<'a>(role: &ClusterRole, all: &'a [ClusterRole]) -> Vec<&'
         }
     }
     sources.into_values().flat_map(|source| &source.rules).collect()
-}
-
-fn matches(selector: &LabelSelector, labels: &BTreeMap<String, String>) -> bool {
-    let LabelSelector { match_labels, match_expressions } = selector;
-    match_labels.iter().all(|(key, value)| labels.get(key) == Some(value))
-        && match_expressions.iter().all(|expression| holds(expression, labels))
-}
-
-fn holds(expression: &LabelExpression, labels: &BTreeMap<String, String>) -> bool {
-    let value = labels.get(&expression.key);
-    match expression.operator {
-        LabelOperator::In => value.is_some_and(|value| expression.values.contains(value)),
-        LabelOperator::NotIn => value.is_none_or(|value| !expression.values.contains(value)),
-        LabelOperator::Exists => value.is_some(),
-        LabelOperator::DoesNotExist => value.is_none(),
-    }
 }

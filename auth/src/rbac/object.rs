@@ -3,6 +3,8 @@
 //! Decoding only; an object that cannot be read is refused by name and never half-read.
 
 use super::rule::PolicyRule;
+use federation_schema::field::{FieldPath, aggregate};
+use federation_schema::selector::LabelSelector;
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -44,6 +46,8 @@ pub enum RejectedObject {
     Malformed { kind: String, name: String, source: serde_json::Error },
     #[error("not a JSON object with a kind")]
     NotAnObject(#[source] serde_json::Error),
+    #[error("ClusterRole {name:?}: {why}")]
+    Selector { name: String, why: String },
     #[error("{kind} {name:?} has {found} namespace")]
     Scope { kind: String, name: String, found: &'static str },
 }
@@ -64,34 +68,6 @@ pub struct Binding {
     pub(super) name: String,
     pub(super) role_ref: RoleRef,
     pub(super) subjects: Vec<Subject>,
-}
-
-/// `metav1.LabelSelector`.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub(super) struct LabelSelector {
-    #[serde(default, deserialize_with = "nullable")]
-    pub(super) match_labels: BTreeMap<String, String>,
-    #[serde(default, deserialize_with = "nullable")]
-    pub(super) match_expressions: Vec<LabelExpression>,
-}
-
-/// One requirement of a selector.
-#[derive(Clone, Debug, Deserialize)]
-pub(super) struct LabelExpression {
-    pub(super) key: String,
-    pub(super) operator: LabelOperator,
-    #[serde(default, deserialize_with = "nullable")]
-    pub(super) values: Vec<String>,
-}
-
-/// How a requirement compares.
-#[derive(Clone, Copy, Debug, Deserialize)]
-pub(super) enum LabelOperator {
-    In,
-    NotIn,
-    Exists,
-    DoesNotExist,
 }
 
 #[derive(Deserialize)]
@@ -122,7 +98,7 @@ struct RoleBody {
 #[serde(rename_all = "camelCase")]
 struct AggregationRule {
     #[serde(default, deserialize_with = "nullable")]
-    cluster_role_selectors: Vec<LabelSelector>,
+    cluster_role_selectors: Vec<Value>,
 }
 
 #[derive(Deserialize)]
@@ -164,7 +140,8 @@ impl RbacObject {
         Ok(match kind.as_str() {
             "ClusterRole" => {
                 let body = RoleBody::deserialize(value).map_err(malformed)?;
-                let selectors = body.aggregation_rule.map_or_else(Vec::new, |rule| rule.cluster_role_selectors);
+                let selectors = selectors(body.aggregation_rule)
+                    .map_err(|why| RejectedObject::Selector { name: name.clone(), why })?;
                 Self::ClusterRole(ClusterRole { name, labels, rules: body.rules, selectors })
             }
             "Role" => {
@@ -186,14 +163,20 @@ impl Subject {
     }
 }
 
+fn selectors(rule: Option<AggregationRule>) -> Result<Vec<LabelSelector>, String> {
+    let root = FieldPath::root("aggregationRule");
+    let path = root.child("clusterRoleSelectors");
+    let selectors = rule.map_or_else(Vec::new, |rule| rule.cluster_role_selectors);
+    let parsed = selectors.iter().enumerate().map(|(i, selector)| LabelSelector::from_object(selector, &path.index(i)));
+    parsed.collect::<Result<_, _>>().map_err(|errors| aggregate(&errors))
+}
+
 /// Reads `null` as absent, as every Kubernetes client may send it.
 pub(super) fn nullable<'de, D, T>(deserializer: D) -> Result<T, D::Error>
 where
     D: Deserializer<'de>,
     T: Default + Deserialize<'de>,
 {
-    Ok(match Option::deserialize(deserializer)? {
-        Some(value) => value,
-        None => T::default(),
-    })
+    let value: Option<T> = Option::deserialize(deserializer)?;
+    Ok(value.unwrap_or_default())
 }

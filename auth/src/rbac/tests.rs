@@ -268,7 +268,7 @@ fn objects_that_cannot_be_read_are_refused_by_name() {
         (json!({"kind": "RoleBinding", "metadata": {"name": "x"}}), "RoleBinding \"x\" has no namespace"),
         (
             json!({"kind": "ClusterRole", "metadata": {"name": "x"}, "aggregationRule": {"clusterRoleSelectors": [{"matchExpressions": [{"key": "a", "operator": "Like"}]}]}}),
-            "cannot be read",
+            "aggregationRule.clusterRoleSelectors[0].matchExpressions[0].operator",
         ),
         (json!([]), "not a JSON object"),
     ] {
