@@ -63,6 +63,8 @@ pub struct DeleteOptions<'a> {
     pub resource_version: &'a str,
     /// `Background`, `Foreground`, `Orphan`, or empty for the kind's default.
     pub propagation: &'a str,
+    /// Seconds that a pod gets to end; `None` for its own default.
+    pub grace: Option<u32>,
 }
 
 impl Collection {
@@ -230,6 +232,9 @@ impl Caller {
         }
         if !how.propagation.is_empty() {
             body["propagationPolicy"] = how.propagation.into();
+        }
+        if let Some(grace) = how.grace {
+            body["gracePeriodSeconds"] = grace.into();
         }
         let path = item(at.gvr, at.namespace, at.name, "");
         found(self.json(Method::DELETE, &path, Some(("application/json", encode(&body)?))).await)

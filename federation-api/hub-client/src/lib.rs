@@ -8,13 +8,15 @@
 pub mod caller;
 pub mod driver;
 pub mod error;
+pub mod follow;
 pub mod persist;
 pub mod reflect;
 pub mod watch;
 
-pub use caller::{Caller, Collection, DeleteOptions, Listed, WriteOptions};
+pub use caller::{At, Caller, Collection, DeleteOptions, Listed, WriteOptions};
 pub use driver::{Queue, ReconcileError, drive};
 pub use error::ApiError;
+pub use follow::{Sink, follow};
 pub use reflect::{Change, Reflection, Reflector};
 pub use watch::{WatchEvent, WatchOptions};
 

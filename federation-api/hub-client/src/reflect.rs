@@ -3,28 +3,18 @@
 //! Holds what the projection keeps and nothing else; what an absence means is for the reader to decide,
 //! who can ask whether the reflection is synced.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::time::Duration;
 
 use federation_types::text;
-use futures_util::StreamExt as _;
 use parking_lot::RwLock;
-use rand::RngExt as _;
 use serde_json::Value;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::caller::{Caller, Collection};
 use crate::error::ApiError;
-use crate::watch::{WatchEvent, WatchOptions};
-
-/// First wait after a failed list or watch; doubles up to [`BACKOFF_MAX`].
-pub const BACKOFF_MIN: Duration = Duration::from_millis(100);
-/// Longest wait between attempts.
-pub const BACKOFF_MAX: Duration = Duration::from_secs(10);
-/// A watch is renewed after this long, give or take a third.
-pub const WATCH_LASTS: Duration = Duration::from_secs(1800);
+use crate::follow::{Sink, follow};
 
 /// Namespace and name.
 pub type Key = (String, String);
@@ -98,107 +88,29 @@ impl<T: Send + Sync + 'static> Reflector<T> {
     /// Puts objects in before anything was read, for example from a snapshot on disk; they count as not synced.
     pub fn preload(&self, objects: impl IntoIterator<Item = Value>) {
         for object in objects {
-            self.put(object);
+            self.insert(object);
         }
     }
 
     /// Lists and watches until `stop`, forever anew after errors.
     pub async fn run(self, stop: CancellationToken) {
-        let follow = self.follow();
         tokio::select! {
             () = stop.cancelled() => {}
-            () = follow => {}
+            () = follow(&self.from, &self.of, &self) => {}
         }
     }
 
-    async fn follow(&self) {
-        let mut revision: Option<String> = None;
-        let mut wait = BACKOFF_MIN;
-        loop {
-            let outcome = match revision.take() {
-                None => self.list().await,
-                Some(from) => self.watch_once(from).await,
-            };
-            match outcome {
-                Ok(next) => {
-                    wait = BACKOFF_MIN;
-                    revision = Some(next);
-                }
-                Err(Lost { error, resume }) => {
-                    self.state.send_if_modified(|s| std::mem::replace(&mut s.live, false));
-                    let expired = error.is_expired();
-                    revision = resume.filter(|_| !expired);
-                    tracing::debug!(resource = %self.of.gvr, error = %error, "list or watch failed");
-                    if !expired {
-                        let jitter = rand::rng().random_range(0.75..1.25);
-                        tokio::time::sleep(wait.mul_f64(jitter)).await;
-                        wait = (wait * 2).min(BACKOFF_MAX);
-                    }
-                }
-            }
-        }
-    }
-
-    async fn list(&self) -> Result<String, Lost> {
-        let listed = self.from.list(&self.of).await.map_err(|error| Lost { error, resume: None })?;
-        let mut absent: BTreeMap<Key, ()> =
-            self.reflection.objects.read().keys().map(|key| (key.clone(), ())).collect();
-        for object in listed.items {
-            absent.remove(&key_of(&object));
-            self.put(object);
-        }
-        for key in absent.into_keys() {
-            self.remove(&key);
-        }
-        self.state.send_modify(|s| {
-            s.synced = true;
-            s.live = true;
-            s.changes += 1;
-        });
-        Ok(listed.revision)
-    }
-
-    async fn watch_once(&self, from: String) -> Result<String, Lost> {
-        let spread = rand::rng().random_range(0.67..1.33);
-        let options = WatchOptions { revision: from.clone(), timeout: WATCH_LASTS.mul_f64(spread) };
-        let mut last = from;
-        let stream = match self.from.watch(&self.of, &options).await {
-            Ok(stream) => stream,
-            Err(error) => return Err(Lost { error, resume: Some(last) }),
-        };
-        self.state.send_if_modified(|s| !std::mem::replace(&mut s.live, true));
-        let mut stream = std::pin::pin!(stream);
-        while let Some(event) = stream.next().await {
-            let event = match event {
-                Ok(event) => event,
-                Err(error) => return Err(Lost { error, resume: Some(last) }),
-            };
-            match event {
-                WatchEvent::Bookmark(revision) => last = revision,
-                WatchEvent::Put(object) => {
-                    text::str_at(&object, &["metadata", "resourceVersion"]).clone_into(&mut last);
-                    self.put(object);
-                }
-                WatchEvent::Deleted(object) => {
-                    text::str_at(&object, &["metadata", "resourceVersion"]).clone_into(&mut last);
-                    self.remove(&key_of(&object));
-                }
-            }
-        }
-        Ok(last)
-    }
-
-    fn put(&self, object: Value) {
+    fn insert(&self, object: Value) {
         let key = key_of(&object);
         let Some(new) = (self.project)(object).map(Arc::new) else {
-            self.remove(&key);
+            self.take(&key);
             return;
         };
         let old = self.reflection.objects.write().insert(key.clone(), new.clone());
         self.tell(&Change { key: &key, old: old.as_ref(), new: Some(&new) });
     }
 
-    fn remove(&self, key: &Key) {
+    fn take(&self, key: &Key) {
         let old = self.reflection.objects.write().remove(key);
         if let Some(old) = old {
             self.tell(&Change { key, old: Some(&old), new: None });
@@ -213,10 +125,34 @@ impl<T: Send + Sync + 'static> Reflector<T> {
     }
 }
 
-struct Lost {
-    error: ApiError,
-    /// The revision from which the watch can go on.
-    resume: Option<String>,
+impl<T: Send + Sync + 'static> Sink for Reflector<T> {
+    fn replace(&self, objects: Vec<Value>) {
+        let mut absent: BTreeSet<Key> = self.reflection.objects.read().keys().cloned().collect();
+        for object in objects {
+            absent.remove(&key_of(&object));
+            self.insert(object);
+        }
+        for key in &absent {
+            self.take(key);
+        }
+        self.state.send_modify(|s| {
+            s.synced = true;
+            s.changes += 1;
+        });
+    }
+
+    fn put(&self, object: Value) {
+        self.insert(object);
+    }
+
+    fn remove(&self, object: &Value) {
+        self.take(&key_of(object));
+    }
+
+    fn live(&self, problem: Option<&ApiError>) {
+        let live = problem.is_none();
+        self.state.send_if_modified(|s| std::mem::replace(&mut s.live, live) != live);
+    }
 }
 
 impl<T> Reflection<T> {
