@@ -1,1 +1,35 @@
-//! ingress
+//! The L7 data plane: listeners, TLS and SNI, route table, balancing, forwarding.
+//!
+//! # The life of a request
+//! accept (`listen`) → worker (`worker`) → TLS by SNI (`tls`) → inspect the head (`proxy::head`) → route (`route`)
+//! → pick an endpoint (`route::backend`) → exchange over a kept or a new connection, elsewhere if the first refuses
+//! (`proxy::upstream`) → stream the answer back (`proxy::body`) → count and perhaps log it (`metrics`, `access`).
+//!
+//! # How routes get here
+//! `watch` follows the hub, [`build`] compiles a [`Snapshot`] into a [`RouteTable`], which is swapped
+//! as a whole; a request loads it once.
+//!
+//! # Invariants
+//! - Never talks to a member's API server and holds no member credentials.
+//! - A worker's requests share nothing with other workers but the route table and endpoint health.
+//! - An absence of endpoints is believed only of clusters that said they are complete; the last snapshot goes on.
+//! - No text templates: whatever a user writes into an Ingress is compared, never interpreted.
+
+mod access;
+mod clock;
+pub mod config;
+mod listen;
+pub mod metrics;
+mod proxy;
+pub mod route;
+mod serve;
+pub mod snapshot;
+mod stream;
+mod tls;
+mod worker;
+
+pub use config::{IngressConfig, Limits, Listen, Network, Timeouts};
+pub use metrics::Metrics;
+pub use route::{Balance, BuildOptions, Locality, Problem, RouteTable, build};
+pub use serve::{Running, StartError, start};
+pub use snapshot::Snapshot;

@@ -1,0 +1,187 @@
+//! What the composition root decides about the data plane: addresses, limits, timeouts, whom to trust.
+//!
+//! Plain values with reasons for their defaults; reads no flags and no files.
+
+use std::net::{IpAddr, SocketAddr, TcpListener};
+use std::time::Duration;
+
+use crate::route::BuildOptions;
+
+/// Where a listener gets its socket from.
+#[derive(Debug)]
+pub enum Listen {
+    /// Bound by the data plane; port 0 picks a free one.
+    Address(SocketAddr),
+    /// Bound by somebody else and handed over, already listening.
+    Socket(TcpListener),
+}
+
+/// Everything [`crate::start`] needs to know.
+#[derive(Debug)]
+pub struct IngressConfig {
+    pub http: Vec<Listen>,
+    pub https: Vec<Listen>,
+    /// Threads with a runtime of their own; 0 means one per core.
+    pub workers: usize,
+    /// Addresses written into `status.loadBalancer` of our Ingresses: IP addresses or host names.
+    pub publish_addresses: Vec<String>,
+    /// Peers whose `X-Forwarded-*` is believed and extended; everybody else's is replaced.
+    pub trusted_proxies: Vec<Network>,
+    /// One request in this many gets a line at tracing target `access`; 0 writes none.
+    pub access_log_every: u32,
+    pub build: BuildOptions,
+    pub limits: Limits,
+    pub timeouts: Timeouts,
+}
+
+/// Bounds on what one peer can make us hold.
+#[derive(Debug, Clone)]
+pub struct Limits {
+    /// Bytes of a request's or answer's head; more is a 431 or a 502.
+    pub head_bytes: usize,
+    /// Fields of a request's head; more is a 431.
+    pub head_fields: usize,
+    /// Bytes of a request body; more is a 413. `None` streams without end, since nothing is buffered.
+    pub body_bytes: Option<u64>,
+    /// Open downstream connections of one worker; more wait in the accept queue.
+    pub connections: usize,
+    /// Endpoints tried for one request, the first included.
+    pub attempts: usize,
+    /// Idle upstream connections kept per endpoint and worker.
+    pub idle_per_endpoint: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            head_bytes: 64 * 1024,
+            head_fields: 100,
+            body_bytes: None,
+            connections: 16 * 1024,
+            attempts: 3,
+            idle_per_endpoint: 256,
+        }
+    }
+}
+
+/// How long each side may keep us waiting.
+#[derive(Debug, Clone)]
+pub struct Timeouts {
+    /// From the first wait for a request to the end of its head; so also the keep-alive time downstream.
+    pub head: Duration,
+    /// TLS handshake with a client.
+    pub handshake: Duration,
+    /// TCP connect to an endpoint: short, since another endpoint can answer.
+    pub connect: Duration,
+    /// From the request being handed over to the head of the answer.
+    pub response: Duration,
+    /// Between two pieces of a body, and for a write that does not move, in either direction.
+    pub idle: Duration,
+    /// Between two pieces of an upgraded connection.
+    pub tunnel: Duration,
+    /// Unused upstream connections: below the shortest common server keep-alive (5 s).
+    pub keep_alive: Duration,
+    /// Requests and tunnels in flight at shutdown.
+    pub drain: Duration,
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        Self {
+            head: Duration::from_secs(60),
+            handshake: Duration::from_secs(10),
+            connect: Duration::from_secs(1),
+            response: Duration::from_secs(60),
+            idle: Duration::from_secs(60),
+            tunnel: Duration::from_secs(3600),
+            keep_alive: Duration::from_secs(4),
+            drain: Duration::from_secs(30),
+        }
+    }
+}
+
+impl Default for IngressConfig {
+    fn default() -> Self {
+        Self {
+            http: Vec::new(),
+            https: Vec::new(),
+            workers: 0,
+            publish_addresses: Vec::new(),
+            trusted_proxies: Vec::new(),
+            access_log_every: 0,
+            build: BuildOptions::default(),
+            limits: Limits::default(),
+            timeouts: Timeouts::default(),
+        }
+    }
+}
+
+/// An address range in CIDR notation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Network {
+    base: u128,
+    mask: u128,
+    v4: bool,
+}
+
+/// A text that is no address range.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?} is no address range such as 10.0.0.0/8 or fd00::/8")]
+pub struct NetworkError(String);
+
+impl Network {
+    /// Whether the range holds `address`; IPv4 in IPv6 form counts as IPv4.
+    #[must_use]
+    pub fn holds(&self, address: IpAddr) -> bool {
+        let (bits, v4) = bits(address.to_canonical());
+        v4 == self.v4 && bits & self.mask == self.base
+    }
+}
+
+impl std::str::FromStr for Network {
+    type Err = NetworkError;
+    fn from_str(text: &str) -> Result<Self, NetworkError> {
+        let wrong = || NetworkError(text.to_owned());
+        let (address, length) = text.split_once('/').ok_or_else(wrong)?;
+        let (base, v4) = bits(address.parse().map_err(|_| wrong())?);
+        let width = if v4 { 32 } else { 128 };
+        let length: u32 = length.parse().ok().filter(|length| *length <= width).ok_or_else(wrong)?;
+        let whole = if v4 { u128::from(u32::MAX) } else { u128::MAX };
+        let mask = if length == 0 { 0 } else { whole & !(whole >> length) };
+        Ok(Self { base: base & mask, mask, v4 })
+    }
+}
+
+fn bits(address: IpAddr) -> (u128, bool) {
+    match address {
+        IpAddr::V4(v4) => (u128::from(u32::from(v4)), true),
+        IpAddr::V6(v6) => (u128::from(v6), false),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Network;
+
+    #[test]
+    fn ranges_hold_what_they_say() {
+        for (range, address, wanted) in [
+            ("10.0.0.0/8", "10.255.0.1", true),
+            ("10.1.2.3/8", "10.0.0.0", true),
+            ("10.0.0.0/8", "11.0.0.0", false),
+            ("10.0.0.0/8", "::ffff:10.0.0.1", true),
+            ("0.0.0.0/0", "1.2.3.4", true),
+            ("0.0.0.0/0", "::1", false),
+            ("127.0.0.1/32", "127.0.0.1", true),
+            ("127.0.0.1/32", "127.0.0.2", false),
+            ("fd00::/8", "fdff::1", true),
+            ("::/0", "::1", true),
+        ] {
+            let network: Network = range.parse().expect(range);
+            assert_eq!(network.holds(address.parse().expect(address)), wanted, "{range} {address}");
+        }
+        for bad in ["10.0.0.0", "10.0.0.0/33", "x/8", "10.0.0.0/-1", "::/129", ""] {
+            assert!(bad.parse::<Network>().is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,196 @@
+//! Counters of the data plane: one shard a worker, so that no request touches a line of memory that another core writes.
+//!
+//! Knows names and text format; must not know who serves them.
+
+use std::fmt::Write;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+/// Upper bounds of the duration histogram, in microseconds.
+const BUCKETS: [u64; 12] =
+    [500, 1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 1_000_000, 5_000_000, 30_000_000];
+
+/// One event that is counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Count {
+    Connection,
+    TlsFailed,
+    ConnectFailed,
+    ConnectTimeout,
+    ResponseTimeout,
+    UpstreamClosed,
+    Retry,
+    Ejection,
+    Reused,
+    Tunnel,
+    Refused,
+}
+
+const COUNTS: [(Count, &str, &str); 11] = [
+    (Count::Connection, "connections_total", "Downstream connections accepted."),
+    (Count::TlsFailed, "tls_handshake_failures_total", "TLS handshakes that did not end."),
+    (Count::ConnectFailed, "upstream_connect_failures_total", "Connects that an endpoint refused."),
+    (Count::ConnectTimeout, "upstream_connect_timeouts_total", "Connects that an endpoint did not answer in time."),
+    (Count::ResponseTimeout, "upstream_response_timeouts_total", "Answers that did not begin in time."),
+    (Count::UpstreamClosed, "upstream_closed_total", "Upstream connections lost before the answer began."),
+    (Count::Retry, "retries_total", "Requests sent again to another endpoint."),
+    (Count::Ejection, "ejections_total", "Endpoints kept out for a while after a connect error."),
+    (Count::Reused, "upstream_reuses_total", "Requests sent over a kept upstream connection."),
+    (Count::Tunnel, "tunnels_total", "Connections upgraded to another protocol."),
+    (Count::Refused, "refused_requests_total", "Requests that no backend may see: malformed, too big, ambiguous."),
+];
+
+/// All shards.
+#[derive(Debug, Clone, Default)]
+pub struct Metrics {
+    shards: Vec<Arc<Shard>>,
+}
+
+/// One worker's counters.
+#[derive(Debug, Default)]
+#[repr(align(128))]
+pub struct Shard {
+    counts: [AtomicU64; COUNTS.len()],
+    /// By the first digit of the status.
+    statuses: [AtomicU64; 6],
+    durations: [AtomicU64; BUCKETS.len() + 1],
+    duration_sum: AtomicU64,
+    opened: AtomicU64,
+    closed: AtomicU64,
+}
+
+impl Shard {
+    /// Counts one event.
+    pub fn count(&self, what: Count) {
+        bump(&self.counts[what as usize], 1);
+    }
+
+    /// Counts one answered request.
+    pub fn answered(&self, status: http::StatusCode, took: Duration) {
+        bump(&self.statuses[usize::from(status.as_u16() / 100).min(5)], 1);
+        let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
+        let bucket = BUCKETS.iter().position(|bound| micros <= *bound).unwrap_or(BUCKETS.len());
+        bump(&self.durations[bucket], 1);
+        bump(&self.duration_sum, micros);
+    }
+
+    /// A downstream connection began.
+    pub fn opened(&self) {
+        bump(&self.opened, 1);
+        self.count(Count::Connection);
+    }
+
+    /// A downstream connection ended.
+    pub fn closed(&self) {
+        bump(&self.closed, 1);
+    }
+
+    /// What was counted so far.
+    #[must_use]
+    pub fn get(&self, what: Count) -> u64 {
+        self.counts[what as usize].load(Ordering::Relaxed)
+    }
+}
+
+/// Only the shard's own worker writes, so a load and a store do, without a locked instruction.
+fn bump(counter: &AtomicU64, by: u64) {
+    counter.store(counter.load(Ordering::Relaxed).wrapping_add(by), Ordering::Relaxed);
+}
+
+impl Metrics {
+    /// Shards for `workers` workers.
+    #[must_use]
+    pub fn new(workers: usize) -> Self {
+        Self { shards: (0..workers).map(|_| Arc::default()).collect() }
+    }
+
+    pub(crate) fn shard(&self, worker: usize) -> Arc<Shard> {
+        self.shards[worker].clone()
+    }
+
+    /// The sum of a counter over all workers.
+    #[must_use]
+    pub fn get(&self, what: Count) -> u64 {
+        self.shards.iter().map(|shard| shard.get(what)).sum()
+    }
+
+    /// Downstream connections that are open now.
+    #[must_use]
+    pub fn open_connections(&self) -> u64 {
+        self.sum(|shard| &shard.opened).saturating_sub(self.sum(|shard| &shard.closed))
+    }
+
+    /// Appends everything in Prometheus' text format.
+    pub fn render(&self, to: &mut String) {
+        for (count, name, help) in COUNTS {
+            family(to, name, "counter", help);
+            line(to, format_args!("fedgate_ingress_{name} {}", self.get(count)));
+        }
+        family(to, "open_connections", "gauge", "Downstream connections that are open.");
+        line(to, format_args!("fedgate_ingress_open_connections {}", self.open_connections()));
+        family(to, "requests_total", "counter", "Answers by class of status.");
+        for class in 1..=5 {
+            let sum = self.sum(|shard| &shard.statuses[class]);
+            line(to, format_args!("fedgate_ingress_requests_total{{code=\"{class}xx\"}} {sum}"));
+        }
+        let name = "request_duration_seconds";
+        family(to, name, "histogram", "From the request's head to the answer's head.");
+        let mut below = 0;
+        for (index, bound) in BUCKETS.iter().enumerate() {
+            below += self.sum(|shard| &shard.durations[index]);
+            #[allow(clippy::cast_precision_loss)] // bounds are small
+            let seconds = *bound as f64 / 1e6;
+            line(to, format_args!("fedgate_ingress_{name}_bucket{{le=\"{seconds}\"}} {below}"));
+        }
+        below += self.sum(|shard| &shard.durations[BUCKETS.len()]);
+        line(to, format_args!("fedgate_ingress_{name}_bucket{{le=\"+Inf\"}} {below}"));
+        let micros = self.sum(|shard| &shard.duration_sum);
+        line(to, format_args!("fedgate_ingress_{name}_sum {}.{:06}", micros / 1_000_000, micros % 1_000_000));
+        line(to, format_args!("fedgate_ingress_{name}_count {below}"));
+    }
+
+    fn sum(&self, counter: impl Fn(&Shard) -> &AtomicU64) -> u64 {
+        self.shards.iter().map(|shard| counter(shard).load(Ordering::Relaxed)).sum()
+    }
+}
+
+fn family(to: &mut String, name: &str, kind: &str, help: &str) {
+    line(to, format_args!("# HELP fedgate_ingress_{name} {help}"));
+    line(to, format_args!("# TYPE fedgate_ingress_{name} {kind}"));
+}
+
+fn line(to: &mut String, text: std::fmt::Arguments<'_>) {
+    to.write_fmt(text).expect("writing to a String cannot fail");
+    to.push('\n');
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::{COUNTS, Count, Metrics};
+
+    #[test]
+    fn counters_sum_over_shards_and_buckets_are_cumulative() {
+        let metrics = Metrics::new(2);
+        metrics.shard(0).count(Count::Retry);
+        metrics.shard(1).count(Count::Retry);
+        metrics.shard(0).answered(http::StatusCode::OK, Duration::from_micros(700));
+        metrics.shard(1).answered(http::StatusCode::BAD_GATEWAY, Duration::from_secs(60));
+        let mut text = String::new();
+        metrics.render(&mut text);
+        for wanted in [
+            "fedgate_ingress_retries_total 2\n",
+            "fedgate_ingress_requests_total{code=\"2xx\"} 1\n",
+            "fedgate_ingress_requests_total{code=\"5xx\"} 1\n",
+            "fedgate_ingress_request_duration_seconds_bucket{le=\"0.0005\"} 0\n",
+            "fedgate_ingress_request_duration_seconds_bucket{le=\"0.001\"} 1\n",
+            "fedgate_ingress_request_duration_seconds_bucket{le=\"+Inf\"} 2\n",
+            "fedgate_ingress_request_duration_seconds_sum 60.000700\n",
+        ] {
+            assert!(text.contains(wanted), "{wanted} in {text}");
+        }
+        assert!(COUNTS.iter().enumerate().all(|(index, (count, ..))| *count as usize == index));
+    }
+}

@@ -1,0 +1,389 @@
+//! One request's way: inspect → route → rewrite → pick an endpoint → exchange, again elsewhere if that is safe → answer.
+//!
+//! Reads the route table and nothing else of the control side; never waits on anything but the two peers.
+
+pub mod body;
+pub mod head;
+mod id;
+mod tunnel;
+pub mod upstream;
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Instant;
+
+use arc_swap::ArcSwap;
+use bytes::Bytes;
+use http::header::{self, HeaderValue};
+use http::request::Parts;
+use http::{Method, Request, Response, StatusCode};
+use hyper::body::Incoming;
+use hyper::upgrade::OnUpgrade;
+use tokio_util::task::TaskTracker;
+
+use crate::access::Line;
+use crate::clock;
+use crate::config::{Limits, Timeouts};
+use crate::metrics::{Count, Shard};
+use crate::route::{Backend, Endpoint, Route, RouteTable};
+use body::{AnswerBody, Progress, RequestBody, Watch};
+use head::{Inspected, Peer, Refusal};
+use id::RequestIds;
+use upstream::{ConnectError, ExchangeError, Lease, Pool, Upstream};
+
+/// `Server` of answers that bring none.
+const SERVER: HeaderValue = HeaderValue::from_static("fedgate");
+
+const NO_ROUTE: Refusal = Refusal { status: StatusCode::NOT_FOUND, reason: "no route for this host and path" };
+const NO_ENDPOINT: Refusal = Refusal { status: StatusCode::SERVICE_UNAVAILABLE, reason: "no endpoint is ready" };
+const TOO_LARGE: Refusal = Refusal { status: StatusCode::PAYLOAD_TOO_LARGE, reason: "the body is too large" };
+const BODY_IDLE: Refusal = Refusal { status: StatusCode::REQUEST_TIMEOUT, reason: "the body stood still" };
+const BODY_BROKEN: Refusal = Refusal { status: StatusCode::BAD_REQUEST, reason: "the body is malformed or broke off" };
+const UPSTREAM_LOST: Refusal =
+    Refusal { status: StatusCode::BAD_GATEWAY, reason: "the endpoint closed or answered badly" };
+const UPSTREAM_SLOW: Refusal =
+    Refusal { status: StatusCode::GATEWAY_TIMEOUT, reason: "the endpoint did not answer in time" };
+const CONNECT_FAILED: Refusal = Refusal { status: StatusCode::BAD_GATEWAY, reason: "no endpoint accepts connections" };
+const CONNECT_SLOW: Refusal =
+    Refusal { status: StatusCode::GATEWAY_TIMEOUT, reason: "no endpoint accepts connections in time" };
+const UPGRADE_UNASKED: Refusal = Refusal { status: StatusCode::BAD_GATEWAY, reason: "the endpoint upgraded unasked" };
+
+/// What all connections of one worker share.
+pub struct Proxy {
+    pub table: Arc<ArcSwap<RouteTable>>,
+    pub pool: Arc<Pool>,
+    pub shard: Arc<Shard>,
+    pub limits: Limits,
+    pub timeouts: Timeouts,
+    /// Tunnels outlive the connection that they came from.
+    pub tasks: TaskTracker,
+    pub log_every: u32,
+    seen: AtomicU32,
+    ids: RequestIds,
+}
+
+/// What a worker's proxy is made of.
+pub struct Shared {
+    pub table: Arc<ArcSwap<RouteTable>>,
+    pub shard: Arc<Shard>,
+    pub limits: Limits,
+    pub timeouts: Timeouts,
+    pub log_every: u32,
+}
+
+/// An answer's head, and the connection that its body comes over.
+struct Answered {
+    response: Response<Incoming>,
+    lease: Lease,
+    endpoint: Arc<Endpoint>,
+}
+
+enum Attempt {
+    /// The endpoint saw nothing of the request.
+    Unsent(Box<Request<RequestBody>>, ConnectError),
+    /// It may have; `again` where another endpoint may be asked if the request can be repeated.
+    Failed { refusal: Refusal, again: bool },
+}
+
+impl Proxy {
+    /// The proxy of one worker.
+    #[must_use]
+    pub fn new(shared: Shared) -> Self {
+        Self {
+            table: shared.table,
+            pool: Arc::new(Pool::new(shared.limits.idle_per_endpoint, shared.timeouts.keep_alive)),
+            shard: shared.shard,
+            limits: shared.limits,
+            timeouts: shared.timeouts,
+            tasks: TaskTracker::new(),
+            log_every: shared.log_every,
+            seen: AtomicU32::new(0),
+            ids: RequestIds::default(),
+        }
+    }
+
+    /// Answers one request; whatever goes wrong becomes a status.
+    ///
+    /// # Errors
+    /// Never.
+    pub async fn handle(
+        self: Arc<Self>,
+        peer: Arc<Peer>,
+        request: Request<Incoming>,
+    ) -> Result<Response<AnswerBody>, Infallible> {
+        let began = Instant::now();
+        let mut line = self.sampled().then(|| new_line(began, &peer, &request));
+        let answer = self.answer(&peer, request, &mut line).await;
+        let mut response = answer.unwrap_or_else(|refusal| {
+            if let Some(line) = &mut line {
+                line.reason = refusal.reason;
+            }
+            reply(refusal)
+        });
+        self.shard.answered(response.status(), began.elapsed());
+        if let Some(mut line) = line {
+            line.status = response.status();
+            response.body_mut().log(line);
+        }
+        Ok(response)
+    }
+
+    fn sampled(&self) -> bool {
+        self.log_every != 0
+            && self.seen.fetch_add(1, Ordering::Relaxed).is_multiple_of(self.log_every)
+            && tracing::enabled!(target: "access", tracing::Level::INFO)
+    }
+
+    async fn answer(
+        &self,
+        peer: &Peer,
+        mut request: Request<Incoming>,
+        line: &mut Option<Box<Line>>,
+    ) -> Result<Response<AnswerBody>, Refusal> {
+        let upgrade = request.headers().contains_key(header::UPGRADE).then(|| hyper::upgrade::on(&mut request));
+        let (mut parts, incoming) = request.into_parts();
+        let Inspected { host, upgrade: protocol } =
+            head::inspect(&mut parts).inspect_err(|_| self.shard.count(Count::Refused))?;
+        let route = self.table.load().find(host.as_str(), parts.uri.path()).cloned().ok_or(NO_ROUTE)?;
+        if let Some(line) = line {
+            line.ingress = Some(route.ingress.clone());
+            line.backend = Some(route.backend.name.clone());
+        }
+        if let Some(reason) = route.backend.fault {
+            return Err(Refusal { status: StatusCode::SERVICE_UNAVAILABLE, reason });
+        }
+        let (body, watch) = self.request_body(&parts, incoming)?;
+        head::rewrite_request(&mut parts, peer, protocol.clone(), || self.ids.next());
+        let outgoing = Request::from_parts(parts, body);
+        let answered = self.forward(&route, outgoing, watch.as_ref(), line).await?;
+        self.respond(answered, &route, watch, upgrade.zip(protocol))
+    }
+
+    fn request_body(&self, parts: &Parts, incoming: Incoming) -> Result<(RequestBody, Option<Watch>), Refusal> {
+        use hyper::body::Body;
+        if incoming.is_end_stream() {
+            return Ok((RequestBody::none(), None));
+        }
+        let limit = self.limits.body_bytes;
+        let announced = parts.headers.get(header::CONTENT_LENGTH).and_then(|v| v.to_str().ok()?.parse::<u64>().ok());
+        if let (Some(limit), Some(announced)) = (limit, announced)
+            && announced > limit
+        {
+            self.shard.count(Count::Refused);
+            return Err(TOO_LARGE);
+        }
+        let (body, watch) = RequestBody::streaming(incoming, limit, self.timeouts.idle);
+        Ok((body, Some(watch)))
+    }
+
+    async fn forward(
+        &self,
+        route: &Route,
+        mut request: Request<RequestBody>,
+        watch: Option<&Watch>,
+        line: &mut Option<Box<Line>>,
+    ) -> Result<Answered, Refusal> {
+        let backend = &*route.backend;
+        let repeatable = request.body().is_none() && idempotent(request.method());
+        let mut tried = Vec::new();
+        let mut verdict = NO_ENDPOINT;
+        let mut last: Option<Arc<Endpoint>> = None;
+        for attempt in 0..self.limits.attempts.max(1) {
+            let picked = backend.pick(clock::now(), &tried).cloned();
+            let Some(endpoint) = picked.or_else(|| last.take()) else { break };
+            if attempt > 0 {
+                self.shard.count(Count::Retry);
+            }
+            if let Some(line) = line {
+                line.attempts = attempt + 1;
+                line.endpoint = Some(endpoint.key.address);
+            }
+            let spare = repeatable.then(|| copy_of_head(&request));
+            match self.attempt(&endpoint, request, watch, attempt > 0).await {
+                Ok((response, lease)) => {
+                    endpoint.succeeded();
+                    return Ok(Answered { response, lease, endpoint });
+                }
+                Err(Attempt::Unsent(whole, error)) => {
+                    verdict = self.connect_failed(backend, &endpoint, &error);
+                    request = *whole;
+                }
+                Err(Attempt::Failed { refusal, again }) => {
+                    let Some(copy) = spare.filter(|_| again) else { return Err(refusal) };
+                    verdict = refusal;
+                    request = copy;
+                    // Nobody else may be there: the same endpoint over a new connection is worth one try.
+                    last = (attempt == 0).then(|| endpoint.clone());
+                }
+            }
+            tried.push(endpoint.id);
+        }
+        Err(verdict)
+    }
+
+    /// One endpoint: kept connections first, unless `fresh`, then a new one.
+    async fn attempt(
+        &self,
+        endpoint: &Arc<Endpoint>,
+        mut request: Request<RequestBody>,
+        watch: Option<&Watch>,
+        fresh: bool,
+    ) -> Result<(Response<Incoming>, Lease), Attempt> {
+        while let Some(lease) = self.pool.take(endpoint.id).filter(|_| !fresh) {
+            self.shard.count(Count::Reused);
+            match self.exchange(lease, request, watch).await {
+                Err(Exchanged::Unsent(whole)) => request = *whole,
+                Err(Exchanged::Failed { refusal, again }) => return Err(Attempt::Failed { refusal, again }),
+                Ok(answered) => return Ok(answered),
+            }
+        }
+        let upstream = match Upstream::connect(endpoint, self.timeouts.connect, self.limits.head_bytes).await {
+            Ok(upstream) => upstream,
+            Err(error) => return Err(Attempt::Unsent(Box::new(request), error)),
+        };
+        let lease = self.pool.lease(upstream, endpoint.id);
+        match self.exchange(lease, request, watch).await {
+            Ok(answered) => Ok(answered),
+            Err(Exchanged::Unsent(whole)) => {
+                let error = std::io::Error::from(std::io::ErrorKind::ConnectionReset);
+                Err(Attempt::Unsent(whole, ConnectError::Failed(error)))
+            }
+            Err(Exchanged::Failed { refusal, again }) => Err(Attempt::Failed { refusal, again }),
+        }
+    }
+
+    async fn exchange(
+        &self,
+        mut lease: Lease,
+        request: Request<RequestBody>,
+        watch: Option<&Watch>,
+    ) -> Result<(Response<Incoming>, Lease), Exchanged> {
+        let result = {
+            let mut exchange = std::pin::pin!(lease.upstream().exchange(request));
+            loop {
+                let answer = tokio::time::timeout(self.timeouts.response, exchange.as_mut()).await;
+                // An upload may take longer; its own idle time is watched where it is read.
+                let uploading = watch.is_some_and(|watch| watch.progress() == Progress::Streaming);
+                if answer.is_ok() || !uploading {
+                    break answer;
+                }
+            }
+        };
+        match result {
+            Ok(Ok(response)) => Ok((response, lease)),
+            Ok(Err(ExchangeError::Unsent(whole))) => Err(Exchanged::Unsent(whole)),
+            Ok(Err(ExchangeError::Lost(error))) => {
+                tracing::debug!(%error, "an exchange failed");
+                Err(self.lost(watch, &error))
+            }
+            Err(_) => {
+                self.shard.count(Count::ResponseTimeout);
+                Err(Exchanged::Failed { refusal: UPSTREAM_SLOW, again: false })
+            }
+        }
+    }
+
+    /// Whose fault it was that an exchange broke.
+    fn lost(&self, watch: Option<&Watch>, error: &hyper::Error) -> Exchanged {
+        let refusal = match watch.map(Watch::progress) {
+            Some(Progress::TooLarge) => TOO_LARGE,
+            Some(Progress::Idle) => BODY_IDLE,
+            Some(Progress::Broken) => BODY_BROKEN,
+            _ => {
+                self.shard.count(Count::UpstreamClosed);
+                return Exchanged::Failed { refusal: UPSTREAM_LOST, again: !error.is_parse() };
+            }
+        };
+        self.shard.count(Count::Refused);
+        Exchanged::Failed { refusal, again: false }
+    }
+
+    fn connect_failed(&self, backend: &Backend, endpoint: &Endpoint, error: &ConnectError) -> Refusal {
+        if backend.eject(endpoint, clock::now()) {
+            self.shard.count(Count::Ejection);
+        }
+        let address = endpoint.key.address;
+        tracing::debug!(backend = &*backend.name, %address, member = %endpoint.key.cluster, %error, "connect failed");
+        if let ConnectError::Timeout = error {
+            self.shard.count(Count::ConnectTimeout);
+            return CONNECT_SLOW;
+        }
+        self.shard.count(Count::ConnectFailed);
+        CONNECT_FAILED
+    }
+
+    fn respond(
+        &self,
+        answered: Answered,
+        route: &Route,
+        watch: Option<Watch>,
+        upgrade: Option<(OnUpgrade, HeaderValue)>,
+    ) -> Result<Response<AnswerBody>, Refusal> {
+        let Answered { mut response, mut lease, endpoint } = answered;
+        if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+            let Some((downstream, asked)) = upgrade else { return Err(UPGRADE_UNASKED) };
+            let protocol = response.headers().get(header::UPGRADE).cloned().unwrap_or(asked);
+            head::rewrite_response(response.headers_mut(), &SERVER, Some(protocol));
+            self.shard.count(Count::Tunnel);
+            self.tasks.spawn(tunnel::run(lease, downstream, self.timeouts.tunnel));
+            return Ok(response.map(|_| AnswerBody::whole(Bytes::new())));
+        }
+        if watch.is_some_and(|watch| watch.progress() == Progress::Streaming) {
+            lease.detach();
+        }
+        head::rewrite_response(response.headers_mut(), &SERVER, None);
+        let in_flight = route.backend.counts_in_flight().then(|| endpoint.enter());
+        Ok(response.map(|incoming| AnswerBody::upstream(incoming, lease, self.timeouts.idle, in_flight)))
+    }
+}
+
+enum Exchanged {
+    Unsent(Box<Request<RequestBody>>),
+    Failed { refusal: Refusal, again: bool },
+}
+
+/// Methods that may be sent twice (RFC 9110 §9.2.2).
+fn idempotent(method: &Method) -> bool {
+    matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS | Method::PUT | Method::DELETE)
+}
+
+/// A request without a body once more; values are shared, not copied.
+fn copy_of_head(request: &Request<RequestBody>) -> Request<RequestBody> {
+    let mut copy = Request::new(RequestBody::none());
+    *copy.method_mut() = request.method().clone();
+    *copy.uri_mut() = request.uri().clone();
+    *copy.headers_mut() = request.headers().clone();
+    copy
+}
+
+/// An answer of our own: the status, and why in one line of text.
+fn reply(refusal: Refusal) -> Response<AnswerBody> {
+    let text = format!("{} {}\n", refusal.status.as_u16(), refusal.reason);
+    let mut response = Response::new(AnswerBody::whole(Bytes::from(text)));
+    *response.status_mut() = refusal.status;
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+    headers.insert(header::SERVER, SERVER);
+    response
+}
+
+fn new_line(began: Instant, peer: &Peer, request: &Request<Incoming>) -> Box<Line> {
+    let named = request.headers().get(header::HOST).map(|host| String::from_utf8_lossy(host.as_bytes()));
+    let host = named.map_or_else(|| request.uri().host().unwrap_or("").into(), |host| host.as_ref().into());
+    Box::new(Line {
+        began,
+        peer: peer.address,
+        method: request.method().clone(),
+        host,
+        path: request.uri().path().into(),
+        status: StatusCode::OK,
+        ingress: None,
+        backend: None,
+        endpoint: None,
+        attempts: 0,
+        reason: "",
+        bytes: 0,
+        broken: false,
+    })
+}

@@ -1,0 +1,294 @@
+//! Bodies on their way through: request bodies with their limit and idle time, answers that drive their own upstream connection.
+//!
+//! Nothing is buffered here; backpressure is hyper's on both sides.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use bytes::Bytes;
+use hyper::body::{Body, Frame, Incoming, SizeHint};
+use tokio::time::Sleep;
+
+use crate::access::Line;
+use crate::proxy::upstream::Lease;
+use crate::route::InFlight;
+
+/// Why a body ended before its end.
+#[derive(Debug, thiserror::Error)]
+pub enum BodyError {
+    #[error("the body is larger than this ingress admits")]
+    TooLarge,
+    #[error("the body stood still for too long")]
+    Idle,
+    #[error("the client went away")]
+    Downstream(#[source] hyper::Error),
+    #[error("the endpoint's answer broke off")]
+    Upstream(#[source] hyper::Error),
+}
+
+/// How far a request body has come; shared with who forwards it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Progress {
+    Streaming = 0,
+    Done = 1,
+    TooLarge = 2,
+    Idle = 3,
+    Broken = 4,
+}
+
+/// The reading end of a body's [`Progress`].
+#[derive(Debug, Clone, Default)]
+pub struct Watch(Arc<AtomicU8>);
+
+impl Watch {
+    /// How far the body has come.
+    #[must_use]
+    pub fn progress(&self) -> Progress {
+        match self.0.load(Ordering::Relaxed) {
+            0 => Progress::Streaming,
+            1 => Progress::Done,
+            2 => Progress::TooLarge,
+            3 => Progress::Idle,
+            _ => Progress::Broken,
+        }
+    }
+
+    fn set(&self, progress: Progress) {
+        self.0.store(progress as u8, Ordering::Relaxed);
+    }
+}
+
+/// A request body as the endpoint gets it.
+pub struct RequestBody(Option<Streaming>);
+
+struct Streaming {
+    incoming: Incoming,
+    watch: Watch,
+    left: Option<u64>,
+    idle: IdleTimer,
+}
+
+/// Armed only while a body waits: small bodies never touch the timer.
+struct IdleTimer {
+    limit: Duration,
+    sleep: Option<Pin<Box<Sleep>>>,
+}
+
+impl IdleTimer {
+    const fn new(limit: Duration) -> Self {
+        Self { limit, sleep: None }
+    }
+
+    fn moved(&mut self) {
+        self.sleep = None;
+    }
+
+    fn expired(&mut self, cx: &mut Context<'_>) -> bool {
+        let limit = self.limit;
+        self.sleep.get_or_insert_with(|| Box::pin(tokio::time::sleep(limit))).as_mut().poll(cx).is_ready()
+    }
+}
+
+impl RequestBody {
+    /// No body.
+    #[must_use]
+    pub const fn none() -> Self {
+        Self(None)
+    }
+
+    /// Streams `incoming`, at most `limit` bytes, at most `idle` between two pieces.
+    #[must_use]
+    pub fn streaming(incoming: Incoming, limit: Option<u64>, idle: Duration) -> (Self, Watch) {
+        let watch = Watch::default();
+        let body = Streaming { incoming, watch: watch.clone(), left: limit, idle: IdleTimer::new(idle) };
+        (Self(Some(body)), watch)
+    }
+
+    /// Whether there is nothing to send, so that the request may be sent twice.
+    #[must_use]
+    pub const fn is_none(&self) -> bool {
+        self.0.is_none()
+    }
+}
+
+impl Streaming {
+    fn fail(&self, progress: Progress, error: BodyError) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        self.watch.set(progress);
+        Poll::Ready(Some(Err(error)))
+    }
+}
+
+impl Body for RequestBody {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let Some(body) = &mut self.0 else { return Poll::Ready(None) };
+        match Pin::new(&mut body.incoming).poll_frame(cx) {
+            Poll::Pending if body.idle.expired(cx) => body.fail(Progress::Idle, BodyError::Idle),
+            Poll::Pending => Poll::Pending,
+            Poll::Ready(None) => {
+                body.watch.set(Progress::Done);
+                Poll::Ready(None)
+            }
+            Poll::Ready(Some(Err(error))) => body.fail(Progress::Broken, BodyError::Downstream(error)),
+            Poll::Ready(Some(Ok(frame))) => {
+                body.idle.moved();
+                let length = frame.data_ref().map_or(0, |data| data.len() as u64);
+                match body.left.map(|left| left.checked_sub(length)) {
+                    Some(None) => return body.fail(Progress::TooLarge, BodyError::TooLarge),
+                    Some(rest) => body.left = rest,
+                    None => {}
+                }
+                if body.incoming.is_end_stream() {
+                    body.watch.set(Progress::Done);
+                }
+                Poll::Ready(Some(Ok(frame)))
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.0.as_ref().is_none_or(|body| body.incoming.is_end_stream())
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.0.as_ref().map_or_else(|| SizeHint::with_exact(0), |body| body.incoming.size_hint())
+    }
+}
+
+/// An answer's body: ours, or an endpoint's.
+pub struct AnswerBody {
+    source: Source,
+    /// Written when the body is dropped: at its end, or when a side goes away.
+    line: Option<Box<Line>>,
+}
+
+enum Source {
+    Whole(Bytes),
+    Upstream(Box<Flow>),
+    Ended,
+}
+
+struct Flow {
+    incoming: Incoming,
+    lease: Option<Lease>,
+    idle: IdleTimer,
+    _in_flight: Option<InFlight>,
+}
+
+impl AnswerBody {
+    /// A body of our own.
+    #[must_use]
+    pub const fn whole(bytes: Bytes) -> Self {
+        Self { source: Source::Whole(bytes), line: None }
+    }
+
+    /// An endpoint's body; `lease` goes back to the pool when it has come through whole.
+    #[must_use]
+    pub fn upstream(incoming: Incoming, mut lease: Lease, idle: Duration, in_flight: Option<InFlight>) -> Self {
+        if incoming.is_end_stream() {
+            lease.settle();
+            return Self { source: Source::Ended, line: None };
+        }
+        let flow = Flow { incoming, lease: Some(lease), idle: IdleTimer::new(idle), _in_flight: in_flight };
+        Self { source: Source::Upstream(Box::new(flow)), line: None }
+    }
+
+    /// Writes `line` when this body ends.
+    pub fn log(&mut self, line: Box<Line>) {
+        self.line = Some(line);
+    }
+}
+
+impl Flow {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        // The connection is polled in this very task, so its progress needs no wake of its own.
+        let mut nowhere = Context::from_waker(Waker::noop());
+        let mut frame = match &self.lease {
+            Some(lease) if lease.drives() => Pin::new(&mut self.incoming).poll_frame(&mut nowhere),
+            _ => Pin::new(&mut self.incoming).poll_frame(cx),
+        };
+        if frame.is_pending()
+            && let Some(lease) = &mut self.lease
+            && lease.drives()
+        {
+            lease.drive(cx);
+            frame = Pin::new(&mut self.incoming).poll_frame(&mut nowhere);
+        }
+        match frame {
+            Poll::Pending if self.idle.expired(cx) => Poll::Ready(Some(Err(BodyError::Idle))),
+            Poll::Pending => Poll::Pending,
+            Poll::Ready(Some(Err(error))) => {
+                self.lease = None;
+                Poll::Ready(Some(Err(BodyError::Upstream(error))))
+            }
+            Poll::Ready(Some(Ok(frame))) => {
+                self.idle.moved();
+                if self.incoming.is_end_stream() {
+                    self.settle();
+                }
+                Poll::Ready(Some(Ok(frame)))
+            }
+            Poll::Ready(None) => {
+                self.settle();
+                Poll::Ready(None)
+            }
+        }
+    }
+
+    fn settle(&mut self) {
+        if let Some(mut lease) = self.lease.take() {
+            lease.settle();
+        }
+    }
+}
+
+impl Body for AnswerBody {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let frame = match &mut self.source {
+            Source::Upstream(flow) => std::task::ready!(flow.poll(cx)),
+            Source::Whole(bytes) => {
+                let bytes = std::mem::take(bytes);
+                self.source = Source::Ended;
+                (!bytes.is_empty()).then(|| Ok(Frame::data(bytes)))
+            }
+            Source::Ended => None,
+        };
+        if let Some(line) = &mut self.line {
+            match &frame {
+                Some(Ok(frame)) => line.bytes += frame.data_ref().map_or(0, |data| data.len() as u64),
+                Some(Err(_)) => line.broken = true,
+                None => {}
+            }
+        }
+        if !matches!(frame, Some(Ok(_))) {
+            self.source = Source::Ended;
+        }
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match &self.source {
+            Source::Whole(bytes) => bytes.is_empty(),
+            Source::Upstream(flow) => flow.incoming.is_end_stream(),
+            Source::Ended => true,
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match &self.source {
+            Source::Whole(bytes) => SizeHint::with_exact(bytes.len() as u64),
+            Source::Upstream(flow) => flow.incoming.size_hint(),
+            Source::Ended => SizeHint::with_exact(0),
+        }
+    }
+}

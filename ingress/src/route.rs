@@ -1,0 +1,139 @@
+//! The compiled route table: immutable, replaced as a whole, read once per request.
+//!
+//! Pure: no clock, no sockets, no hub. [`build`] makes it, the data plane only reads it.
+
+mod backend;
+mod build;
+mod cert;
+mod host;
+mod path;
+mod pool;
+
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::fmt;
+use std::sync::Arc;
+
+pub use backend::{Backend, Balance, EJECT_BASE_MS, EJECT_MAX_MS, Endpoint, EndpointKey, InFlight};
+pub use build::{BuildOptions, Classes, build};
+pub use cert::{CertError, Certs, parse as parse_certificate};
+pub use host::{Host, HostError};
+pub use path::ambiguous;
+pub use pool::Locality;
+
+use crate::snapshot::Named;
+use path::HostRoutes;
+
+/// Where a request goes, and which Ingress says so.
+#[derive(Debug)]
+pub struct Route {
+    pub ingress: Named,
+    pub backend: Arc<Backend>,
+}
+
+/// All routes, endpoints and certificates of one moment.
+#[derive(Debug, Default)]
+pub struct RouteTable {
+    exact: HashMap<Box<str>, HostRoutes>,
+    /// Keyed by what follows `*.`.
+    wildcard: HashMap<Box<str>, HostRoutes>,
+    /// Rules without a host.
+    any: HostRoutes,
+    certs: Certs,
+    backends: HashMap<Arc<str>, Arc<Backend>>,
+    endpoints: HashMap<EndpointKey, Arc<Endpoint>>,
+    live: HashSet<u64>,
+    next_id: u64,
+    accepted: BTreeSet<Named>,
+    problems: Vec<Problem>,
+}
+
+/// What is wrong with an Ingress; it is served as far as it can be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem {
+    pub ingress: Named,
+    pub uid: String,
+    pub kind: ProblemKind,
+    /// Names the field.
+    pub message: String,
+}
+
+/// The machine-readable half of a [`Problem`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ProblemKind {
+    ServiceMissing,
+    PortMissing,
+    BackendUnsupported,
+    PathTaken,
+    SecretMissing,
+    SecretInvalid,
+    HostInvalid,
+}
+
+impl ProblemKind {
+    /// The reason of the Event.
+    #[must_use]
+    pub const fn reason(self) -> &'static str {
+        match self {
+            Self::ServiceMissing => "ServiceNotFound",
+            Self::PortMissing => "PortNotFound",
+            Self::BackendUnsupported => "BackendUnsupported",
+            Self::PathTaken => "PathConflict",
+            Self::SecretMissing => "SecretNotFound",
+            Self::SecretInvalid => "SecretInvalid",
+            Self::HostInvalid => "HostInvalid",
+        }
+    }
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Ingress {}: {}", self.ingress, self.message)
+    }
+}
+
+impl RouteTable {
+    /// The route of a request, or `None` for a 404.
+    ///
+    /// The most specific host decides alone, as with ingress-nginx: a path that it lacks is not looked for under a wildcard.
+    #[must_use]
+    pub fn find(&self, host: &str, path: &str) -> Option<&Arc<Route>> {
+        let wildcard = || self.wildcard.get(host.split_once('.').filter(|(label, _)| !label.is_empty())?.1);
+        let routes = self.exact.get(host).or_else(wildcard).unwrap_or(&self.any);
+        routes.find(path).or(self.any.fallback.as_ref())
+    }
+
+    /// Certificates by server name.
+    #[must_use]
+    pub fn certs(&self) -> &Certs {
+        &self.certs
+    }
+
+    /// Whether an endpoint of this id still gets requests.
+    #[must_use]
+    pub fn is_live(&self, endpoint: u64) -> bool {
+        self.live.contains(&endpoint)
+    }
+
+    /// Ingresses of our class.
+    #[must_use]
+    pub fn accepted(&self) -> &BTreeSet<Named> {
+        &self.accepted
+    }
+
+    /// What is wrong with which Ingress.
+    #[must_use]
+    pub fn problems(&self) -> &[Problem] {
+        &self.problems
+    }
+
+    /// All routes, in no order.
+    pub fn routes(&self) -> impl Iterator<Item = &Arc<Route>> {
+        self.exact.values().chain(self.wildcard.values()).chain([&self.any]).flat_map(HostRoutes::routes)
+    }
+
+    /// The backend `namespace/service:port`, if a route leads to it.
+    #[must_use]
+    pub fn backend(&self, name: &str) -> Option<&Arc<Backend>> {
+        self.backends.get(name)
+    }
+}

@@ -1,0 +1,256 @@
+//! Snapshot → route table: which Ingresses are ours, what each rule means, who wins a conflict, what is wrong.
+//!
+//! Pure; the table before is read only for identities (endpoint health, turns, parsed certificates).
+
+use std::collections::{HashMap, HashSet};
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use federation_types::label;
+
+use crate::route::backend::{Backend, Balance};
+use crate::route::cert::Certs;
+use crate::route::path::HostRoutes;
+use crate::route::pool::{Identities, Locality, SliceIndex, routable};
+use crate::route::{Problem, ProblemKind, Route, RouteTable};
+use crate::snapshot::{BackendRef, IngressClass, IngressObject, Named, PortRef, ServiceObject, Snapshot};
+
+/// The value of the annotation `kubernetes.io/ingress.class` that means us.
+const LEGACY_CLASS: &str = "fedgate";
+
+/// What the composition root decides about building.
+#[derive(Debug, Clone, Default)]
+pub struct BuildOptions {
+    /// Only the playground's members live on loopback addresses.
+    pub allow_loopback: bool,
+    /// Addresses that are ours: endpoints there would be loops.
+    pub own_addresses: Vec<IpAddr>,
+    pub locality: Option<Locality>,
+    pub balance: Balance,
+}
+
+impl BuildOptions {
+    pub(super) fn admits(&self, address: IpAddr) -> bool {
+        let loopback = self.allow_loopback && address.is_loopback();
+        (routable(address) || loopback) && !self.own_addresses.contains(&address)
+    }
+}
+
+/// Which IngressClasses are ours.
+pub struct Classes<'s> {
+    ours: HashSet<&'s str>,
+    default_is_ours: bool,
+}
+
+impl<'s> Classes<'s> {
+    /// Reads the classes of a snapshot.
+    #[must_use]
+    pub fn new(classes: &'s [IngressClass]) -> Self {
+        let ours = || classes.iter().filter(|class| class.controller == label::INGRESS_CONTROLLER);
+        Self { ours: ours().map(|class| class.name.as_str()).collect(), default_is_ours: ours().any(|c| c.default) }
+    }
+
+    /// Whether we serve this Ingress: by class, by the annotation of old, or as the default.
+    #[must_use]
+    pub fn serves(&self, ingress: &IngressObject) -> bool {
+        match (&ingress.legacy_class, &ingress.class) {
+            (_, Some(class)) => self.ours.contains(class.as_str()),
+            (Some(legacy), None) => legacy == LEGACY_CLASS,
+            (None, None) => self.default_is_ours,
+        }
+    }
+}
+
+/// Compiles a snapshot; nothing in it can make this fail, what is wrong is among the table's problems.
+#[must_use]
+pub fn build(snapshot: &Snapshot, before: Option<&RouteTable>, options: &BuildOptions) -> RouteTable {
+    let classes = Classes::new(&snapshot.classes);
+    let mut ingresses: Vec<&IngressObject> =
+        snapshot.ingresses.iter().map(|ingress| &**ingress).filter(|ingress| classes.serves(ingress)).collect();
+    // The oldest wins, then the name: that order decides every conflict below.
+    ingresses.sort_by(|a, b| (&a.created, &a.key).cmp(&(&b.created, &b.key)));
+    let mut builder = Builder {
+        snapshot,
+        options,
+        before,
+        index: SliceIndex::new(&snapshot.clusters),
+        ids: Identities {
+            before: before.map(|table| &table.endpoints),
+            now: HashMap::new(),
+            next_id: before.map_or(0, |table| table.next_id),
+        },
+        table: RouteTable::default(),
+    };
+    for ingress in ingresses {
+        builder.ingress(ingress);
+    }
+    builder.finish()
+}
+
+struct Builder<'s> {
+    snapshot: &'s Snapshot,
+    options: &'s BuildOptions,
+    before: Option<&'s RouteTable>,
+    index: SliceIndex<'s>,
+    ids: Identities<'s>,
+    table: RouteTable,
+}
+
+impl Builder<'_> {
+    fn ingress(&mut self, ingress: &IngressObject) {
+        self.table.accepted.insert(ingress.key.clone());
+        for (number, rule) in ingress.rules.iter().enumerate() {
+            if !host_is_sound(&rule.host) {
+                let message = format!(
+                    "spec.rules[{number}].host: {:?} is no host name, exact or with one leading \"*.\"",
+                    rule.host
+                );
+                self.problem(ingress, ProblemKind::HostInvalid, message);
+                continue;
+            }
+            for (position, path) in rule.paths.iter().enumerate() {
+                let field = format!("spec.rules[{number}].http.paths[{position}]");
+                let route = self.route(ingress, &path.backend, &format!("{field}.backend"));
+                let older = self.host(&rule.host).add(path.kind, &path.path, route);
+                if let Some(older) = older.filter(|older| older.ingress != ingress.key) {
+                    let message = format!(
+                        "{field}: {}{} already belongs to the older Ingress {}",
+                        rule.host, path.path, older.ingress
+                    );
+                    self.problem(ingress, ProblemKind::PathTaken, message);
+                }
+            }
+        }
+        self.default_backend(ingress);
+        self.tls(ingress);
+    }
+
+    /// Serves what the rules of this Ingress leave over; without rules, everything that no other Ingress claims.
+    fn default_backend(&mut self, ingress: &IngressObject) {
+        let Some(backend) = &ingress.default_backend else { return };
+        let route = self.route(ingress, backend, "spec.defaultBackend");
+        let mut hosts: Vec<&str> = ingress.rules.iter().map(|rule| rule.host.as_str()).collect();
+        hosts.retain(|host| host_is_sound(host));
+        if hosts.is_empty() {
+            hosts.push("");
+        }
+        for host in hosts {
+            let claimed = &mut self.host(host).fallback;
+            if claimed.is_none() {
+                *claimed = Some(route.clone());
+            }
+        }
+    }
+
+    fn tls(&mut self, ingress: &IngressObject) {
+        let snapshot = self.snapshot;
+        for (number, block) in ingress.tls.iter().enumerate().filter(|(_, block)| !block.secret.is_empty()) {
+            let key = Named { namespace: ingress.key.namespace.clone(), name: block.secret.as_str().into() };
+            let Some(secret) = snapshot.secrets.get(&key) else {
+                let message = format!(
+                    "spec.tls[{number}].secretName: there is no Secret {key} of type kubernetes.io/tls, the default certificate is served"
+                );
+                self.problem(ingress, ProblemKind::SecretMissing, message);
+                continue;
+            };
+            // Without hosts the Secret is for those that the rules name, as with ingress-nginx.
+            let named = block.hosts.iter().map(String::as_str);
+            let ruled = ingress.rules.iter().map(|rule| rule.host.as_str()).filter(|_| block.hosts.is_empty());
+            let hosts = named.chain(ruled).filter(|host| !host.is_empty());
+            let before: Option<&Certs> = self.before.map(|table| &table.certs);
+            if let Err(error) = self.table.certs.add((&key, secret), hosts, before) {
+                let message = format!("spec.tls[{number}].secretName: Secret {key}: {error}");
+                self.problem(ingress, ProblemKind::SecretInvalid, message);
+            }
+        }
+    }
+
+    fn route(&mut self, ingress: &IngressObject, backend: &BackendRef, field: &str) -> Arc<Route> {
+        let backend = match backend {
+            BackendRef::Service { name, port } => self.service(ingress, name, port, field),
+            BackendRef::Resource { kind, name } => {
+                let message = format!("{field}.resource: {kind} {name:?} is not supported, only services are");
+                self.problem(ingress, ProblemKind::BackendUnsupported, message);
+                Arc::new(Backend::faulty(
+                    format!("{}/{kind}/{name}", ingress.key.namespace).into(),
+                    "unsupported backend",
+                ))
+            }
+        };
+        Arc::new(Route { ingress: ingress.key.clone(), backend })
+    }
+
+    fn service(&mut self, ingress: &IngressObject, name: &str, port: &PortRef, field: &str) -> Arc<Backend> {
+        let key = Named { namespace: ingress.key.namespace.clone(), name: name.into() };
+        let label: Arc<str> = match port {
+            PortRef::Number(number) => format!("{key}:{number}").into(),
+            PortRef::Name(name) => format!("{key}:{name}").into(),
+        };
+        let snapshot = self.snapshot;
+        let found = snapshot.services.get(&key);
+        let fault = match found.map(|service| (service, service_port(service, port))) {
+            None => Some((ProblemKind::ServiceMissing, "service missing", format!("there is no Service {key}"))),
+            Some((service, _)) if service.external_name => {
+                let message = format!("Service {key} is of type ExternalName, which is not routed to");
+                Some((ProblemKind::BackendUnsupported, "unsupported backend", message))
+            }
+            Some((_, None)) => Some((
+                ProblemKind::PortMissing,
+                "port missing",
+                format!("Service {key} has no such TCP port ({label})"),
+            )),
+            Some((_, Some(_))) => None,
+        };
+        if let Some((kind, reason, message)) = fault {
+            self.problem(ingress, kind, format!("{field}.service: {message}; its requests are answered with 503"));
+            let faulty = || Arc::new(Backend::faulty(label.clone(), reason));
+            return self.table.backends.entry(label.clone()).or_insert_with(faulty).clone();
+        }
+        if let Some(known) = self.table.backends.get(&label) {
+            return known.clone();
+        }
+        let port = found.and_then(|service| service_port(service, port)).expect("its absence is a fault above");
+        let tiers = self.index.tiers(&key, port, &mut self.ids, self.options);
+        let before = self.before.and_then(|table| table.backends.get(&label)).map(|backend| &**backend);
+        let backend = Arc::new(Backend::new(label.clone(), self.options.balance, tiers).following(before));
+        self.table.backends.insert(label, backend.clone());
+        backend
+    }
+
+    fn host(&mut self, host: &str) -> &mut HostRoutes {
+        match host.strip_prefix("*.") {
+            Some(rest) => self.table.wildcard.entry(rest.into()).or_default(),
+            None if host.is_empty() => &mut self.table.any,
+            None => self.table.exact.entry(host.into()).or_default(),
+        }
+    }
+
+    fn problem(&mut self, ingress: &IngressObject, kind: ProblemKind, message: String) {
+        self.table.problems.push(Problem { ingress: ingress.key.clone(), uid: ingress.uid.clone(), kind, message });
+    }
+
+    fn finish(self) -> RouteTable {
+        let mut table = self.table;
+        table.live = self.ids.now.values().map(|endpoint| endpoint.id).collect();
+        table.endpoints = self.ids.now;
+        table.next_id = self.ids.next_id;
+        table
+    }
+}
+
+fn service_port<'s>(service: &'s ServiceObject, port: &PortRef) -> Option<&'s crate::snapshot::ServicePort> {
+    service.ports.iter().filter(|candidate| candidate.protocol == "TCP").find(|candidate| match port {
+        PortRef::Number(number) => candidate.number == *number,
+        PortRef::Name(name) => !name.is_empty() && candidate.name == *name,
+    })
+}
+
+/// Empty, a name, or `*.` and a name.
+fn host_is_sound(host: &str) -> bool {
+    let name = host.strip_prefix("*.").unwrap_or(host);
+    host.is_empty()
+        || (!name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_')))
+}
+
+#[cfg(test)]
+mod tests;

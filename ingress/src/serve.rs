@@ -1,0 +1,139 @@
+//! Starts the data plane: sockets first, so that a busy port is an error and not a surprise, then threads.
+//!
+//! Owns threads and their end; requests are the worker's.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::thread;
+
+use arc_swap::ArcSwap;
+use tokio::runtime::{Builder, Runtime};
+use tokio::sync::{Notify, mpsc, oneshot};
+use tokio_rustls::TlsAcceptor;
+use tokio_util::sync::CancellationToken;
+
+use crate::config::{IngressConfig, Listen, Network};
+use crate::listen::{self, Lane, Listener, Seats};
+use crate::metrics::Metrics;
+use crate::proxy::{Proxy, Shared};
+use crate::route::RouteTable;
+use crate::tls::{self, TlsError};
+use crate::worker::Worker;
+
+/// Why the data plane could not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    #[error("cannot listen on {address}: {source}")]
+    Bind { address: String, source: io::Error },
+    #[error("cannot start a thread: {0}")]
+    Thread(#[source] io::Error),
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+}
+
+/// A data plane that serves.
+#[derive(Debug)]
+pub struct Running {
+    /// Bound addresses in the order of the configuration, with the ports that were picked.
+    pub http: Vec<SocketAddr>,
+    pub https: Vec<SocketAddr>,
+    pub metrics: Metrics,
+    threads: Vec<oneshot::Receiver<()>>,
+}
+
+impl Running {
+    /// Waits until every thread has drained and ended, which `shutdown` sets off.
+    pub async fn join(self) {
+        for thread in self.threads {
+            if thread.await.is_err() {
+                tracing::error!("an ingress thread ended without its farewell");
+            }
+        }
+    }
+}
+
+/// Binds, starts the workers and serves `routes` until `shutdown`.
+///
+/// # Errors
+/// [`StartError`]; nothing is left running then.
+pub fn start(
+    config: IngressConfig,
+    routes: Arc<ArcSwap<RouteTable>>,
+    shutdown: CancellationToken,
+) -> Result<Running, StartError> {
+    let mut listeners = bind_all(config.http, false)?;
+    let http = listeners.iter().map(|listener| listener.address).collect();
+    let secure = bind_all(config.https, true)?;
+    let https = secure.iter().map(|listener| listener.address).collect();
+    let tls = (!secure.is_empty()).then(|| tls::server_config(routes.clone())).transpose()?.map(TlsAcceptor::from);
+    listeners.extend(secure);
+
+    let workers = match config.workers {
+        0 => thread::available_parallelism().map_or(1, usize::from),
+        count => count,
+    };
+    let metrics = Metrics::new(workers);
+    let freed = Arc::new(Notify::new());
+    let trusted: Arc<[Network]> = config.trusted_proxies.into();
+    let (mut lanes, mut threads) = (Vec::new(), Vec::new());
+    for number in 0..workers {
+        let (sender, accepted) = mpsc::unbounded_channel();
+        lanes.push(Lane { seats: Arc::new(Seats::new(freed.clone())), sender });
+        let worker = Worker {
+            proxy: Arc::new(Proxy::new(Shared {
+                table: routes.clone(),
+                shard: metrics.shard(number),
+                limits: config.limits.clone(),
+                timeouts: config.timeouts.clone(),
+                log_every: config.access_log_every,
+            })),
+            tls: tls.clone(),
+            trusted: trusted.clone(),
+            drain: shutdown.clone(),
+        };
+        threads.push(spawn(format!("ingress-{number}"), move |runtime| runtime.block_on(worker.run(accepted)))?);
+    }
+    let (lanes, limit): (Arc<[Lane]>, _) = (lanes.into(), config.limits.connections);
+    // The lanes' senders live in the acceptor alone: its end is what tells the workers to drain.
+    threads.push(spawn("ingress-accept".to_owned(), move |runtime| {
+        let acceptors: Vec<_> = runtime.block_on(async {
+            let accept = |listener| tokio::spawn(listen::accept(listener, lanes.clone(), limit, shutdown.clone()));
+            listeners.into_iter().map(accept).collect()
+        });
+        runtime.block_on(async {
+            shutdown.cancelled().await;
+            for acceptor in acceptors {
+                if let Err(error) = acceptor.await {
+                    tracing::error!(%error, "an acceptor ended badly");
+                }
+            }
+        });
+        drop(lanes);
+    })?);
+    Ok(Running { http, https, metrics, threads })
+}
+
+fn bind_all(addresses: Vec<Listen>, tls: bool) -> Result<Vec<Listener>, StartError> {
+    let bind = |listen| {
+        let address = match &listen {
+            Listen::Address(address) => address.to_string(),
+            Listen::Socket(_) => "a socket that was handed over".to_owned(),
+        };
+        listen::bind(listen, tls).map_err(|source| StartError::Bind { address, source })
+    };
+    addresses.into_iter().map(bind).collect()
+}
+
+fn spawn(name: String, body: impl FnOnce(Runtime) + Send + 'static) -> Result<oneshot::Receiver<()>, StartError> {
+    let runtime = Builder::new_current_thread().enable_all().build().map_err(StartError::Thread)?;
+    let (farewell, ended) = oneshot::channel();
+    let run = move || {
+        body(runtime);
+        if farewell.send(()).is_err() {
+            tracing::debug!("nobody waits for an ingress thread");
+        }
+    };
+    thread::Builder::new().name(name).spawn(run).map_err(StartError::Thread)?;
+    Ok(ended)
+}

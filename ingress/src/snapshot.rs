@@ -1,0 +1,259 @@
+//! What the route table is built from: Ingresses, classes, Services, Secrets and mirrored endpoints, reduced to the fields that routing reads.
+//!
+//! Knows the shapes of Kubernetes objects; must not know sockets, caches or who watches.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::sync::Arc;
+
+use federation_types::endpoint::Clusters;
+use federation_types::text;
+use serde_json::Value;
+
+/// Name of a namespaced object, ordered by namespace, then name.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Named {
+    pub namespace: Arc<str>,
+    pub name: Arc<str>,
+}
+
+impl Named {
+    /// The name `namespace/name`.
+    #[must_use]
+    pub fn new(namespace: &str, name: &str) -> Self {
+        Self { namespace: namespace.into(), name: name.into() }
+    }
+
+    fn of(object: &Value) -> Self {
+        Self::new(text::namespace(object), text::name(object))
+    }
+}
+
+impl fmt::Display for Named {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.namespace, self.name)
+    }
+}
+
+/// Everything one build of the route table sees.
+#[derive(Debug, Clone, Default)]
+pub struct Snapshot {
+    pub ingresses: Vec<Arc<IngressObject>>,
+    pub classes: Vec<IngressClass>,
+    pub services: BTreeMap<Named, Arc<ServiceObject>>,
+    /// Mirrored endpoints, with what must be carried over already in it.
+    pub clusters: Clusters,
+    pub secrets: BTreeMap<Named, Arc<TlsSecret>>,
+}
+
+impl Snapshot {
+    /// The TLS Secrets that Ingresses of our class name, and no others.
+    #[must_use]
+    pub fn wanted_secrets(&self) -> BTreeSet<Named> {
+        let classes = crate::route::Classes::new(&self.classes);
+        let ours = self.ingresses.iter().filter(|ingress| classes.serves(ingress));
+        ours.flat_map(|ingress| {
+            let secrets = ingress.tls.iter().filter(|tls| !tls.secret.is_empty());
+            secrets.map(|tls| Named { namespace: ingress.key.namespace.clone(), name: tls.secret.as_str().into() })
+        })
+        .collect()
+    }
+}
+
+/// A `networking.k8s.io/v1` Ingress.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IngressObject {
+    pub key: Named,
+    pub uid: String,
+    /// RFC 3339 in UTC, so that text order is time order.
+    pub created: String,
+    pub class: Option<String>,
+    pub legacy_class: Option<String>,
+    pub default_backend: Option<BackendRef>,
+    pub tls: Vec<TlsBlock>,
+    pub rules: Vec<Rule>,
+    /// `status.loadBalancer.ingress` as it stands.
+    pub published: Vec<Value>,
+}
+
+/// One entry of `spec.tls`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TlsBlock {
+    pub hosts: Vec<String>,
+    pub secret: String,
+}
+
+/// One entry of `spec.rules`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rule {
+    /// Lower case; empty for every host.
+    pub host: String,
+    pub paths: Vec<RulePath>,
+}
+
+/// One entry of `http.paths`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RulePath {
+    pub path: String,
+    pub kind: PathKind,
+    pub backend: BackendRef,
+}
+
+/// `pathType`; `ImplementationSpecific` is read as `Prefix`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PathKind {
+    Exact,
+    Prefix,
+}
+
+/// Where a rule sends its requests.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum BackendRef {
+    Service {
+        name: String,
+        port: PortRef,
+    },
+    /// `backend.resource`, which nothing of ours serves.
+    Resource {
+        kind: String,
+        name: String,
+    },
+}
+
+/// A service port by number or by name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PortRef {
+    Number(u16),
+    Name(String),
+}
+
+/// An IngressClass.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IngressClass {
+    pub name: String,
+    pub controller: String,
+    pub default: bool,
+}
+
+/// A Service, reduced to its ports.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ServiceObject {
+    pub key: Named,
+    pub external_name: bool,
+    pub ports: Vec<ServicePort>,
+}
+
+/// One entry of a Service's `spec.ports`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ServicePort {
+    pub name: String,
+    pub number: u16,
+    pub protocol: String,
+}
+
+/// A Secret of type `kubernetes.io/tls`; its `Debug` never shows the key.
+#[derive(Clone, PartialEq, Eq)]
+pub struct TlsSecret {
+    pub certificate: Vec<u8>,
+    pub private_key: Vec<u8>,
+}
+
+impl fmt::Debug for TlsSecret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TlsSecret").field("certificate_bytes", &self.certificate.len()).finish_non_exhaustive()
+    }
+}
+
+impl IngressObject {
+    /// Reads an Ingress as the API server answers it.
+    #[must_use]
+    pub fn read(object: &Value) -> Self {
+        let spec = object.get("spec").unwrap_or(&Value::Null);
+        let string = |value: &Value| value.as_str().map(str::to_owned);
+        Self {
+            key: Named::of(object),
+            uid: text::uid(object).to_owned(),
+            created: text::str_at(object, &["metadata", "creationTimestamp"]).to_owned(),
+            class: spec.get("ingressClassName").and_then(string),
+            legacy_class: text::annotation(object, "kubernetes.io/ingress.class").map(str::to_owned),
+            default_backend: spec.get("defaultBackend").and_then(backend),
+            tls: text::list_at(spec, &["tls"]).map(tls_block).collect(),
+            rules: text::list_at(spec, &["rules"]).map(rule).collect(),
+            published: text::list_at(object, &["status", "loadBalancer", "ingress"]).cloned().collect(),
+        }
+    }
+}
+
+fn tls_block(block: &Value) -> TlsBlock {
+    let hosts = text::list_at(block, &["hosts"]).filter_map(Value::as_str);
+    TlsBlock {
+        hosts: hosts.map(str::to_ascii_lowercase).collect(),
+        secret: text::str_at(block, &["secretName"]).to_owned(),
+    }
+}
+
+fn rule(rule: &Value) -> Rule {
+    let path = |entry: &Value| {
+        let kind = match text::str_at(entry, &["pathType"]) {
+            "Exact" => PathKind::Exact,
+            _ => PathKind::Prefix,
+        };
+        let path = match text::str_at(entry, &["path"]) {
+            "" => "/",
+            path => path,
+        };
+        Some(RulePath { path: path.to_owned(), kind, backend: entry.get("backend").and_then(backend)? })
+    };
+    Rule {
+        host: text::str_at(rule, &["host"]).to_ascii_lowercase(),
+        paths: text::list_at(rule, &["http", "paths"]).filter_map(path).collect(),
+    }
+}
+
+fn backend(backend: &Value) -> Option<BackendRef> {
+    if let Some(service) = backend.get("service") {
+        let number = text::int_at(service, &["port", "number"]).and_then(|n| u16::try_from(n).ok());
+        let port = match number {
+            Some(number) if number != 0 => PortRef::Number(number),
+            _ => PortRef::Name(text::str_at(service, &["port", "name"]).to_owned()),
+        };
+        return Some(BackendRef::Service { name: text::str_at(service, &["name"]).to_owned(), port });
+    }
+    let resource = backend.get("resource")?;
+    Some(BackendRef::Resource {
+        kind: text::str_at(resource, &["kind"]).to_owned(),
+        name: text::str_at(resource, &["name"]).to_owned(),
+    })
+}
+
+impl IngressClass {
+    /// Reads an IngressClass as the API server answers it.
+    #[must_use]
+    pub fn read(object: &Value) -> Self {
+        Self {
+            name: text::name(object).to_owned(),
+            controller: text::str_at(object, &["spec", "controller"]).to_owned(),
+            default: text::annotation(object, "ingressclass.kubernetes.io/is-default-class") == Some("true"),
+        }
+    }
+}
+
+impl ServiceObject {
+    /// Reads a Service as the API server answers it.
+    #[must_use]
+    pub fn read(object: &Value) -> Self {
+        let port = |port: &Value| {
+            let number = u16::try_from(text::int_at(port, &["port"])?).ok()?;
+            let protocol = match text::str_at(port, &["protocol"]) {
+                "" => "TCP",
+                named => named,
+            };
+            Some(ServicePort { name: text::str_at(port, &["name"]).to_owned(), number, protocol: protocol.to_owned() })
+        };
+        Self {
+            key: Named::of(object),
+            external_name: text::str_at(object, &["spec", "type"]) == "ExternalName",
+            ports: text::list_at(object, &["spec", "ports"]).filter_map(port).collect(),
+        }
+    }
+}

@@ -1,0 +1,193 @@
+//! One worker: a thread with its own runtime, upstream pool and share of the connections.
+//!
+//! Serves connections until told to drain; knows neither the hub nor how routes are made.
+
+use std::convert::Infallible;
+use std::future::{Future, poll_fn};
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::Context;
+use std::time::Duration;
+
+use http::{HeaderValue, Request, Response};
+use hyper::body::Incoming;
+use hyper::server::conn::{http1, http2};
+use hyper::service::{Service, service_fn};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use tokio::net::TcpStream;
+use tokio::sync::mpsc;
+use tokio_rustls::TlsAcceptor;
+use tokio_util::sync::CancellationToken;
+
+use crate::config::Network;
+use crate::listen::Accepted;
+use crate::metrics::Count;
+use crate::proxy::Proxy;
+use crate::proxy::body::AnswerBody;
+use crate::proxy::head::Peer;
+use crate::stream::Downstream;
+
+/// How often idle upstream connections are looked over.
+const SWEEP: Duration = Duration::from_secs(1);
+/// Streams that one HTTP/2 connection may have open at once.
+const MAX_STREAMS: u32 = 128;
+/// Streams a client may reset before their turn came (CVE-2023-44487).
+const MAX_PENDING_RESETS: usize = 20;
+
+/// What a worker thread is started with.
+pub struct Worker {
+    pub proxy: Arc<Proxy>,
+    pub tls: Option<TlsAcceptor>,
+    pub trusted: Arc<[Network]>,
+    pub drain: CancellationToken,
+}
+
+impl Worker {
+    /// Serves what the acceptor sends until `drain`, then lets requests in flight end.
+    pub async fn run(self, mut accepted: mpsc::UnboundedReceiver<Accepted>) {
+        let worker = Arc::new(self);
+        let mut sweep = tokio::time::interval(SWEEP);
+        loop {
+            tokio::select! {
+                biased;
+                connection = accepted.recv() => match connection {
+                    Some(connection) => worker.take(connection),
+                    None => break,
+                },
+                _ = sweep.tick() => worker.proxy.pool.sweep(&worker.proxy.table.load()),
+            }
+        }
+        let tasks = &worker.proxy.tasks;
+        tasks.close();
+        let limit = worker.proxy.timeouts.drain;
+        if tokio::time::timeout(limit, tasks.wait()).await.is_err() {
+            tracing::warn!(open = tasks.len(), "connections were still open at the end of the drain time");
+        }
+    }
+
+    fn take(self: &Arc<Self>, accepted: Accepted) {
+        let worker = self.clone();
+        self.proxy.tasks.spawn(async move {
+            worker.proxy.shard.opened();
+            worker.serve(accepted).await;
+            worker.proxy.shard.closed();
+        });
+    }
+
+    async fn serve(&self, accepted: Accepted) {
+        let Accepted { stream, peer: address, port, tls, seat } = accepted;
+        let stream = match TcpStream::from_std(stream).and_then(|s| s.set_nodelay(true).map(|()| s)) {
+            Ok(stream) => stream,
+            Err(error) => {
+                tracing::debug!(%error, "a connection was gone before it was served");
+                return;
+            }
+        };
+        let address = address.ip().to_canonical();
+        let text = |text: String| HeaderValue::from_str(&text).expect("addresses and ports are header values");
+        let peer = Arc::new(Peer {
+            address,
+            address_value: text(address.to_string()),
+            port_value: text(port.to_string()),
+            scheme: HeaderValue::from_static(if tls { "https" } else { "http" }),
+            trusted: self.trusted.iter().any(|network| network.holds(address)),
+        });
+        let stall = self.proxy.timeouts.idle;
+        match &self.tls {
+            Some(acceptor) if tls => {
+                let Some(stream) = self.handshake(acceptor, stream).await else { return };
+                let h2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
+                let stream = Downstream::tls(stream, stall);
+                if h2 { self.http2(stream, peer).await } else { self.http1(stream, peer).await }
+            }
+            _ => self.http1(Downstream::plain(stream, stall), peer).await,
+        }
+        drop(seat);
+    }
+
+    async fn handshake(
+        &self,
+        acceptor: &TlsAcceptor,
+        stream: TcpStream,
+    ) -> Option<tokio_rustls::server::TlsStream<TcpStream>> {
+        let error = match tokio::time::timeout(self.proxy.timeouts.handshake, acceptor.accept(stream)).await {
+            Ok(Ok(stream)) => return Some(stream),
+            Ok(Err(error)) => error.to_string(),
+            Err(_) => "not finished in time".to_owned(),
+        };
+        self.proxy.shard.count(Count::TlsFailed);
+        tracing::debug!(error, "a TLS handshake failed");
+        None
+    }
+
+    fn service(
+        &self,
+        peer: Arc<Peer>,
+    ) -> impl Service<
+        Request<Incoming>,
+        Response = Response<AnswerBody>,
+        Error = Infallible,
+        Future = impl Future<Output = Result<Response<AnswerBody>, Infallible>> + Send + 'static,
+    > + Send
+    + 'static {
+        let proxy = self.proxy.clone();
+        service_fn(move |request| proxy.clone().handle(peer.clone(), request))
+    }
+
+    async fn http1(&self, stream: Downstream, peer: Arc<Peer>) {
+        let limits = &self.proxy.limits;
+        let mut builder = http1::Builder::new();
+        builder
+            .timer(TokioTimer::new())
+            .header_read_timeout(self.proxy.timeouts.head)
+            .max_header_size(limits.head_bytes)
+            .max_buf_size(limits.head_bytes.max(8 * 1024));
+        if limits.head_fields != 100 {
+            // 100 is hyper's own limit, which needs no allocation.
+            builder.max_headers(limits.head_fields);
+        }
+        let connection = builder.serve_connection(TokioIo::new(stream), self.service(peer)).with_upgrades();
+        drained(connection, self.drain.clone(), |connection| connection.graceful_shutdown()).await;
+    }
+
+    async fn http2(&self, stream: Downstream, peer: Arc<Peer>) {
+        let limits = &self.proxy.limits;
+        let head_bytes = u32::try_from(limits.head_bytes).unwrap_or(u32::MAX);
+        let mut builder = http2::Builder::new(TokioExecutor::new());
+        builder
+            .timer(TokioTimer::new())
+            .max_concurrent_streams(MAX_STREAMS)
+            .max_pending_accept_reset_streams(MAX_PENDING_RESETS)
+            .max_header_list_size(head_bytes)
+            .keep_alive_interval(self.proxy.timeouts.head)
+            .keep_alive_timeout(self.proxy.timeouts.handshake);
+        let connection = builder.serve_connection(TokioIo::new(stream), self.service(peer));
+        drained(connection, self.drain.clone(), |connection| connection.graceful_shutdown()).await;
+    }
+}
+
+/// Drives a connection to its end; once `drain` is cancelled it takes no further request.
+async fn drained<C>(connection: C, drain: CancellationToken, finish: impl Fn(Pin<&mut C>))
+where
+    C: Future<Output = hyper::Result<()>>,
+{
+    let mut connection = pin!(connection);
+    let mut draining = Some(pin!(drain.cancelled()));
+    let mut registered = false;
+    let end = poll_fn(|cx: &mut Context<'_>| {
+        // The wait is polled once to leave the task's waker there, then only looked at: polling it takes a lock.
+        if (!registered || drain.is_cancelled())
+            && let Some(wait) = &mut draining
+        {
+            registered = true;
+            if wait.as_mut().poll(cx).is_ready() {
+                draining = None;
+                finish(connection.as_mut());
+            }
+        }
+        connection.as_mut().poll(cx)
+    });
+    if let Err(error) = end.await {
+        tracing::debug!(%error, "a downstream connection ended early");
+    }
+}
