@@ -12,7 +12,7 @@ import (
 
 const usage = `usage:
   rig up    --dir DIR [--members N] [--bin DIR] [--fsync] [--until-eof]   runs members until SIGTERM, SIGINT or rig down
-  rig exec  --dir DIR [--bound] COMMAND [ARG...]                          runs a command in the outer namespace
+  rig exec  --dir DIR [--bound] [--member NAME] COMMAND [ARG...]          runs a command in the outer namespace, or a member's
   rig fault --dir DIR MEMBER ACTION                                       stop-api cont-api kill-api start-api link-down link-up
   rig down  --dir DIR                                                     ends a running rig and waits for it`
 
@@ -38,9 +38,10 @@ func dispatch(args []string) error {
 	flags := flag.NewFlagSet("rig "+verb, flag.ContinueOnError)
 	dir := flags.String("dir", "", "directory of this rig: kubeconfigs, logs, rig.json")
 	var up upOptions
-	var bound bool
+	var enter execOptions
 	if verb == "exec" {
-		flags.BoolVar(&bound, "bound", false, "the command is killed when the program that started it ends")
+		flags.StringVar(&enter.member, "member", "", "run inside this member's namespace")
+		flags.BoolVar(&enter.bound, "bound", false, "the command is killed when the program that started it ends")
 	}
 	if verb == "up" {
 		flags.IntVar(&up.members, "members", len(memberNames), "how many member clusters")
@@ -63,7 +64,7 @@ func dispatch(args []string) error {
 		up.dir = *dir
 		return runUp(up)
 	case verb == "exec" && len(rest) > 0:
-		return runExec(*dir, bound, rest)
+		return runExec(*dir, enter, rest)
 	case verb == "fault" && len(rest) == 2:
 		return runFault(*dir, rest[0], rest[1])
 	case verb == "down" && len(rest) == 0:

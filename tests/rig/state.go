@@ -74,8 +74,26 @@ func lockDir(dir string) (*os.File, error) {
 	return lock, nil
 }
 
-// runExec replaces this process by the command, inside the outer namespace.
-func runExec(dir string, bound bool, command []string) error {
+type execOptions struct {
+	bound  bool
+	member string // empty: the outer namespace
+}
+
+// namespace finds the one to enter.
+func (s rigState) namespace(member string) (string, error) {
+	if member == "" {
+		return s.Outer, nil
+	}
+	for _, m := range s.Members {
+		if m.Name == member {
+			return m.Netns, nil
+		}
+	}
+	return "", fmt.Errorf("no member %q", member)
+}
+
+// runExec replaces this process by the command, inside a namespace of the rig.
+func runExec(dir string, options execOptions, command []string) error {
 	state, err := readState(dir)
 	if err != nil {
 		return err
@@ -84,11 +102,15 @@ func runExec(dir string, bound bool, command []string) error {
 	if err != nil {
 		return err
 	}
-	runtime.LockOSThread()
-	if err := enterNamespace(state.Outer); err != nil {
+	namespace, err := state.namespace(options.member)
+	if err != nil {
 		return err
 	}
-	if bound {
+	runtime.LockOSThread()
+	if err := enterNamespace(namespace); err != nil {
+		return err
+	}
+	if options.bound {
 		if err := bindToParent(); err != nil {
 			return err
 		}

@@ -1,23 +1,41 @@
-//! Measurements, side by side with the peers in one run on one machine.
+//! Measurements, side by side with the peers in one run on one machine: figures and ratios, no bars.
 
-use anyhow::{Result, bail};
+mod api;
+mod cpu;
+mod ground;
+mod ingress;
+mod peers;
+mod propagation;
+mod table;
+mod wrk;
+
+use anyhow::Result;
 
 #[derive(clap::Args)]
 pub struct Options {
     #[command(subcommand)]
     what: What,
+    /// Use the release binaries that are there, do not build them
+    #[arg(long, global = true)]
+    no_build: bool,
 }
 
 #[derive(clap::Subcommand)]
 enum What {
     /// Requests through the ingress: fedgate, nginx, HAProxy, Traefik, Envoy and a bare forwarder
-    Ingress,
+    Ingress(ingress::Options),
+    /// GET, LIST, WATCH and create: fedgate and kube-apiserver with etcd
+    Api(api::Options),
+    /// From apply at the hub to the members: fedgate and a bare writer of the same objects
+    Propagation(propagation::Options),
 }
 
 /// # Errors
-/// A peer cannot be started or measured.
+/// What all contestants need cannot be built or started; one contestant's failure is a row of the table.
 pub fn run(options: &Options) -> Result<()> {
-    match options.what {
-        What::Ingress => bail!("bench ingress is not built yet"),
+    match &options.what {
+        What::Ingress(ingress) => ingress::run(ingress, options.no_build),
+        What::Api(api) => api::run(api, options.no_build),
+        What::Propagation(propagation) => propagation::run(propagation, options.no_build),
     }
 }

@@ -2,11 +2,11 @@
 //! binary, and the clients that users have. Each journey is a list of named steps.
 
 mod crash;
-mod hub;
+pub mod hub;
 mod journey;
 pub mod members;
-mod shop;
-mod wait;
+pub mod shop;
+pub mod wait;
 
 use std::time::Instant;
 

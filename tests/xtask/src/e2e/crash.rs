@@ -32,9 +32,7 @@ pub const STEPS: &[Step] = &[
 
 fn add_members(journey: &mut Journey) -> Result<()> {
     for name in journey.names() {
-        let kubeconfig = journey.members.kubeconfig(&name).display();
-        let line = format!("cluster add {name} --kubeconfig {kubeconfig} --context {name} --yes --wait 60s");
-        invoke::read(&mut journey.fedgate(&line))?;
+        journey.hub.join(&journey.members, &name)?;
     }
     invoke::read(&mut journey.hub_kubectl("create namespace crash")).map(|_| ())
 }

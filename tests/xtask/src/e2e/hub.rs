@@ -11,7 +11,7 @@ use serde::Deserialize;
 
 use super::members::Members;
 use super::wait;
-use crate::paths;
+use crate::{invoke, paths};
 
 /// A cold start with an empty store takes well under a second; the machine may be busy.
 const READY_WITHIN: Duration = Duration::from_secs(30);
@@ -49,12 +49,16 @@ impl Hub {
         let log = File::options().create(true).append(true).open(self.log())?;
         let child = serve.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log).spawn();
         self.child = Some(child.context("start fedgate serve")?);
-        wait::until("fedgate serve", READY_WITHIN, || {
-            if let Some(status) = self.child.as_mut().map(Child::try_wait).transpose()?.flatten() {
-                bail!("it ended: {status}: {}", self.last_words()?);
+        let ended = wait::until("fedgate serve", READY_WITHIN, || {
+            match self.child.as_mut().map(Child::try_wait).transpose()?.flatten() {
+                Some(status) => Ok(Some(status)),
+                None => self.endpoints().map(|_| None),
             }
-            self.endpoints().map(|_| ())
-        })
+        })?;
+        if let Some(status) = ended {
+            bail!("it ended: {status}");
+        }
+        Ok(())
     }
 
     /// The end of a process that is not asked: SIGKILL.
@@ -96,6 +100,15 @@ impl Hub {
         let mut fedgate = members.command(&paths::fedgate().to_string_lossy(), arguments);
         fedgate.env("KUBECONFIG", self.kubeconfig()).env("HOME", &self.dir);
         fedgate
+    }
+
+    /// `fedgate cluster add` for one of the members, under the name it has in the rig.
+    ///
+    /// # Errors
+    /// It was refused, or the member was not Ready in time.
+    pub fn join(&self, members: &Members, name: &str) -> Result<()> {
+        let mut add = self.fedgate(members, ["cluster", "add", name, "--yes", "--wait", "60s", "--context", name]);
+        invoke::read(add.arg("--kubeconfig").arg(members.kubeconfig(name))).map(|_| ())
     }
 
     fn log(&self) -> PathBuf {

@@ -106,6 +106,18 @@ impl Members {
         command
     }
 
+    /// The same inside a member's own namespace.
+    pub fn command_in<A: AsRef<OsStr>>(
+        &self,
+        name: &str,
+        program: &str,
+        arguments: impl IntoIterator<Item = A>,
+    ) -> Command {
+        let mut command = invoke::command(self.program(), ["exec", "--bound", "--member", name, "--dir"]);
+        command.arg(&self.setup.dir).arg(program).args(arguments).env("PATH", &self.setup.path);
+        command
+    }
+
     /// kubectl, straight to a member's own API server.
     pub fn kubectl<A: AsRef<OsStr>>(&self, name: &str, arguments: impl IntoIterator<Item = A>) -> Command {
         let mut kubectl = self.command("kubectl", ["--request-timeout=20s", "--kubeconfig"]);

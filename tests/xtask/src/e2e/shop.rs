@@ -18,7 +18,7 @@ use crate::invoke;
 const MANIFESTS: &str = include_str!("shop.yaml");
 
 /// For what takes milliseconds on an idle machine and must not fail on a busy one.
-const SOON: Duration = Duration::from_secs(30);
+pub const SOON: Duration = Duration::from_secs(30);
 
 pub const STEPS: &[Step] = &[
     ("the hub starts and says that it is ready", |journey| journey.hub.start(&journey.members)),
@@ -52,11 +52,9 @@ fn versions(journey: &mut Journey) -> Result<()> {
 
 fn add_members(journey: &mut Journey) -> Result<()> {
     for name in journey.names() {
-        let kubeconfig = journey.members.kubeconfig(&name).display();
-        let line = format!("cluster add {name} --kubeconfig {kubeconfig} --context {name} --yes --wait 60s");
-        invoke::read(&mut journey.fedgate(&line))?;
+        journey.hub.join(&journey.members, &name)?;
         // Idempotent: the same again is no error.
-        invoke::read(&mut journey.fedgate(&line))?;
+        journey.hub.join(&journey.members, &name)?;
     }
     let mut wait = journey.hub_kubectl("wait --for=condition=Ready clusters.fedgate.dev --all --timeout=60s");
     invoke::read(&mut wait).map(|_| ())

@@ -1,0 +1,4 @@
+//! Load and floors for the benchmarks: programs that do as little as possible besides
+//! what is measured. They know nothing of the product.
+
+pub mod epoll;

@@ -1,0 +1,10 @@
+//! bench propagation
+
+use anyhow::{Result, bail};
+
+#[derive(clap::Args)]
+pub struct Options {}
+
+pub fn run(_options: &Options, _no_build: bool) -> Result<()> {
+    bail!("bench propagation is not built yet")
+}
