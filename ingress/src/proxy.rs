@@ -17,7 +17,7 @@ use arc_swap::ArcSwap;
 use bytes::Bytes;
 use http::header::{self, HeaderValue};
 use http::request::Parts;
-use http::{Method, Request, Response, StatusCode};
+use http::{Method, Request, Response, StatusCode, Version};
 use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
 use tokio_util::task::TaskTracker;
@@ -35,19 +35,22 @@ use upstream::{ConnectError, ExchangeError, Lease, Pool, Upstream};
 /// `Server` of answers that bring none.
 const SERVER: HeaderValue = HeaderValue::from_static("fedgate");
 
-const NO_ROUTE: Refusal = Refusal { status: StatusCode::NOT_FOUND, reason: "no route for this host and path" };
-const NO_ENDPOINT: Refusal = Refusal { status: StatusCode::SERVICE_UNAVAILABLE, reason: "no endpoint is ready" };
-const TOO_LARGE: Refusal = Refusal { status: StatusCode::PAYLOAD_TOO_LARGE, reason: "the body is too large" };
-const BODY_IDLE: Refusal = Refusal { status: StatusCode::REQUEST_TIMEOUT, reason: "the body stood still" };
-const BODY_BROKEN: Refusal = Refusal { status: StatusCode::BAD_REQUEST, reason: "the body is malformed or broke off" };
-const UPSTREAM_LOST: Refusal =
-    Refusal { status: StatusCode::BAD_GATEWAY, reason: "the endpoint closed or answered badly" };
-const UPSTREAM_SLOW: Refusal =
-    Refusal { status: StatusCode::GATEWAY_TIMEOUT, reason: "the endpoint did not answer in time" };
-const CONNECT_FAILED: Refusal = Refusal { status: StatusCode::BAD_GATEWAY, reason: "no endpoint accepts connections" };
-const CONNECT_SLOW: Refusal =
-    Refusal { status: StatusCode::GATEWAY_TIMEOUT, reason: "no endpoint accepts connections in time" };
-const UPGRADE_UNASKED: Refusal = Refusal { status: StatusCode::BAD_GATEWAY, reason: "the endpoint upgraded unasked" };
+const NO_ROUTE: Refusal = own(StatusCode::NOT_FOUND, "no route for this host and path");
+const NO_ENDPOINT: Refusal = own(StatusCode::SERVICE_UNAVAILABLE, "no endpoint is ready");
+const TOO_LARGE: Refusal = Refusal { close: true, ..own(StatusCode::PAYLOAD_TOO_LARGE, "the body is too large") };
+const BODY_IDLE: Refusal = Refusal { close: true, ..own(StatusCode::REQUEST_TIMEOUT, "the body stood still") };
+const BODY_BROKEN: Refusal =
+    Refusal { close: true, ..own(StatusCode::BAD_REQUEST, "the body is malformed or broke off") };
+const UPSTREAM_LOST: Refusal = own(StatusCode::BAD_GATEWAY, "the endpoint closed or answered badly");
+const UPSTREAM_SLOW: Refusal = own(StatusCode::GATEWAY_TIMEOUT, "the endpoint did not answer in time");
+const CONNECT_FAILED: Refusal = own(StatusCode::BAD_GATEWAY, "no endpoint accepts connections");
+const CONNECT_SLOW: Refusal = own(StatusCode::GATEWAY_TIMEOUT, "no endpoint accepts connections in time");
+const UPGRADE_UNASKED: Refusal = own(StatusCode::BAD_GATEWAY, "the endpoint upgraded unasked");
+
+/// An answer of ours after which the connection may go on.
+const fn own(status: StatusCode, reason: &'static str) -> Refusal {
+    Refusal { status, reason, close: false }
+}
 
 /// What all connections of one worker share.
 pub struct Proxy {
@@ -114,12 +117,13 @@ impl Proxy {
     ) -> Result<Response<AnswerBody>, Infallible> {
         let began = Instant::now();
         let mut line = self.sampled().then(|| new_line(began, &peer, &request));
+        let version = request.version();
         let answer = self.answer(&peer, request, &mut line).await;
         let mut response = answer.unwrap_or_else(|refusal| {
             if let Some(line) = &mut line {
                 line.reason = refusal.reason;
             }
-            reply(refusal)
+            reply(refusal, version)
         });
         self.shard.answered(response.status(), began.elapsed());
         if let Some(mut line) = line {
@@ -151,7 +155,7 @@ impl Proxy {
             line.backend = Some(route.backend.name.clone());
         }
         if let Some(reason) = route.backend.fault {
-            return Err(Refusal { status: StatusCode::SERVICE_UNAVAILABLE, reason });
+            return Err(own(StatusCode::SERVICE_UNAVAILABLE, reason));
         }
         let (body, watch) = self.request_body(&parts, incoming)?;
         head::rewrite_request(&mut parts, peer, protocol.clone(), || self.ids.next());
@@ -333,6 +337,7 @@ impl Proxy {
             lease.detach();
         }
         head::rewrite_response(response.headers_mut(), &SERVER, None);
+        *response.version_mut() = Version::HTTP_11;
         let in_flight = route.backend.counts_in_flight().then(|| endpoint.enter());
         Ok(response.map(|incoming| AnswerBody::upstream(incoming, lease, self.timeouts.idle, in_flight)))
     }
@@ -358,13 +363,16 @@ fn copy_of_head(request: &Request<RequestBody>) -> Request<RequestBody> {
 }
 
 /// An answer of our own: the status, and why in one line of text.
-fn reply(refusal: Refusal) -> Response<AnswerBody> {
+fn reply(refusal: Refusal, version: Version) -> Response<AnswerBody> {
     let text = format!("{} {}\n", refusal.status.as_u16(), refusal.reason);
     let mut response = Response::new(AnswerBody::whole(Bytes::from(text)));
     *response.status_mut() = refusal.status;
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
     headers.insert(header::SERVER, SERVER);
+    if refusal.close && version < Version::HTTP_2 {
+        headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
     response
 }
 

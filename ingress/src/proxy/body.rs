@@ -218,8 +218,8 @@ impl Flow {
             && let Some(lease) = &mut self.lease
             && lease.drives()
         {
-            lease.drive(cx);
-            frame = Pin::new(&mut self.incoming).poll_frame(&mut nowhere);
+            let goes_on = lease.drive(cx);
+            frame = Pin::new(&mut self.incoming).poll_frame(if goes_on { &mut nowhere } else { &mut *cx });
         }
         match frame {
             Poll::Pending if self.idle.expired(cx) => Poll::Ready(Some(Err(BodyError::Idle))),

@@ -29,6 +29,8 @@ const REQUEST_ID_MAX: usize = 128;
 pub struct Refusal {
     pub status: StatusCode,
     pub reason: &'static str,
+    /// What follows on this connection is not to be believed.
+    pub close: bool,
 }
 
 /// What inspection found out about a request.
@@ -49,7 +51,7 @@ pub struct Peer {
 }
 
 const fn refuse(status: StatusCode, reason: &'static str) -> Refusal {
-    Refusal { status, reason }
+    Refusal { status, reason, close: true }
 }
 
 /// Checks a request's head beyond what the parser did, and brings its target into origin form.
@@ -161,7 +163,28 @@ pub fn rewrite_request(
         }
         headers.insert(header::CONNECTION, options);
     }
+    if parts.version == Version::HTTP_2 {
+        join_cookies(headers);
+    }
+    if !headers.contains_key(header::HOST) {
+        // Only HTTP/1.0 comes without; HTTP/1.1 servers insist (RFC 9112 §3.2).
+        headers.insert(header::HOST, HeaderValue::from_static(""));
+    }
     parts.version = Version::HTTP_11;
+}
+
+/// HTTP/2 clients may send cookies in several fields, HTTP/1.1 servers expect one (RFC 9113 §8.2.3).
+fn join_cookies(headers: &mut HeaderMap) {
+    let mut cookies = headers.get_all(header::COOKIE).iter();
+    let (Some(first), Some(_)) = (cookies.next(), cookies.next()) else { return };
+    let mut all = first.as_bytes().to_vec();
+    for cookie in headers.get_all(header::COOKIE).iter().skip(1) {
+        all.extend_from_slice(b"; ");
+        all.extend_from_slice(cookie.as_bytes());
+    }
+    if let Ok(joined) = HeaderValue::from_maybe_shared(Bytes::from(all)) {
+        headers.insert(header::COOKIE, joined);
+    }
 }
 
 fn forwarded(headers: &mut HeaderMap, peer: &Peer) {

@@ -35,8 +35,8 @@ enum Driver {
     User(Box<Connection>),
     /// Nobody, it has ended: by closing or by switching protocols.
     Ended(Box<Connection>),
-    /// A task of its own.
-    Task,
+    /// Nobody any more, or a task of its own.
+    Gone,
 }
 
 /// Why no connection could be made.
@@ -104,9 +104,17 @@ impl Upstream {
         let mut sending = pin!(self.sender.try_send_request(request));
         let driver = &mut self.driver;
         let answer = poll_fn(|cx| {
+            // Only the connection, polled right here, can make the answer ready: it needs no wake.
+            let nowhere = &mut Context::from_waker(Waker::noop());
             driver.poll(cx);
-            // Only the connection, polled right above, can make this ready: it needs no wake.
-            sending.as_mut().poll(&mut Context::from_waker(Waker::noop()))
+            match sending.as_mut().poll(nowhere) {
+                Poll::Pending if !driver.is_user() => {
+                    // It ended without an answer: dropped, it gives back what it has not sent.
+                    *driver = Driver::Gone;
+                    sending.as_mut().poll(cx)
+                }
+                polled => polled,
+            }
         });
         answer.await.map_err(|mut error| match error.take_message() {
             Some(request) => ExchangeError::Unsent(Box::new(request)),
@@ -131,7 +139,7 @@ impl Driver {
             if let Err(error) = end {
                 tracing::debug!(%error, "upstream connection ended");
             }
-            if let Self::User(connection) = std::mem::replace(self, Self::Task) {
+            if let Self::User(connection) = std::mem::replace(self, Self::Gone) {
                 *self = Self::Ended(connection);
             }
         }
@@ -197,18 +205,22 @@ impl Lease {
         self.upstream.as_ref().is_some_and(|upstream| upstream.driver.is_user())
     }
 
-    /// Lets the connection read and write.
-    pub fn drive(&mut self, cx: &mut Context<'_>) {
-        if let Some(upstream) = &mut self.upstream {
-            upstream.driver.poll(cx);
+    /// Lets the connection read and write; says whether it goes on.
+    pub fn drive(&mut self, cx: &mut Context<'_>) -> bool {
+        let Some(upstream) = &mut self.upstream else { return false };
+        upstream.driver.poll(cx);
+        if !upstream.driver.is_user() {
+            // Dropped, it ends the body that it was reading.
+            upstream.driver = Driver::Gone;
         }
+        upstream.driver.is_user()
     }
 
     /// Hands the connection to a task of its own: a request body that is still on its way must not wait for the
     /// client to read the answer.
     pub fn detach(&mut self) {
         let Some(upstream) = self.upstream.as_mut().filter(|upstream| upstream.driver.is_user()) else { return };
-        if let Driver::User(connection) = std::mem::replace(&mut upstream.driver, Driver::Task) {
+        if let Driver::User(connection) = std::mem::replace(&mut upstream.driver, Driver::Gone) {
             tokio::spawn(async move {
                 if let Err(error) = connection.await {
                     tracing::debug!(%error, "upstream connection ended");

@@ -1,0 +1,6 @@
+//! The data plane over real sockets: little upstream servers, raw clients, hostile bytes.
+
+mod fixture;
+mod forward;
+mod hostile;
+mod secure;
