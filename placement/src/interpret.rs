@@ -12,11 +12,11 @@ use federation_types::text;
 use serde_json::Value;
 
 pub use depend::{Dependency, dependencies};
-pub use fold::{Folded, MemberState, fold};
-pub use health::{Health, health, summary};
+pub use fold::{Folded, HOLDS_BACK, MemberState, fold};
+pub use health::{Health, has_finished, health, summary};
 pub use scope::{Scope, scope};
 
-use crate::schedule::Shape;
+pub use crate::schedule::Shape;
 
 /// Where a kind keeps what placing needs.
 struct Row {
@@ -121,7 +121,7 @@ mod tests {
     use serde_json::json;
 
     use super::{pod_spec, replicas_path, runs_pods, shape};
-    use crate::schedule::Shape;
+    pub use crate::schedule::Shape;
 
     #[test]
     fn shapes_by_kind() {

@@ -3,6 +3,18 @@
 //! `schedule`, `render` and `interpret` are pure; everything else watches, calls one pure `plan`, and commits once.
 //! Never deletes in a member because information is missing; never sees the store, only the hub's API.
 
+mod aggregate;
+pub mod bind;
+mod clock;
 pub mod interpret;
+pub mod kinds;
+pub mod propagate;
 pub mod render;
+mod run;
 pub mod schedule;
+mod view;
+mod wire;
+mod world;
+
+pub use run::{PlacementConfig, run};
+pub use view::View;

@@ -168,6 +168,15 @@ impl<T> Reflection<T> {
         self.objects.read().iter().map(|(key, object)| (key.clone(), object.clone())).collect()
     }
 
+    /// The objects of one namespace, in key order.
+    #[must_use]
+    pub fn within(&self, namespace: &str) -> Vec<(Key, Arc<T>)> {
+        let objects = self.objects.read();
+        let from = (namespace.to_owned(), String::new());
+        let of_it = objects.range(from..).take_while(|((ns, _), _)| ns == namespace);
+        of_it.map(|(key, object)| (key.clone(), object.clone())).collect()
+    }
+
     /// How many objects there are.
     #[must_use]
     pub fn len(&self) -> usize {

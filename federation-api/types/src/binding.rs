@@ -85,6 +85,9 @@ pub struct BindingClusterStatus {
     pub applied_generation: i64,
     #[serde(skip_serializing_if = "String::is_empty")]
     pub applied_hash: String,
+    /// Hash of the fields that we own there, as the member recorded it; differs once somebody took one over.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub owned_hash: String,
     /// UID of the object in the member.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub uid: String,
@@ -107,4 +110,6 @@ pub enum Phase {
     Conflict,
     Unreachable,
     Deleting,
+    /// Withdrawn and seen to be gone (or never ours): schedule takes the row away.
+    Gone,
 }

@@ -120,6 +120,16 @@ fn pod(status: &Value) -> Health {
     }
 }
 
+/// Whether a copy that runs once ran to its end, well or not.
+#[must_use]
+pub fn has_finished(gvk: &Gvk, summary: &Value) -> bool {
+    match (gvk.group.as_str(), gvk.kind.as_str()) {
+        ("batch", "Job") => condition(summary, "Complete").or(condition(summary, "Failed")).is_some(),
+        ("", "Pod") => matches!(str_at(summary, &["phase"]), "Succeeded" | "Failed"),
+        _ => false,
+    }
+}
+
 /// Whether the member's controller has seen the member object as it stands.
 #[must_use]
 pub fn observed(summary: &Value) -> bool {
