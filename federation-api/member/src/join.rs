@@ -96,22 +96,37 @@ pub fn objects(permissions: Permissions) -> Vec<(Gvr, Value)> {
 /// # Errors
 /// The first object that the member refuses, named.
 pub async fn join(cluster_admin: &Caller, permissions: Permissions) -> Result<Credentials, ApiError> {
-    let how = WriteOptions { field_manager: FIELD_MANAGER, force: true, ..WriteOptions::default() };
-    for (gvr, object) in objects(permissions) {
-        cluster_admin.apply(&gvr, &object, &how).await.map_err(|e| named(&object, e))?;
-    }
-    match token_secret(cluster_admin, &how).await? {
+    prepare(cluster_admin, permissions).await?;
+    match token_secret(cluster_admin).await? {
         Some(token) => Ok(Credentials::Token(token)),
         None => requested_token(cluster_admin).await.map(Credentials::Token),
     }
 }
 
-async fn token_secret(cluster_admin: &Caller, how: &WriteOptions<'_>) -> Result<Option<String>, ApiError> {
+/// As [`join`] for a member that has no token controller: the token is asked for at once.
+///
+/// # Errors
+/// As [`join`].
+pub async fn join_simulated(member_admin: &Caller) -> Result<Credentials, ApiError> {
+    prepare(member_admin, Permissions::default()).await?;
+    requested_token(member_admin).await.map(Credentials::Token)
+}
+
+async fn prepare(cluster_admin: &Caller, permissions: Permissions) -> Result<(), ApiError> {
+    let how = WriteOptions { field_manager: FIELD_MANAGER, force: true, ..WriteOptions::default() };
+    for (gvr, object) in objects(permissions) {
+        cluster_admin.apply(&gvr, &object, &how).await.map_err(|e| named(&object, e))?;
+    }
+    Ok(())
+}
+
+async fn token_secret(cluster_admin: &Caller) -> Result<Option<String>, ApiError> {
+    let how = WriteOptions { field_manager: FIELD_MANAGER, force: true, ..WriteOptions::default() };
     let secrets = Gvr::new("v1", "secrets");
     let wanted = json!({"apiVersion": "v1", "kind": "Secret", "type": "kubernetes.io/service-account-token",
         "metadata": {"name": HUB_ACCOUNT, "namespace": label::SYSTEM_NAMESPACE,
             "annotations": {"kubernetes.io/service-account.name": HUB_ACCOUNT}}});
-    cluster_admin.apply(&secrets, &wanted, how).await.map_err(|e| named(&wanted, e))?;
+    cluster_admin.apply(&secrets, &wanted, &how).await.map_err(|e| named(&wanted, e))?;
     let deadline = tokio::time::Instant::now() + TOKEN_WAIT;
     loop {
         let found = cluster_admin.get(&secrets, label::SYSTEM_NAMESPACE, HUB_ACCOUNT).await?;

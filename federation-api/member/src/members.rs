@@ -85,6 +85,12 @@ impl Members {
         members.values().filter_map(|e| if let Entry::Connected(m) = e { Some(m.clone()) } else { None }).collect()
     }
 
+    /// Whether the hub has a Cluster of this name, connected or not.
+    #[must_use]
+    pub fn is_registered(&self, name: &str) -> bool {
+        self.inner.members.read().contains_key(name)
+    }
+
     /// Why the registered cluster `name` has no connection.
     #[must_use]
     pub fn broken(&self, name: &str) -> Option<Arc<str>> {
