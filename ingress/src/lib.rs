@@ -6,7 +6,7 @@
 //! (`proxy::upstream`) → stream the answer back (`proxy::body`) → count and perhaps log it (`metrics`, `access`).
 //!
 //! # How routes get here
-//! `watch` follows the hub, [`build`] compiles a [`Snapshot`] into a [`RouteTable`], which is swapped
+//! [`Watcher`] follows the hub, [`build`] compiles a [`Snapshot`] into a [`RouteTable`], which is swapped
 //! as a whole; a request loads it once.
 //!
 //! # Invariants
@@ -21,15 +21,19 @@ pub mod config;
 mod listen;
 pub mod metrics;
 mod proxy;
+pub mod publish;
 pub mod route;
 mod serve;
 pub mod snapshot;
 mod stream;
 mod tls;
+pub mod watch;
 mod worker;
 
 pub use config::{IngressConfig, Limits, Listen, Network, Timeouts};
 pub use metrics::Metrics;
+pub use publish::publish;
 pub use route::{Balance, BuildOptions, Locality, Problem, RouteTable, build};
 pub use serve::{Running, StartError, start};
 pub use snapshot::Snapshot;
+pub use watch::{Outcome, WatchConfig, Watcher};

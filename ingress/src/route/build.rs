@@ -148,7 +148,7 @@ impl Builder<'_> {
             let key = Named { namespace: ingress.key.namespace.clone(), name: block.secret.as_str().into() };
             let Some(secret) = snapshot.secrets.get(&key) else {
                 let message = format!(
-                    "spec.tls[{number}].secretName: there is no Secret {key} of type kubernetes.io/tls, the default certificate is served"
+                    "spec.tls[{number}].secretName: there is no Secret {key} with tls.crt and tls.key, the default certificate is served"
                 );
                 self.problem(ingress, ProblemKind::SecretMissing, message);
                 continue;

@@ -1,0 +1,277 @@
+//! Keeps the route table current: follows the hub, builds, swaps; keeps the last snapshot on disk and starts from it.
+//!
+//! Fails static: what the hub has not said completely changes nothing. Writes nothing to the hub, that is `publish`.
+
+mod disk;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use federation_types::endpoint::{self, Clusters, Seen, carry_over};
+use federation_types::{ClusterName, Gvr, text};
+use hub_client::{Collection, Hub, Reflection, Reflector};
+use serde_json::Value;
+use tokio::sync::{Notify, watch};
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use crate::route::{BuildOptions, Problem, RouteTable, build};
+use crate::snapshot::{IngressClass, IngressObject, Named, ServiceObject, Snapshot, TlsSecret};
+
+/// Changes that arrive within this time become one build.
+const BUILD_PAUSE: Duration = Duration::from_millis(10);
+/// Shortest time between two writes of the snapshot on disk.
+const SAVE_PAUSE: Duration = Duration::from_secs(5);
+
+/// What the composition root decides about following the hub.
+#[derive(Debug, Clone, Default)]
+pub struct WatchConfig {
+    pub build: BuildOptions,
+    /// Where the last snapshot is kept for a start without the hub; it holds private keys.
+    pub snapshot: Option<PathBuf>,
+}
+
+/// What the last build came to.
+#[derive(Debug, Clone, Default)]
+pub struct Outcome {
+    /// Everything has been listed once since the start; before that, routes come from disk or are missing.
+    pub synced: bool,
+    pub ingresses: Vec<Arc<IngressObject>>,
+    pub accepted: BTreeSet<Named>,
+    pub problems: Vec<Problem>,
+}
+
+/// Follows the hub; built first, so that others can listen, then [`run`](Watcher::run) as a task.
+pub struct Watcher {
+    hub: Hub,
+    routes: Arc<ArcSwap<RouteTable>>,
+    config: WatchConfig,
+    outcome: watch::Sender<Outcome>,
+}
+
+/// Everything that is followed.
+struct Followed {
+    ingresses: Reflection<IngressObject>,
+    classes: Reflection<IngressClass>,
+    services: Reflection<ServiceObject>,
+    slices: Reflection<Seen>,
+    members: Reflection<ClusterName>,
+    secrets: BTreeMap<Named, FollowedSecret>,
+}
+
+struct FollowedSecret {
+    reflection: Reflection<TlsSecret>,
+    stop: CancellationToken,
+}
+
+/// The tasks of one run, and how they say that something moved.
+struct Tasks {
+    hub: Hub,
+    set: JoinSet<()>,
+    moved: Arc<Notify>,
+    stop: CancellationToken,
+}
+
+impl Watcher {
+    /// A watcher that will keep `routes` current.
+    #[must_use]
+    pub fn new(hub: Hub, routes: Arc<ArcSwap<RouteTable>>, config: WatchConfig) -> Self {
+        Self { hub, routes, config, outcome: watch::Sender::default() }
+    }
+
+    /// What each build comes to.
+    #[must_use]
+    pub fn outcomes(&self) -> watch::Receiver<Outcome> {
+        self.outcome.subscribe()
+    }
+
+    /// Follows the hub until `stop`.
+    pub async fn run(self, stop: CancellationToken) {
+        let mut known = self.start_from_disk();
+        let mut tasks = Tasks { hub: self.hub.clone(), set: JoinSet::new(), moved: Arc::default(), stop: stop.clone() };
+        let mut followed = Followed::start(&mut tasks);
+        let mut saved = Instant::now();
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => break,
+                () = tasks.moved.notified() => {}
+            }
+            tokio::time::sleep(BUILD_PAUSE).await;
+            let Some(mut now) = followed.snapshot(&known) else { continue };
+            let settled = followed.secrets(&mut now, &known, &mut tasks);
+            self.swap(&now, settled);
+            known = now;
+            if saved.elapsed() >= SAVE_PAUSE {
+                self.save(&known).await;
+                saved = Instant::now();
+            } else {
+                tasks.later(SAVE_PAUSE);
+            }
+        }
+        self.save(&known).await;
+        tasks.set.shutdown().await;
+    }
+
+    /// The last snapshot, already served; an unreadable one is reported and left alone.
+    fn start_from_disk(&self) -> Snapshot {
+        let Some(path) = &self.config.snapshot else { return Snapshot::default() };
+        match hub_client::persist::load(path) {
+            Ok(Some(kept)) => {
+                let known = disk::read(&kept);
+                let table = build(&known, None, &self.config.build);
+                tracing::info!(ingresses = known.ingresses.len(), "serving the snapshot on disk until the hub answers");
+                self.routes.store(Arc::new(table));
+                known
+            }
+            Ok(None) => Snapshot::default(),
+            Err(error) => {
+                tracing::warn!(%error, "the snapshot on disk cannot be used");
+                Snapshot::default()
+            }
+        }
+    }
+
+    fn swap(&self, now: &Snapshot, synced: bool) {
+        let before = self.routes.load_full();
+        let table = build(now, Some(&before), &self.config.build);
+        self.outcome.send_replace(Outcome {
+            synced,
+            ingresses: now.ingresses.clone(),
+            accepted: table.accepted().clone(),
+            problems: table.problems().to_vec(),
+        });
+        self.routes.store(Arc::new(table));
+    }
+
+    async fn save(&self, known: &Snapshot) {
+        let Some(path) = self.config.snapshot.clone() else { return };
+        let kept = disk::write(known);
+        let written = tokio::task::spawn_blocking(move || hub_client::persist::save(&path, &kept)).await;
+        match written {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::warn!(%error, "the snapshot could not be kept on disk"),
+            Err(error) => tracing::error!(%error, "keeping the snapshot on disk panicked"),
+        }
+    }
+}
+
+impl Tasks {
+    fn follow<T: Send + Sync + 'static>(
+        &mut self,
+        of: Collection,
+        stop: CancellationToken,
+        project: impl Fn(&Value) -> Option<T> + Send + Sync + 'static,
+    ) -> Reflection<T> {
+        let reflector = Reflector::new(self.hub.clone(), of, move |object| project(&object));
+        let reflection = reflector.reflection();
+        let (mut changes, moved) = (reflection.changes(), self.moved.clone());
+        self.set.spawn(async move {
+            // Ends with the reflector, which holds the other end.
+            while changes.changed().await.is_ok() {
+                moved.notify_one();
+            }
+        });
+        self.set.spawn(reflector.run(stop));
+        reflection
+    }
+
+    /// Wants another look after `pause`.
+    fn later(&mut self, pause: Duration) {
+        while self.set.try_join_next().is_some() {}
+        let moved = self.moved.clone();
+        self.set.spawn(async move {
+            tokio::time::sleep(pause).await;
+            moved.notify_one();
+        });
+    }
+}
+
+impl Followed {
+    fn start(tasks: &mut Tasks) -> Self {
+        let all = |api_version: &str, resource: &str| Collection::all(Gvr::new(api_version, resource));
+        let stop = tasks.stop.clone();
+        let networking = "networking.k8s.io/v1";
+        Self {
+            ingresses: tasks.follow(all(networking, "ingresses"), stop.clone(), |o| Some(IngressObject::read(o))),
+            classes: tasks.follow(all(networking, "ingressclasses"), stop.clone(), |o| Some(IngressClass::read(o))),
+            services: tasks.follow(all("v1", "services"), stop.clone(), |o| Some(ServiceObject::read(o))),
+            slices: tasks.follow(all("discovery.k8s.io/v1", "endpointslices"), stop.clone(), |object| {
+                Some(endpoint::read(object)).filter(|seen| *seen != Seen::Foreign)
+            }),
+            members: tasks
+                .follow(all("fedgate.dev/v1alpha1", "clusters"), stop, |o| ClusterName::new(text::name(o)).ok()),
+            secrets: BTreeMap::new(),
+        }
+    }
+
+    /// Everything but Secrets, once the hub has said all of it; endpoints of clusters that are not complete are `known`'s.
+    fn snapshot(&self, known: &Snapshot) -> Option<Snapshot> {
+        let synced = self.ingresses.state().synced && self.classes.state().synced && self.services.state().synced;
+        if !synced {
+            return None;
+        }
+        Some(Snapshot {
+            ingresses: self.ingresses.all().into_iter().map(|(_, ingress)| ingress).collect(),
+            classes: self.classes.all().into_iter().map(|(_, class)| (*class).clone()).collect(),
+            services: self.services.all().into_iter().map(|(_, service)| (service.key.clone(), service)).collect(),
+            clusters: self.clusters(known),
+            secrets: BTreeMap::new(),
+        })
+    }
+
+    fn clusters(&self, known: &Snapshot) -> Clusters {
+        let mut now = Clusters::new();
+        // A list that is half read may show a marker without its slices.
+        if self.slices.state().synced {
+            for (_, seen) in self.slices.all() {
+                match &*seen {
+                    Seen::Slice(slice) => now.entry(slice.cluster.clone()).or_default().slices.push(slice.clone()),
+                    Seen::Marker(cluster) => now.entry(cluster.clone()).or_default().complete = true,
+                    Seen::Foreign => {}
+                }
+            }
+        }
+        let mut clusters = carry_over(&known.clusters, now);
+        if self.members.state().synced {
+            // That a cluster is no member any more is said by the store, not by an absence in a ring.
+            clusters.retain(|name, _| self.members.get("", name.as_str()).is_some());
+        }
+        clusters
+    }
+
+    /// Follows exactly the Secrets that are named; says whether all that is needed has been listed.
+    fn secrets(&mut self, now: &mut Snapshot, known: &Snapshot, tasks: &mut Tasks) -> bool {
+        let wanted = now.wanted_secrets();
+        self.secrets.retain(|key, followed| {
+            let keep = wanted.contains(key);
+            if !keep {
+                followed.stop.cancel();
+            }
+            keep
+        });
+        let mut settled = self.slices.state().synced && self.members.state().synced;
+        for key in wanted {
+            let followed = self.secrets.entry(key.clone()).or_insert_with(|| {
+                let of = Collection::all(Gvr::new("v1", "secrets"))
+                    .within(&*key.namespace)
+                    .with_fields(format!("metadata.name={}", key.name));
+                let stop = tasks.stop.child_token();
+                FollowedSecret { reflection: tasks.follow(of, stop.clone(), disk::tls_secret), stop }
+            });
+            let secret = if followed.reflection.state().synced {
+                followed.reflection.get(&key.namespace, &key.name)
+            } else {
+                settled = false;
+                known.secrets.get(&key).cloned()
+            };
+            if let Some(secret) = secret {
+                now.secrets.insert(key, secret);
+            }
+        }
+        settled
+    }
+}

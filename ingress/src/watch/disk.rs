@@ -1,0 +1,212 @@
+//! The snapshot as it is kept on disk: the same objects as the hub answers, reduced to what routing reads.
+//!
+//! One set of readers for both, so that what was kept means what it meant.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use federation_types::endpoint::{Endpoint, Slice, group};
+use federation_types::{label, text};
+use serde_json::{Value, json};
+
+use crate::snapshot::{
+    BackendRef, IngressClass, IngressObject, Named, PathKind, PortRef, ServiceObject, Snapshot, TlsSecret,
+};
+
+/// Reads a Secret's certificate and key; `None` where one is missing.
+pub fn tls_secret(object: &Value) -> Option<TlsSecret> {
+    let field = |name: &str| STANDARD.decode(text::at(object, &["data", name])?.as_str()?).ok();
+    Some(TlsSecret { certificate: field("tls.crt")?, private_key: field("tls.key")? })
+}
+
+/// The snapshot as one JSON value.
+pub fn write(snapshot: &Snapshot) -> Value {
+    let slices = snapshot.clusters.values().flat_map(|seen| &seen.slices);
+    json!({
+        "ingresses": snapshot.ingresses.iter().map(|ingress| write_ingress(ingress)).collect::<Vec<_>>(),
+        "classes": snapshot.classes.iter().map(write_class).collect::<Vec<_>>(),
+        "services": snapshot.services.values().map(|service| write_service(service)).collect::<Vec<_>>(),
+        "slices": slices.map(write_slice).collect::<Vec<_>>(),
+        "secrets": snapshot.secrets.iter().map(|(key, secret)| write_secret(key, secret)).collect::<Vec<_>>(),
+    })
+}
+
+/// What [`write`] wrote; unknown parts are passed over.
+pub fn read(kept: &Value) -> Snapshot {
+    let list = |name: &str| kept.get(name).and_then(Value::as_array).into_iter().flatten();
+    let services: BTreeMap<_, _> = list("services")
+        .map(|object| Arc::new(ServiceObject::read(object)))
+        .map(|service| (service.key.clone(), service))
+        .collect();
+    let secret = |object: &Value| {
+        let key = Named::new(text::namespace(object), text::name(object));
+        Some((key, Arc::new(tls_secret(object)?)))
+    };
+    Snapshot {
+        ingresses: list("ingresses").map(|object| Arc::new(IngressObject::read(object))).collect(),
+        classes: list("classes").map(IngressClass::read).collect(),
+        services,
+        clusters: group(list("slices")),
+        secrets: list("secrets").filter_map(secret).collect(),
+    }
+}
+
+fn metadata(key: &Named) -> Value {
+    json!({"namespace": &*key.namespace, "name": &*key.name})
+}
+
+fn write_ingress(ingress: &IngressObject) -> Value {
+    let rule = |rule: &crate::snapshot::Rule| {
+        let path = |path: &crate::snapshot::RulePath| {
+            let kind = match path.kind {
+                PathKind::Exact => "Exact",
+                PathKind::Prefix => "Prefix",
+            };
+            json!({"path": path.path, "pathType": kind, "backend": write_backend(&path.backend)})
+        };
+        json!({"host": rule.host, "http": {"paths": rule.paths.iter().map(path).collect::<Vec<_>>()}})
+    };
+    let tls = |tls: &crate::snapshot::TlsBlock| json!({"hosts": tls.hosts, "secretName": tls.secret});
+    let mut object = json!({
+        "metadata": metadata(&ingress.key),
+        "spec": {
+            "rules": ingress.rules.iter().map(rule).collect::<Vec<_>>(),
+            "tls": ingress.tls.iter().map(tls).collect::<Vec<_>>(),
+        },
+        "status": {"loadBalancer": {"ingress": ingress.published}},
+    });
+    object["metadata"]["uid"] = json!(ingress.uid);
+    object["metadata"]["creationTimestamp"] = json!(ingress.created);
+    if let Some(class) = &ingress.class {
+        object["spec"]["ingressClassName"] = json!(class);
+    }
+    if let Some(class) = &ingress.legacy_class {
+        object["metadata"]["annotations"] = json!({"kubernetes.io/ingress.class": class});
+    }
+    if let Some(backend) = &ingress.default_backend {
+        object["spec"]["defaultBackend"] = write_backend(backend);
+    }
+    object
+}
+
+fn write_backend(backend: &BackendRef) -> Value {
+    match backend {
+        BackendRef::Service { name, port: PortRef::Number(number) } => {
+            json!({"service": {"name": name, "port": {"number": number}}})
+        }
+        BackendRef::Service { name, port: PortRef::Name(port) } => {
+            json!({"service": {"name": name, "port": {"name": port}}})
+        }
+        BackendRef::Resource { kind, name } => json!({"resource": {"kind": kind, "name": name}}),
+    }
+}
+
+fn write_class(class: &IngressClass) -> Value {
+    let default = if class.default { "true" } else { "false" };
+    json!({
+        "metadata": {"name": class.name, "annotations": {"ingressclass.kubernetes.io/is-default-class": default}},
+        "spec": {"controller": class.controller},
+    })
+}
+
+fn write_service(service: &ServiceObject) -> Value {
+    let port = |port: &crate::snapshot::ServicePort| json!({"name": port.name, "port": port.number, "protocol": port.protocol});
+    let kind = if service.external_name { "ExternalName" } else { "ClusterIP" };
+    let ports: Vec<Value> = service.ports.iter().map(port).collect();
+    json!({"metadata": metadata(&service.key), "spec": {"type": kind, "ports": ports}})
+}
+
+fn write_slice(slice: &Slice) -> Value {
+    let port = |port: &federation_types::endpoint::Port| json!({"name": port.name, "port": port.number, "protocol": port.protocol, "appProtocol": port.app_protocol});
+    let endpoint = |endpoint: &Endpoint| {
+        json!({
+            "addresses": endpoint.addresses,
+            "conditions": {
+                "ready": endpoint.ready, "serving": endpoint.serving, "terminating": endpoint.terminating,
+            },
+            "hostname": endpoint.hostname,
+            "zone": endpoint.zone.as_deref(),
+            "targetRef": {"name": endpoint.pod.as_deref()},
+        })
+    };
+    json!({
+        "metadata": {"namespace": slice.namespace, "labels": {
+            "kubernetes.io/service-name": slice.service,
+            label::CLUSTER: slice.cluster.as_str(),
+            // What was kept was ours, or it would not have been kept.
+            label::HUB: "kept",
+        }},
+        // Both families are read alike.
+        "addressType": "IPv4",
+        "ports": slice.ports.iter().map(port).collect::<Vec<_>>(),
+        "endpoints": slice.endpoints.iter().map(endpoint).collect::<Vec<_>>(),
+    })
+}
+
+fn write_secret(key: &Named, secret: &TlsSecret) -> Value {
+    json!({"metadata": metadata(key), "data": {
+        "tls.crt": STANDARD.encode(&secret.certificate), "tls.key": STANDARD.encode(&secret.private_key),
+    }})
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use federation_types::endpoint::group;
+    use federation_types::label;
+    use serde_json::json;
+
+    use super::{read, write};
+    use crate::snapshot::{IngressClass, IngressObject, Named, ServiceObject, Snapshot, TlsSecret};
+
+    #[test]
+    fn a_snapshot_comes_back_from_disk_as_it_was() {
+        let service = |port: serde_json::Value| json!({"service": {"name": "s", "port": port}});
+        let ingress = json!({
+            "metadata": {
+                "namespace": "n", "name": "i", "uid": "u", "creationTimestamp": "2026-01-01T00:00:00Z",
+                "annotations": {"kubernetes.io/ingress.class": "fedgate"},
+            },
+            "spec": {
+                "ingressClassName": "x", "defaultBackend": {"resource": {"kind": "K", "name": "r"}},
+                "rules": [{"host": "h", "http": {"paths": [
+                    {"path": "/a", "pathType": "Exact", "backend": service(json!({"number": 80}))},
+                    {"path": "/b", "pathType": "Prefix", "backend": service(json!({"name": "http"}))},
+                ]}}],
+                "tls": [{"hosts": ["h"], "secretName": "t"}],
+            },
+            "status": {"loadBalancer": {"ingress": [{"ip": "1.2.3.4"}]}},
+        });
+        let slice = json!({
+            "metadata": {"namespace": "n", "labels": {
+                "kubernetes.io/service-name": "s", label::CLUSTER: "east", label::HUB: "u",
+            }},
+            "addressType": "IPv6",
+            "ports": [{"name": "http", "port": 8080, "appProtocol": "h2c"}],
+            "endpoints": [{
+                "addresses": ["fd00::1"], "zone": "z", "hostname": "h", "targetRef": {"name": "pod"},
+                "conditions": {"ready": false, "serving": true, "terminating": true},
+            }],
+        });
+        let object =
+            json!({"metadata": {"namespace": "n", "name": "s"}, "spec": {"ports": [{"name": "http", "port": 80}]}});
+        let secret = TlsSecret { certificate: b"c".to_vec(), private_key: b"k".to_vec() };
+        let before = Snapshot {
+            ingresses: vec![Arc::new(IngressObject::read(&ingress))],
+            classes: vec![IngressClass { name: "fedgate".into(), controller: "c".into(), default: true }],
+            services: [(Named::new("n", "s"), Arc::new(ServiceObject::read(&object)))].into(),
+            clusters: group([&slice]),
+            secrets: [(Named::new("n", "t"), Arc::new(secret))].into(),
+        };
+        let after = read(&write(&before));
+        assert_eq!(after.ingresses, before.ingresses);
+        assert_eq!(after.classes, before.classes);
+        assert_eq!(after.services, before.services);
+        assert_eq!(after.clusters, before.clusters);
+        assert_eq!(after.secrets, before.secrets);
+        assert!(read(&json!({"ingresses": 3})).ingresses.is_empty());
+    }
+}
