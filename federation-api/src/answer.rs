@@ -1,0 +1,130 @@
+//! What a verb answers, before anyone decided in which format it goes out.
+//!
+//! Objects stay bytes: a list is spliced out of cached JSON, a watch streams encoded frames.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use federation_schema::facts::Resource;
+use http::{HeaderValue, Response, StatusCode, header};
+
+use crate::body::Body;
+use crate::cache::Entry;
+use crate::error::{ApiError, Status};
+
+/// The outcome of a request.
+#[derive(Debug)]
+pub(crate) enum Answer {
+    /// One object as JSON.
+    Object(ObjectAnswer),
+    /// A list.
+    List(ListAnswer),
+    /// A Status that is no failure.
+    Status(Status),
+    /// Anything that is already complete (streams, text, proxied answers).
+    Response(Response<Body>),
+}
+
+/// One object: the kind may be another one than the path's (a Scale, a TokenReview).
+#[derive(Debug)]
+pub(crate) struct ObjectAnswer {
+    pub(crate) code: StatusCode,
+    pub(crate) json: Bytes,
+}
+
+/// A list's items and what its metadata says.
+#[derive(Debug)]
+pub(crate) struct ListAnswer {
+    pub(crate) kind: &'static Resource,
+    pub(crate) items: Vec<Arc<Entry>>,
+    pub(crate) rev: u64,
+    pub(crate) continue_token: String,
+    pub(crate) remaining: Option<usize>,
+}
+
+impl Answer {
+    pub(crate) fn object(code: StatusCode, json: impl Into<Bytes>) -> Self {
+        Self::Object(ObjectAnswer { code, json: json.into() })
+    }
+
+    pub(crate) fn ok(json: impl Into<Bytes>) -> Self {
+        Self::object(StatusCode::OK, json)
+    }
+}
+
+impl ListAnswer {
+    /// The whole list as JSON: `{"kind":…,"apiVersion":…,"metadata":…,"items":[…]}`.
+    pub(crate) fn to_json(&self) -> Vec<u8> {
+        let size: usize = self.items.iter().map(|entry| entry.bytes().len() + 1).sum();
+        let mut out = Vec::with_capacity(size + 256);
+        out.extend_from_slice(b"{\"kind\":\"");
+        out.extend_from_slice(self.kind.list_kind.as_bytes());
+        out.extend_from_slice(b"\",\"apiVersion\":\"");
+        out.extend_from_slice(self.kind.api_version().as_bytes());
+        out.extend_from_slice(b"\",\"metadata\":");
+        serde_json::to_writer(&mut out, &self.metadata()).expect("metadata serialises into memory");
+        out.extend_from_slice(b",\"items\":[");
+        let typed = self.kind.group == federation_types::label::GROUP;
+        for (at, entry) in self.items.iter().enumerate() {
+            if at > 0 {
+                out.push(b',');
+            }
+            match entry.untyped() {
+                Some(untyped) if !typed => {
+                    out.push(b'{');
+                    out.extend_from_slice(untyped);
+                }
+                _ => out.extend_from_slice(entry.bytes()),
+            }
+        }
+        out.extend_from_slice(b"]}");
+        out
+    }
+
+    /// The list's metadata.
+    pub(crate) fn metadata(&self) -> serde_json::Value {
+        let mut metadata = serde_json::Map::new();
+        metadata.insert("resourceVersion".to_owned(), self.rev.to_string().into());
+        if !self.continue_token.is_empty() {
+            metadata.insert("continue".to_owned(), self.continue_token.clone().into());
+        }
+        if let Some(remaining) = self.remaining {
+            metadata.insert("remainingItemCount".to_owned(), remaining.into());
+        }
+        serde_json::Value::Object(metadata)
+    }
+}
+
+/// A JSON answer.
+pub(crate) fn json(code: StatusCode, body: impl Into<Bytes>) -> Response<Body> {
+    let mut response = Response::new(Body::full(body));
+    *response.status_mut() = code;
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
+}
+
+/// A plain text answer.
+pub(crate) fn text(code: StatusCode, body: impl Into<Bytes>) -> Response<Body> {
+    let mut response = Response::new(Body::full(body));
+    *response.status_mut() = code;
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    response
+}
+
+/// A refusal, as a Status with its headers.
+pub(crate) fn refusal(error: &ApiError) -> Response<Body> {
+    let status = error.status();
+    let code = StatusCode::from_u16(status.code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let mut response = json(code, status.to_json());
+    let retry_after_s = status.retry_after_s();
+    if retry_after_s > 0 {
+        response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(retry_after_s));
+    }
+    if code == StatusCode::UNAUTHORIZED {
+        let scheme = HeaderValue::from_static("Basic realm=\"kubernetes-master\"");
+        response.headers_mut().insert(header::WWW_AUTHENTICATE, scheme);
+    }
+    response
+}

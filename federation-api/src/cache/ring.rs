@@ -1,0 +1,156 @@
+//! The recent events of one resource, in order; watchers hold cursors into it.
+//!
+//! A slow watcher costs nothing: it falls out of the ring and is told that its revision expired.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+
+use super::entry::{Entry, EventKind, FRAME_END};
+
+/// Events kept whatever their age; upstream's floor.
+pub const RING_EVENTS_MIN: usize = 100;
+/// Events kept at most; upstream's ceiling.
+pub const RING_EVENTS_MAX: usize = 102_400;
+/// Bytes of objects that only the ring may keep alive, a resource.
+pub const RING_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// Age up to which events stay if the other limits allow; upstream's window.
+pub const RING_WINDOW: Duration = Duration::from_secs(75);
+
+/// One change of one object.
+#[derive(Debug)]
+pub struct Event {
+    pub kind: EventKind,
+    /// The object after the change; of a deletion, its last state with the deletion's revision.
+    pub object: Arc<Entry>,
+    /// The object before the change.
+    pub old: Option<Arc<Entry>>,
+    at: Instant,
+    /// The old content under the new revision: what a watcher sees whose selector it left. Encoded once.
+    left: OnceLock<Bytes>,
+}
+
+/// Events with consecutive sequence numbers from `base` on.
+#[derive(Debug)]
+pub(super) struct Ring {
+    events: VecDeque<Arc<Event>>,
+    base: u64,
+    /// Every event after this revision is in the ring.
+    floor: u64,
+    bytes: usize,
+}
+
+impl Event {
+    pub(super) fn new(kind: EventKind, object: Arc<Entry>, old: Option<Arc<Entry>>) -> Self {
+        Self { kind, object, old, at: Instant::now(), left: OnceLock::new() }
+    }
+
+    /// The revision of the change.
+    #[must_use]
+    pub fn rev(&self) -> u64 {
+        self.object.rev()
+    }
+
+    /// The DELETED frame for a watcher whose selector the object left: old content, new revision.
+    #[must_use]
+    pub fn left_frame(&self) -> Bytes {
+        match (&self.old, self.kind) {
+            (Some(old), EventKind::Added | EventKind::Modified) => {
+                self.left.get_or_init(|| old.tombstone(self.rev(), self.object.stored()).frame()).clone()
+            }
+            _ => self.object.frame(),
+        }
+    }
+
+    fn bytes(&self) -> usize {
+        self.object.size() + std::mem::size_of::<Self>() + FRAME_END.len()
+    }
+}
+
+impl Ring {
+    pub(super) fn new(floor: u64) -> Self {
+        Self { events: VecDeque::new(), base: 0, floor, bytes: 0 }
+    }
+
+    /// The sequence number that the next event gets.
+    pub(super) fn head(&self) -> u64 {
+        self.base + self.events.len() as u64
+    }
+
+    pub(super) fn floor(&self) -> u64 {
+        self.floor
+    }
+
+    pub(super) fn push(&mut self, event: Arc<Event>) {
+        let now = event.at;
+        self.bytes += event.bytes();
+        self.events.push_back(event);
+        while self.exceeds(now) {
+            let Some(oldest) = self.events.pop_front() else { break };
+            self.bytes -= oldest.bytes();
+            self.floor = oldest.rev();
+            self.base += 1;
+        }
+    }
+
+    fn exceeds(&self, now: Instant) -> bool {
+        let Some(oldest) = self.events.front() else { return false };
+        let many = self.events.len() > RING_EVENTS_MAX || self.bytes > RING_BYTES_MAX;
+        let old = self.events.len() > RING_EVENTS_MIN && now.duration_since(oldest.at) > RING_WINDOW;
+        (many && self.events.len() > 1) || old
+    }
+
+    /// The sequence number of the first event after revision `rev`; `None` where it may be gone.
+    pub(super) fn after(&self, rev: u64) -> Option<u64> {
+        (rev >= self.floor).then(|| self.base + self.events.partition_point(|event| event.rev() <= rev) as u64)
+    }
+
+    /// Up to `limit` events from `seq` on; `None` where they are gone.
+    pub(super) fn from(&self, seq: u64, limit: usize) -> Option<Vec<Arc<Event>>> {
+        let start = usize::try_from(seq.checked_sub(self.base)?).ok()?;
+        Some(self.events.iter().skip(start).take(limit).cloned().collect())
+    }
+
+    /// Newest first.
+    pub(super) fn backwards(&self) -> impl Iterator<Item = &Arc<Event>> {
+        self.events.iter().rev()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Entry, Event, EventKind, RING_EVENTS_MAX, Ring};
+    use std::sync::Arc;
+
+    fn event(rev: u64) -> Arc<Event> {
+        let entry = Entry::new(EventKind::Added, "x", br#"{"metadata":{}}"#, rev, rev);
+        Arc::new(Event::new(EventKind::Added, Arc::new(entry), None))
+    }
+
+    #[test]
+    fn positions_follow_revisions() {
+        let mut ring = Ring::new(10);
+        for rev in [12, 15, 20] {
+            ring.push(event(rev));
+        }
+        let cases = [(9, None), (10, Some(0)), (12, Some(1)), (14, Some(1)), (20, Some(3)), (99, Some(3))];
+        for (rev, seq) in cases {
+            assert_eq!(ring.after(rev), seq, "after {rev}");
+        }
+        let revs: Vec<u64> = ring.from(1, 10).expect("kept").iter().map(|e| e.rev()).collect();
+        assert_eq!(revs, [15, 20]);
+    }
+
+    #[test]
+    fn the_ring_is_bounded() {
+        let mut ring = Ring::new(0);
+        for rev in 1..=(RING_EVENTS_MAX as u64 + 5) {
+            ring.push(event(rev));
+        }
+        assert_eq!(ring.after(4), None);
+        assert_eq!(ring.after(5), Some(5));
+        assert!(ring.from(4, 1).is_none());
+    }
+}

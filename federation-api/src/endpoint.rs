@@ -1,0 +1,129 @@
+//! Paths that are no resources: health, version, metrics, and what the wire tells of the API itself.
+
+use std::sync::Arc;
+
+use http::{HeaderMap, Method, Response, StatusCode};
+use serde_json::json;
+
+use crate::answer;
+use crate::body::Body;
+use crate::error::ApiError;
+use crate::request::RequestInfo;
+use crate::request::query::Query;
+use crate::server::Server;
+
+/// What one health check says.
+struct Check {
+    name: &'static str,
+    healthy: bool,
+}
+
+/// Answers a path that is no resource.
+///
+/// # Errors
+/// 404 for paths that nobody knows.
+pub(crate) async fn answer(
+    server: &Arc<Server>,
+    info: &RequestInfo,
+    query: &Query,
+    method: &Method,
+    _headers: &HeaderMap,
+) -> Result<Response<Body>, ApiError> {
+    if !matches!(*method, Method::GET | Method::HEAD) {
+        return Err(ApiError::UnknownPath);
+    }
+    let path = info.path.trim_end_matches('/');
+    let mut parts = path.trim_start_matches('/').splitn(2, '/');
+    match (parts.next().unwrap_or(""), parts.next()) {
+        (root @ ("livez" | "readyz" | "healthz"), check) => health(server, root, check, query).await,
+        ("version", None) => Ok(answer::json(StatusCode::OK, version(server).to_string())),
+        ("metrics", None) => {
+            let text = server.metrics.render(&server.cache.sizes(), server.in_flight.counts());
+            Ok(answer::text(StatusCode::OK, text))
+        }
+        _ => Err(ApiError::UnknownPath),
+    }
+}
+
+fn version(server: &Server) -> serde_json::Value {
+    let upstream = server.facts.version();
+    let mut numbers = upstream.trim_start_matches('v').split('.');
+    let (major, minor) = (numbers.next().unwrap_or("1"), numbers.next().unwrap_or("0"));
+    json!({
+        "major": major,
+        "minor": minor,
+        "emulationMajor": major,
+        "emulationMinor": minor,
+        "minCompatibilityMajor": major,
+        "minCompatibilityMinor": minor,
+        "gitVersion": format!("{upstream}+fedgate"),
+        "gitCommit": "",
+        "gitTreeState": "clean",
+        "buildDate": "1970-01-01T00:00:00Z",
+        "goVersion": "none",
+        "compiler": "rustc",
+        "platform": format!("{}/{}", std::env::consts::OS, arch()),
+    })
+}
+
+/// The processor as Go names it: clients compare.
+fn arch() -> &'static str {
+    match std::env::consts::ARCH {
+        "x86_64" => "amd64",
+        "aarch64" => "arm64",
+        other => other,
+    }
+}
+
+/// Source: k8s.io/apiserver `pkg/server/healthz/healthz.go`.
+async fn health(
+    server: &Arc<Server>,
+    root: &str,
+    only: Option<&str>,
+    query: &Query,
+) -> Result<Response<Body>, ApiError> {
+    let mut checks = vec![
+        Check { name: "ping", healthy: true },
+        Check { name: "store", healthy: server.store.current().await.is_ok() },
+        Check { name: "watch-cache", healthy: server.cache.is_following() },
+    ];
+    if root == "readyz" {
+        checks.push(Check { name: "shutdown", healthy: !server.is_draining() });
+    }
+    if let Some(only) = only {
+        checks.retain(|check| check.name == only);
+        if checks.is_empty() {
+            return Err(ApiError::UnknownPath);
+        }
+    }
+    let excluded: Vec<&str> = query.all("exclude").collect();
+    let healthy = checks.iter().all(|check| check.healthy || excluded.contains(&check.name));
+    if healthy && query.get("verbose").is_none() {
+        return Ok(answer::text(StatusCode::OK, "ok"));
+    }
+    let code = if healthy { StatusCode::OK } else { StatusCode::INTERNAL_SERVER_ERROR };
+    Ok(answer::text(code, report(root, &checks, &excluded)))
+}
+
+fn report(root: &str, checks: &[Check], excluded: &[&str]) -> String {
+    let mut out = String::new();
+    for Check { name, healthy } in checks {
+        out.push_str(&match (excluded.contains(name), healthy) {
+            (true, _) => format!("[+]{name} excluded: ok\n"),
+            (false, true) => format!("[+]{name} ok\n"),
+            (false, false) => format!("[-]{name} failed: reason withheld\n"),
+        });
+    }
+    let unknown: Vec<String> = excluded
+        .iter()
+        .filter(|name| checks.iter().all(|check| check.name != **name))
+        .map(|name| format!("{name:?}"))
+        .collect();
+    if !unknown.is_empty() {
+        let list = unknown.join(",");
+        out.push_str(&format!("warn: some health checks cannot be excluded: no matches for {list}\n"));
+    }
+    let passed = checks.iter().all(|check| check.healthy || excluded.contains(&check.name));
+    out.push_str(&format!("{root} check {}\n", if passed { "passed" } else { "failed" }));
+    out
+}

@@ -1,0 +1,183 @@
+//! Canonical JSON as it is stored and served, and a scanner that reads single values out of its bytes.
+//!
+//! Canonical: `apiVersion`, `kind`, `metadata` first, every other key in byte order, no white space.
+//! The scanner expects well-formed JSON (ours or serde's); on anything else it finds nothing, it never panics.
+
+use std::ops::Range;
+
+use serde_json::Value;
+
+/// Serialises an object in canonical order.
+#[must_use]
+pub fn canonical(object: &Value) -> Vec<u8> {
+    let Value::Object(map) = object else { return to_vec(object) };
+    let mut out = Vec::with_capacity(512);
+    out.push(b'{');
+    let first = ["apiVersion", "kind", "metadata"];
+    let head = first.iter().filter_map(|key| map.get(*key).map(|value| (*key, value)));
+    let rest = map.iter().map(|(k, v)| (k.as_str(), v)).filter(|(k, _)| !first.contains(k));
+    for (key, value) in head.chain(rest) {
+        if out.len() > 1 {
+            out.push(b',');
+        }
+        write_into(&mut out, &key);
+        out.push(b':');
+        write_into(&mut out, value);
+    }
+    out.push(b'}');
+    out
+}
+
+/// Compact JSON of any value.
+#[must_use]
+pub fn to_vec(value: &Value) -> Vec<u8> {
+    let mut out = Vec::with_capacity(128);
+    write_into(&mut out, value);
+    out
+}
+
+fn write_into<T: serde::Serialize + ?Sized>(out: &mut Vec<u8>, value: &T) {
+    serde_json::to_writer(out, value).expect("JSON values serialise into memory");
+}
+
+/// The raw bytes of the value at `path`; `None` where it is absent.
+#[must_use]
+pub fn find<'a>(json: &'a [u8], path: &[&str]) -> Option<&'a [u8]> {
+    let mut at = 0..json.len();
+    for key in path {
+        at = member(json, at, key)?;
+    }
+    json.get(at)
+}
+
+/// The string at `path`, unescaped; `None` where it is absent or no string.
+#[must_use]
+pub fn find_str(json: &[u8], path: &[&str]) -> Option<String> {
+    serde_json::from_slice(find(json, path)?).ok()
+}
+
+/// Where in `json` the value of `key` stands, within the object at `within`.
+#[must_use]
+pub fn member(json: &[u8], within: Range<usize>, key: &str) -> Option<Range<usize>> {
+    let json = &json[..within.end];
+    let mut at = skip_space(json, within.start);
+    if json.get(at) != Some(&b'{') {
+        return None;
+    }
+    at = skip_space(json, at + 1);
+    while json.get(at) == Some(&b'"') {
+        let key_end = skip_string(json, at)?;
+        let raw_key = &json[at + 1..key_end - 1];
+        at = skip_space(json, key_end);
+        if json.get(at) != Some(&b':') {
+            return None;
+        }
+        let start = skip_space(json, at + 1);
+        let end = skip_value(json, start)?;
+        if raw_key == key.as_bytes() {
+            return Some(start..end);
+        }
+        at = skip_space(json, end);
+        if json.get(at) != Some(&b',') {
+            return None;
+        }
+        at = skip_space(json, at + 1);
+    }
+    None
+}
+
+fn skip_space(json: &[u8], mut at: usize) -> usize {
+    while matches!(json.get(at), Some(b' ' | b'\n' | b'\r' | b'\t')) {
+        at += 1;
+    }
+    at
+}
+
+/// From an opening quote to behind the closing one.
+fn skip_string(json: &[u8], start: usize) -> Option<usize> {
+    let mut at = start + 1;
+    loop {
+        let found = memchr::memchr2(b'"', b'\\', json.get(at..)?)?;
+        at += found;
+        if json[at] == b'"' {
+            return Some(at + 1);
+        }
+        at += 2;
+    }
+}
+
+/// From the first byte of a value to behind its last.
+fn skip_value(json: &[u8], start: usize) -> Option<usize> {
+    match json.get(start)? {
+        b'"' => skip_string(json, start),
+        b'{' | b'[' => skip_nested(json, start),
+        _ => {
+            let length = json[start..]
+                .iter()
+                .position(|b| matches!(b, b',' | b'}' | b']' | b' ' | b'\n' | b'\r' | b'\t'))
+                .unwrap_or(json.len() - start);
+            Some(start + length)
+        }
+    }
+}
+
+fn skip_nested(json: &[u8], start: usize) -> Option<usize> {
+    let mut depth = 0_usize;
+    let mut at = start;
+    loop {
+        match json.get(at)? {
+            b'"' => {
+                at = skip_string(json, at)?;
+                continue;
+            }
+            b'{' | b'[' => depth += 1,
+            b'}' | b']' => {
+                depth -= 1;
+                if depth == 0 {
+                    return Some(at + 1);
+                }
+            }
+            _ => {}
+        }
+        at += 1;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{canonical, find, find_str};
+    use serde_json::json;
+
+    #[test]
+    fn canonical_order_starts_with_the_type() {
+        let object =
+            json!({"data": {"z": "1", "a": "2"}, "kind": "ConfigMap", "metadata": {"name": "x"}, "apiVersion": "v1"});
+        let text = String::from_utf8(canonical(&object)).expect("UTF-8");
+        assert_eq!(text, r#"{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"x"},"data":{"a":"2","z":"1"}}"#);
+    }
+
+    #[test]
+    fn the_scanner_finds_values() {
+        let json = br#"{"a" : {"b\"c":[1,{"x":"}"}],"d":"e\\"}, "n":-1.5e3,"s":{"t":true}}"#;
+        let cases: [(&[&str], Option<&str>); 7] = [
+            (&["a", "d"], Some(r#""e\\""#)),
+            (&["n"], Some("-1.5e3")),
+            (&["s", "t"], Some("true")),
+            (&["s"], Some(r#"{"t":true}"#)),
+            (&["x"], None),
+            (&["n", "t"], None),
+            (&["a", "x"], None),
+        ];
+        for (path, expected) in cases {
+            assert_eq!(find(json, path), expected.map(str::as_bytes), "{path:?}");
+        }
+        assert_eq!(find_str(json, &["a", "d"]).as_deref(), Some("e\\"));
+    }
+
+    #[test]
+    fn the_scanner_survives_garbage() {
+        for garbage in ["", "{", "{\"", "{\"a\"", "{\"a\":", "{\"a\":{", "[]", "{\"a\\", "{\"b\":1,", "{]}"] {
+            assert_eq!(find(garbage.as_bytes(), &["a"]).filter(|f| !f.is_empty()), None, "{garbage}");
+        }
+    }
+}

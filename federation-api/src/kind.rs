@@ -1,0 +1,169 @@
+//! What differs from kind to kind in the life of an object, as one table each; everything else is generic.
+//!
+//! Source: k8s.io/kubernetes `pkg/registry/**/strategy.go` and the tables of its `apidefinitions` tests.
+
+use federation_schema::facts::Resource;
+
+use crate::error::Subject;
+
+/// What deleting an owner does to its dependents where the request does not say.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum GarbagePolicy {
+    Background,
+    Orphan,
+    /// The kind takes no part in garbage collection.
+    Unsupported,
+}
+
+/// Kinds that a PUT creates where they are missing.
+const PUT_CREATES: &[(&str, &str)] = &[
+    ("coordination.k8s.io", "leases"),
+    ("coordination.k8s.io", "leasecandidates"),
+    ("", "endpoints"),
+    ("", "events"),
+    ("events.k8s.io", "events"),
+    ("", "limitranges"),
+    ("", "services"),
+    ("node.k8s.io", "runtimeclasses"),
+    ("rbac.authorization.k8s.io", "roles"),
+    ("rbac.authorization.k8s.io", "rolebindings"),
+    ("rbac.authorization.k8s.io", "clusterroles"),
+    ("rbac.authorization.k8s.io", "clusterrolebindings"),
+];
+
+/// Kinds that count changes of their content; everything else has generation 0.
+const GENERATION: &[(&str, &[&str])] = &[
+    ("", &["pods", "podtemplates", "replicationcontrollers"]),
+    ("apps", &["daemonsets", "deployments", "replicasets", "statefulsets"]),
+    ("autoscaling", &["horizontalpodautoscalers"]),
+    ("batch", &["cronjobs", "jobs"]),
+    ("discovery.k8s.io", &["endpointslices"]),
+    (
+        "fedgate.dev",
+        &["clusteroverrides", "clusterplacements", "clusters", "overrides", "placementbindings", "placements"],
+    ),
+    ("flowcontrol.apiserver.k8s.io", &["flowschemas", "prioritylevelconfigurations"]),
+    ("networking.k8s.io", &["ingressclasses", "ingresses", "networkpolicies"]),
+    ("policy", &["poddisruptionbudgets"]),
+    ("resource.k8s.io", &["deviceclasses", "devicetaintrules", "resourceslices"]),
+    ("scheduling.k8s.io", &["priorityclasses"]),
+];
+
+/// Kinds that keep the labels of a status write away (all keep the spec).
+const STATUS_KEEPS_LABELS: &[&str] = &["apps", "batch"];
+
+/// Kinds whose creation waits for a part of the server that is not there yet.
+const REFUSED: &[(&str, &str, &str)] = &[
+    ("apiextensions.k8s.io", "customresourcedefinitions", "custom resource definitions"),
+    ("apiregistration.k8s.io", "apiservices", "aggregated API servers"),
+    ("admissionregistration.k8s.io", "mutatingwebhookconfigurations", "admission webhooks"),
+    ("admissionregistration.k8s.io", "validatingwebhookconfigurations", "admission webhooks"),
+    ("admissionregistration.k8s.io", "validatingadmissionpolicies", "admission policies"),
+    ("admissionregistration.k8s.io", "validatingadmissionpolicybindings", "admission policies"),
+    ("admissionregistration.k8s.io", "mutatingadmissionpolicies", "admission policies"),
+    ("admissionregistration.k8s.io", "mutatingadmissionpolicybindings", "admission policies"),
+    ("", "resourcequotas", "resource quotas"),
+    ("", "limitranges", "limit ranges"),
+];
+
+/// Resources that are another view of a resource of another group: (group, resource) → storage name.
+const ALIASES: &[(&str, &str, &str)] = &[("events.k8s.io", "events", "core/events")];
+
+fn listed(table: &[(&str, &str)], kind: &Resource) -> bool {
+    table.iter().any(|(group, plural)| *group == kind.group && *plural == kind.plural)
+}
+
+/// Whether a PUT of a missing object creates it.
+#[must_use]
+pub fn put_creates(kind: &Resource) -> bool {
+    listed(PUT_CREATES, kind)
+}
+
+/// Whether objects carry a generation.
+#[must_use]
+pub fn has_generation(kind: &Resource) -> bool {
+    GENERATION.iter().any(|(group, plurals)| *group == kind.group && plurals.contains(&&*kind.plural))
+}
+
+/// Whether an update may leave the resourceVersion out.
+///
+/// All built-in kinds of upstream may; ours follow custom resources and the newest kinds, which may not.
+#[must_use]
+pub fn allows_unconditional_update(kind: &Resource) -> bool {
+    kind.group != federation_types::label::GROUP
+}
+
+/// Whether the status has an endpoint of its own, so that other writes leave it alone.
+#[must_use]
+pub fn has_status(kind: &Resource) -> bool {
+    kind.subresource("status").is_some()
+}
+
+/// Whether a status write may change labels.
+#[must_use]
+pub fn status_keeps_labels(kind: &Resource) -> bool {
+    STATUS_KEEPS_LABELS.contains(&&*kind.group)
+}
+
+/// What this kind still waits for; `None` where it is served in full.
+#[must_use]
+pub fn refused(kind: &Resource) -> Option<&'static str> {
+    REFUSED.iter().find(|(group, plural, _)| *group == kind.group && *plural == kind.plural).map(|(_, _, what)| *what)
+}
+
+/// What happens to dependents by default.
+#[must_use]
+pub fn garbage_policy(kind: &Resource) -> GarbagePolicy {
+    match (&*kind.group, &*kind.plural) {
+        ("" | "events.k8s.io", "events") => GarbagePolicy::Unsupported,
+        ("batch", "jobs") | ("", "replicationcontrollers") => GarbagePolicy::Orphan,
+        _ => GarbagePolicy::Background,
+    }
+}
+
+/// Under which name the objects of a resource are stored and cached: `core/pods`, `apps/deployments`.
+#[must_use]
+pub fn storage_name(group: &str, resource: &str) -> String {
+    let alias = ALIASES.iter().find(|(g, r, _)| *g == group && *r == resource);
+    match (alias, group) {
+        (Some((_, _, name)), _) => (*name).to_owned(),
+        (None, "") => format!("core/{resource}"),
+        (None, group) => format!("{group}/{resource}"),
+    }
+}
+
+/// `namespace/name`, or `name` for cluster-scoped kinds.
+#[must_use]
+pub fn object_key(kind: &Resource, namespace: &str, name: &str) -> String {
+    if kind.namespaced { format!("{namespace}/{name}") } else { name.to_owned() }
+}
+
+/// The object as errors of most codes name it.
+#[must_use]
+pub fn subject(kind: &Resource, name: &str) -> Subject {
+    Subject::new(&kind.group, &kind.plural, name)
+}
+
+/// The object as a 422 names it: by its Kind.
+#[must_use]
+pub fn kind_subject(kind: &Resource, name: &str) -> Subject {
+    Subject::new(&kind.group, &kind.kind, name)
+}
+
+/// `Deployment.apps`, for messages.
+#[must_use]
+pub fn qualified(kind: &Resource) -> String {
+    if kind.group.is_empty() { kind.plural.to_string() } else { format!("{}.{}", kind.plural, kind.group) }
+}
+
+/// Whether this is core/namespaces.
+#[must_use]
+pub fn is_namespace(kind: &Resource) -> bool {
+    kind.group.is_empty() && kind.plural == "namespaces"
+}
+
+/// Whether a status that comes with the creation stays: kubelets register nodes with theirs.
+#[must_use]
+pub fn keeps_status_on_create(kind: &Resource) -> bool {
+    kind.group.is_empty() && matches!(&*kind.plural, "nodes" | "namespaces")
+}

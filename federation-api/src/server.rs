@@ -1,0 +1,252 @@
+//! What every request shares: the store, the cache, the table of kinds, who decides about identity and rights.
+//!
+//! Composed once by [`Builder`]; immutable afterwards but for the state its parts keep themselves.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use auth::{AuthenticatorChain, Authorizer, AuthorizerChain, Mode, RbacAuthorizer, RbacRules, UserInfo};
+use bytes::Bytes;
+use federation_schema::facts::{self, Facts};
+use federation_store::{Options, RedbStore, Store};
+use federation_types::extension::{NoPlacement, PlacementView};
+
+use crate::access::Access;
+use crate::cache::{Cache, Clock, REGISTRY};
+use crate::limit::InFlight;
+use crate::metrics::Metrics;
+use crate::service::{Api, InProcess};
+
+/// Where the objects are kept.
+#[derive(Debug, Clone)]
+pub enum StoreConfig {
+    /// One redb file, created where it is missing.
+    Redb(std::path::PathBuf),
+    /// Nothing survives the process; for tests and throw-away servers.
+    Memory,
+}
+
+/// Why a server cannot be composed.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    #[error("the store cannot be opened")]
+    Store(#[from] federation_store::StoreError),
+    #[error("the store cannot be loaded")]
+    Cache(#[from] crate::cache::CacheError),
+}
+
+/// Time as the server sees it; tests pass their own.
+pub type Now = Arc<dyn Fn() -> jiff::Timestamp + Send + Sync>;
+
+/// Composes an [`Api`].
+pub struct Builder {
+    authenticators: AuthenticatorChain,
+    modes: Vec<Mode>,
+    extra_authorizers: Vec<Arc<dyn Authorizer>>,
+    placement: Option<Arc<dyn PlacementView>>,
+    mirrored: Vec<(String, String)>,
+    replica: u8,
+    service_range: Option<crate::admission::ServiceRange>,
+    components: Vec<String>,
+    now: Now,
+}
+
+/// The shared parts of a server.
+pub(crate) struct Server {
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) cache: Cache,
+    pub(crate) facts: &'static Facts,
+    pub(crate) authenticators: AuthenticatorChain,
+    pub(crate) access: Access,
+    pub(crate) placement: Arc<dyn PlacementView>,
+    pub(crate) service_range: Option<crate::admission::ServiceRange>,
+    /// User names of our own components: their writes have no author.
+    pub(crate) components: Vec<String>,
+    /// Whether writes record their author: only where there is placement.
+    pub(crate) records_authors: bool,
+    pub(crate) in_flight: InFlight,
+    pub(crate) metrics: Metrics,
+    /// Set once, when the process begins to stop.
+    pub(crate) draining: std::sync::atomic::AtomicBool,
+    pub(crate) now: Now,
+}
+
+impl Default for Builder {
+    fn default() -> Self {
+        Self {
+            authenticators: AuthenticatorChain::default(),
+            modes: vec![Mode::Rbac],
+            extra_authorizers: Vec::new(),
+            placement: None,
+            mirrored: Vec::new(),
+            replica: 0,
+            service_range: None,
+            components: Vec::new(),
+            now: Arc::new(jiff::Timestamp::now),
+        }
+    }
+}
+
+impl Builder {
+    /// Who is believed on a socket. Without this only in-process callers get in.
+    #[must_use]
+    pub fn authenticators(mut self, chain: AuthenticatorChain) -> Self {
+        self.authenticators = chain;
+        self
+    }
+
+    /// `--authorization-mode`; RBAC where it is not called.
+    #[must_use]
+    pub fn authorization_modes(mut self, modes: Vec<Mode>) -> Self {
+        self.modes = modes;
+        self
+    }
+
+    /// Authorizers that are asked before the modes (a node authorizer for data planes, say).
+    #[must_use]
+    pub fn authorizer(mut self, authorizer: Arc<dyn Authorizer>) -> Self {
+        self.extra_authorizers.push(authorizer);
+        self
+    }
+
+    /// What placement knows. Where it is called, writes record their authors.
+    #[must_use]
+    pub fn placement(mut self, view: Arc<dyn PlacementView>) -> Self {
+        self.placement = Some(view);
+        self
+    }
+
+    /// A resource that a mirror feeds beside the store: it gets a clock of its own.
+    #[must_use]
+    pub fn mirrored(mut self, group: &str, resource: &str) -> Self {
+        self.mirrored.push((group.to_owned(), resource.to_owned()));
+        self
+    }
+
+    /// This replica's number (0–7): the low bits of every own clock.
+    #[must_use]
+    pub fn replica(mut self, replica: u8) -> Self {
+        self.replica = replica;
+        self
+    }
+
+    /// Services without a clusterIP get one of this range.
+    #[must_use]
+    pub fn service_range(mut self, range: crate::admission::ServiceRange) -> Self {
+        self.service_range = Some(range);
+        self
+    }
+
+    /// User names of our own components: their writes leave the author of a template alone.
+    #[must_use]
+    pub fn components(mut self, users: impl IntoIterator<Item = String>) -> Self {
+        self.components.extend(users);
+        self
+    }
+
+    /// The clock, for tests.
+    #[must_use]
+    pub fn now(mut self, now: Now) -> Self {
+        self.now = now;
+        self
+    }
+
+    /// Opens the store of that configuration and serves from it.
+    ///
+    /// # Errors
+    /// Where the file is locked, broken or of another format.
+    pub async fn open(self, config: StoreConfig) -> Result<Api, OpenError> {
+        let store: Arc<dyn Store> = match config {
+            StoreConfig::Redb(path) => {
+                let open = move || RedbStore::open(path, Options::default());
+                let opened = tokio::task::spawn_blocking(open).await;
+                Arc::new(opened.expect("opening a store does not panic")?)
+            }
+            StoreConfig::Memory => Arc::new(RedbStore::in_memory(Options::default())?),
+        };
+        self.serve(store).await
+    }
+
+    /// Serves from a store that is open already.
+    ///
+    /// # Errors
+    /// Where it cannot be read.
+    pub async fn serve(self, store: Arc<dyn Store>) -> Result<Api, OpenError> {
+        let start_us = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_micros());
+        let start_us = u64::try_from(start_us).unwrap_or(u64::MAX >> 8);
+        let clock = Clock::Own { start_us, replica: self.replica };
+        let mirrored: HashMap<String, Clock> = self
+            .mirrored
+            .iter()
+            .map(|(group, resource)| (crate::kind::storage_name(group, resource), clock.clone()))
+            .collect();
+        let cache = Cache::open(Arc::clone(&store), mirrored).await?;
+        let rbac = Arc::new(RbacAuthorizer::new(RbacRules::default()));
+        let mut chain = self.extra_authorizers;
+        chain.push(Arc::new(AuthorizerChain::of_modes(&self.modes, &rbac)));
+        let access = Access::new(AuthorizerChain::new(chain), rbac, &cache);
+        Ok(Api::new(Server {
+            store,
+            cache,
+            facts: facts::kubernetes(),
+            authenticators: self.authenticators,
+            access,
+            records_authors: self.placement.is_some(),
+            placement: self.placement.unwrap_or_else(|| Arc::new(NoPlacement)),
+            service_range: self.service_range,
+            components: self.components,
+            in_flight: InFlight::default(),
+            metrics: Metrics::default(),
+            draining: std::sync::atomic::AtomicBool::new(false),
+            now: self.now,
+        }))
+    }
+}
+
+impl Server {
+    /// The key under which the store keeps an object.
+    pub(crate) fn store_key(storage: &str, key: &str) -> Bytes {
+        Bytes::from(format!("{REGISTRY}{storage}/{key}"))
+    }
+
+    /// Whether the process has begun to stop.
+    pub(crate) fn is_draining(&self) -> bool {
+        self.draining.load(std::sync::atomic::Ordering::Acquire)
+    }
+
+    /// Whether the user is a component of ours.
+    pub(crate) fn is_component(&self, user: &UserInfo) -> bool {
+        self.components.iter().any(|own| *own == user.name)
+    }
+
+    /// The time in whole seconds, as metadata has it.
+    pub(crate) fn timestamp(&self) -> String {
+        (self.now)().strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
+    }
+}
+
+impl Api {
+    /// Starts composing a server.
+    #[must_use]
+    pub fn builder() -> Builder {
+        Builder::default()
+    }
+
+    /// The same service for a caller in this process, whose identity is known.
+    #[must_use]
+    pub fn in_process(&self, user: UserInfo) -> InProcess {
+        InProcess::new(self.clone(), user)
+    }
+
+    /// From now on `/readyz` fails, so that load balancers turn away before the listener closes.
+    pub fn begin_drain(&self) {
+        self.server().draining.store(true, std::sync::atomic::Ordering::Release);
+    }
+
+    /// The cache of a resource, for those who feed rings (the mirror) and those who only read.
+    #[must_use]
+    pub fn resource_cache(&self, group: &str, resource: &str) -> Arc<crate::cache::ResourceCache> {
+        self.server().cache.resource(&crate::kind::storage_name(group, resource))
+    }
+}

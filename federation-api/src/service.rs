@@ -1,0 +1,337 @@
+//! The service itself, and the life of a request: identity, meaning, rights, verb, answer.
+//!
+//! The order is fixed and one function long ([`Api::answer`]); nothing answers a caller before authentication and
+//! authorization but what they refuse.
+
+use std::convert::Infallible;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use auth::{Attributes, AuthenticationRequest, Credential, Impersonation, ResourceAttributes, UserInfo};
+use bytes::Bytes;
+use futures_util::FutureExt;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, header};
+use http_body::Body as HttpBody;
+
+use crate::answer::{self, Answer};
+use crate::body::{Body, BoxError, RequestBody, erase};
+use crate::call::Call;
+use crate::error::ApiError;
+use crate::limit::{Load, REQUEST_TIMEOUT};
+use crate::listen::PeerCertificate;
+use crate::request::RequestInfo;
+use crate::request::query::Query;
+use crate::server::Server;
+use crate::{endpoint, render, verb};
+
+static AUDIT_ID: HeaderName = HeaderName::from_static("audit-id");
+/// Longest `Audit-Id` that is taken over from a request.
+const MAX_AUDIT_ID_BYTES: usize = 128;
+
+/// A Kubernetes-compatible API server as a service; cheap to clone.
+///
+/// Over a socket an identity comes from credentials; in the process from [`Api::in_process`].
+#[derive(Clone)]
+pub struct Api(Arc<Server>);
+
+/// [`Api`] in the hands of a caller in this process; give it to `kube::Client::new`.
+#[derive(Clone)]
+pub struct InProcess {
+    api: Api,
+    user: Authenticated,
+}
+
+/// The identity of an in-process caller, as a request extension. No socket can set it: the listeners
+/// build requests from bytes, and extensions are not bytes.
+#[derive(Debug, Clone)]
+pub struct Authenticated(pub Arc<UserInfo>);
+
+/// A request in parts, its body erased.
+struct Asked {
+    method: Method,
+    uri: http::Uri,
+    headers: HeaderMap,
+    extensions: http::Extensions,
+    body: RequestBody,
+}
+
+impl Api {
+    pub(crate) fn new(server: Server) -> Self {
+        Self(Arc::new(server))
+    }
+
+    pub(crate) fn server(&self) -> &Arc<Server> {
+        &self.0
+    }
+
+    async fn serve(self, asked: Asked) -> Response<Body> {
+        let audit_id = audit_id(&asked.headers);
+        let head = asked.method == Method::HEAD;
+        let begun = std::time::Instant::now();
+        let mut trace = Trace::default();
+        let outcome = std::panic::AssertUnwindSafe(self.answer(asked, &mut trace)).catch_unwind().await;
+        let mut response = match outcome {
+            Ok(Ok(response)) => response,
+            Ok(Err(error)) => answer::refusal(&error),
+            Err(_) => {
+                tracing::error!(path = %trace.info.path, "a request panicked");
+                answer::refusal(&ApiError::Internal("this request caused apiserver to panic".to_owned()))
+            }
+        };
+        self.0.metrics.observe(&trace.info, trace.known, response.status(), begun.elapsed());
+        let headers = response.headers_mut();
+        headers.insert(AUDIT_ID.clone(), audit_id);
+        headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-cache, private"));
+        add_warnings(headers, &trace.warnings);
+        if head {
+            *response.body_mut() = Body::empty();
+        }
+        response
+    }
+
+    /// The life of a request.
+    async fn answer(&self, asked: Asked, trace: &mut Trace) -> Result<Response<Body>, ApiError> {
+        let server = &self.0;
+        let query = Query::parse(asked.uri.query().unwrap_or(""))?;
+        trace.info = RequestInfo::parse(&asked.method, asked.uri.path(), &query)?;
+        let info = trace.info.clone();
+        let user = server.authenticate(&asked).await?;
+        let user = server.impersonate(user, &asked.headers).await?;
+        server.authorize(&user, &info).await?;
+        let load = load_of(&info);
+        let place = server.in_flight.admit(load)?;
+        if !info.is_resource {
+            trace.known = true;
+            let Asked { method, headers, .. } = asked;
+            return endpoint::answer(server, &info, &query, &method, &headers).await;
+        }
+        let kind = server.facts.resource(&info.group, &info.version, &info.resource).ok_or(ApiError::UnknownPath)?;
+        trace.known = true;
+        let mut call = Call {
+            server: Arc::clone(server),
+            cache: server.cache.resource(&crate::kind::storage_name(&kind.group, &kind.plural)),
+            kind,
+            method: asked.method,
+            info,
+            query,
+            headers: asked.headers,
+            user,
+            body: Some(asked.body),
+            warnings: Vec::new(),
+        };
+        if load == Load::Watch {
+            return verb::watch::watch(&call, place).await;
+        }
+        let outcome = match tokio::time::timeout(REQUEST_TIMEOUT, dispatch(&mut call)).await {
+            Ok(outcome) => outcome,
+            Err(_) => Err(ApiError::Timeout("request did not complete within the allotted timeout".to_owned())),
+        };
+        trace.warnings = std::mem::take(&mut call.warnings);
+        drop(place);
+        render::render(&call, outcome?)
+    }
+}
+
+/// The verbs, and which methods they answer on which paths.
+async fn dispatch(call: &mut Call) -> Result<Answer, ApiError> {
+    if !call.info.subresource.is_empty() {
+        return verb::subresource::dispatch(call).await;
+    }
+    let verb = call.info.verb.clone();
+    if !call.kind.has_verb(&verb) || !call.kind.namespaced && is_stray_namespace(call) {
+        return Err(not_allowed(call));
+    }
+    if call.kind.namespaced && call.info.namespace.is_empty() && !matches!(verb.as_str(), "list" | "watch") {
+        return match verb.as_str() {
+            "create" if !call.info.named_by_path && crate::verb::review::is_review(call.kind) => {
+                verb::review::review(call).await
+            }
+            _ => Err(not_allowed(call)),
+        };
+    }
+    match verb.as_str() {
+        "get" => verb::get::get(call).await,
+        "list" => verb::list::list(call).await,
+        "create" if call.info.named_by_path => Err(not_allowed(call)),
+        "create" if verb::review::is_review(call.kind) => verb::review::review(call).await,
+        "create" => verb::create::create(call).await,
+        "update" | "patch" if !call.info.named_by_path => Err(not_allowed(call)),
+        "update" => verb::update::update(call).await,
+        "patch" => verb::patch::patch(call).await,
+        "delete" => verb::delete::delete(call).await,
+        "deletecollection" => verb::delete::delete_collection(call).await,
+        _ => Err(not_allowed(call)),
+    }
+}
+
+/// A namespace in the path of a cluster-scoped kind (other than namespaces themselves).
+fn is_stray_namespace(call: &Call) -> bool {
+    !call.info.namespace.is_empty() && !(call.kind.group.is_empty() && call.kind.plural == "namespaces")
+}
+
+fn not_allowed(call: &Call) -> ApiError {
+    if !call.kind.namespaced && is_stray_namespace(call) {
+        return ApiError::UnknownPath;
+    }
+    ApiError::MethodNotAllowed {
+        action: if call.info.verb.is_empty() {
+            call.method.as_str().to_ascii_lowercase()
+        } else {
+            call.info.verb.clone()
+        },
+        resource: crate::kind::qualified(call.kind),
+    }
+}
+
+/// What is known of a request by the time it is answered.
+#[derive(Default)]
+struct Trace {
+    info: RequestInfo,
+    /// Whether the resource exists: unknown names must not become metric labels.
+    known: bool,
+    warnings: Vec<String>,
+}
+
+impl Server {
+    async fn authenticate(&self, asked: &Asked) -> Result<Arc<UserInfo>, ApiError> {
+        if let Some(Authenticated(user)) = asked.extensions.get::<Authenticated>() {
+            return Ok(Arc::clone(user));
+        }
+        let certificate = asked.extensions.get::<PeerCertificate>().map(|peer| Arc::clone(&peer.0));
+        let values = asked.headers.get_all(header::AUTHORIZATION).iter().map(HeaderValue::as_bytes);
+        let credential = Credential::from_headers(values, certificate).map_err(|error| {
+            tracing::debug!(%error, "an unreadable credential");
+            ApiError::Unauthorized
+        })?;
+        let request = AuthenticationRequest { credential: &credential, path: asked.uri.path(), now: (self.now)() };
+        self.authenticators.authenticate(&request).await.map_err(|error| {
+            tracing::debug!(%error, "a request is unauthorized");
+            ApiError::Unauthorized
+        })
+    }
+
+    async fn impersonate(&self, user: Arc<UserInfo>, headers: &HeaderMap) -> Result<Arc<UserInfo>, ApiError> {
+        let pairs = headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes()));
+        let wish = Impersonation::from_headers(pairs).map_err(|error| ApiError::BadRequest(error.to_string()))?;
+        let Some(wish) = wish else { return Ok(user) };
+        for check in &wish.checks {
+            self.access.require(&check.attributes(&user)).await?;
+        }
+        Ok(Arc::new(wish.user))
+    }
+
+    async fn authorize(&self, user: &UserInfo, info: &RequestInfo) -> Result<(), ApiError> {
+        let attributes = if info.is_resource {
+            let upgrade = matches!(info.subresource.as_str(), "exec" | "attach" | "portforward");
+            let verb = if upgrade && info.verb == "get" { "create" } else { &info.verb };
+            Attributes::resource(
+                user,
+                verb,
+                ResourceAttributes {
+                    group: &info.group,
+                    version: &info.version,
+                    resource: &info.resource,
+                    subresource: &info.subresource,
+                    namespace: &info.namespace,
+                    name: &info.name,
+                },
+            )
+        } else {
+            Attributes::path(user, &info.verb, &info.path)
+        };
+        self.access.require(&attributes).await
+    }
+}
+
+fn load_of(info: &RequestInfo) -> Load {
+    match info.verb.as_str() {
+        "watch" if info.is_resource => Load::Watch,
+        "create" | "update" | "patch" | "delete" | "deletecollection" => Load::Write,
+        _ => Load::Read,
+    }
+}
+
+fn audit_id(headers: &HeaderMap) -> HeaderValue {
+    let sent = headers.get(&AUDIT_ID).filter(|id| !id.is_empty() && id.len() <= MAX_AUDIT_ID_BYTES);
+    sent.cloned()
+        .unwrap_or_else(|| HeaderValue::from_str(&uuid::Uuid::new_v4().to_string()).expect("a UUID is visible ASCII"))
+}
+
+/// `Warning: 299 - "text"`, each at most once; long ones are cut when all together are too long.
+fn add_warnings(headers: &mut HeaderMap, warnings: &[String]) {
+    const MAX_ALL_CHARS: usize = 4096;
+    const MAX_ONE_CHARS: usize = 256;
+    let total: usize = warnings.iter().map(|text| text.chars().count()).sum();
+    for text in warnings {
+        let cut = if total > MAX_ALL_CHARS { MAX_ONE_CHARS } else { MAX_ALL_CHARS };
+        let mut quoted = String::from("299 - \"");
+        for c in text.chars().take(cut) {
+            match c {
+                '"' | '\\' => quoted.extend(['\\', c]),
+                c if c.is_control() => quoted.push(' '),
+                c => quoted.push(c),
+            }
+        }
+        quoted.push('"');
+        match HeaderValue::from_bytes(quoted.as_bytes()) {
+            Ok(value) => {
+                headers.append(header::WARNING, value);
+            }
+            Err(error) => tracing::warn!(%error, "a warning cannot be a header"),
+        }
+    }
+}
+
+impl<B> tower::Service<Request<B>> for Api
+where
+    B: HttpBody<Data = Bytes> + Send + 'static,
+    B::Error: Into<BoxError>,
+{
+    type Response = Response<Body>;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        let (parts, body) = request.into_parts();
+        let asked = Asked {
+            method: parts.method,
+            uri: parts.uri,
+            headers: parts.headers,
+            extensions: parts.extensions,
+            body: erase(body),
+        };
+        let api = self.clone();
+        Box::pin(async move { Ok(api.serve(asked).await) })
+    }
+}
+
+impl InProcess {
+    pub(crate) fn new(api: Api, user: UserInfo) -> Self {
+        Self { api, user: Authenticated(Arc::new(user)) }
+    }
+}
+
+impl<B> tower::Service<Request<B>> for InProcess
+where
+    B: HttpBody<Data = Bytes> + Send + 'static,
+    B::Error: Into<BoxError>,
+{
+    type Response = Response<Body>;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, mut request: Request<B>) -> Self::Future {
+        request.extensions_mut().insert(self.user.clone());
+        tower::Service::call(&mut self.api, request)
+    }
+}

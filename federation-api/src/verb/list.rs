@@ -1,0 +1,227 @@
+//! LIST: a range of one snapshot, filtered, in pages that all show the same revision.
+//!
+//! Source: k8s.io/apiserver `pkg/storage/continue.go`, `pkg/storage/cacher/delegator.go`.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde::{Deserialize, Serialize};
+
+use crate::answer::{Answer, ListAnswer};
+use crate::cache::{Clock, Entry, Scope, Snapshot};
+use crate::call::Call;
+use crate::error::ApiError;
+use crate::filter::Filter;
+use crate::request::options::{Freshness, ListOptions};
+
+/// How long a request waits for a revision that has not happened yet; upstream's bound.
+const FUTURE_WAIT: Duration = Duration::from_secs(3);
+/// Longest continue token, in bytes: a key has at most 4 KiB.
+const MAX_TOKEN_BYTES: usize = 8 * 1024;
+
+/// Where the next page starts: opaque to clients, checked when it comes back.
+#[derive(Debug, Serialize, Deserialize)]
+struct Token {
+    v: String,
+    /// The revision of the first page; -1 goes on with whatever is newest.
+    rv: i64,
+    start: String,
+}
+
+/// Answers a LIST.
+///
+/// # Errors
+/// 400 and 422 for bad options, 410 for expired revisions, 504 for future ones.
+pub(crate) async fn list(call: &Call) -> Result<Answer, ApiError> {
+    let options = ListOptions::for_list(&call.query)?;
+    let filter = Filter::new(call.kind, call.scope(), &options)?;
+    Ok(Answer::List(read(call, &options, &filter).await?))
+}
+
+/// One page of what `filter` selects.
+///
+/// # Errors
+/// As [`list`].
+pub(crate) async fn read(call: &Call, options: &ListOptions, filter: &Filter) -> Result<ListAnswer, ApiError> {
+    let (snapshot, rev, start) = if options.continue_token.is_empty() {
+        let (snapshot, rev) = at(call, options.freshness()?).await?;
+        (snapshot, rev, String::new())
+    } else {
+        resume(call, &options.continue_token, &filter.scope).await?
+    };
+    // `resourceVersion=0` is served whole from the cache: upstream ignores the limit there.
+    let unlimited = options.limit == 0 || options.resource_version == "0";
+    let limit = if unlimited { usize::MAX } else { options.limit };
+    Ok(page(call, &snapshot, rev, &Range { filter, start: &start, limit }))
+}
+
+struct Range<'a> {
+    filter: &'a Filter,
+    start: &'a str,
+    limit: usize,
+}
+
+fn page(call: &Call, snapshot: &Snapshot, rev: u64, range: &Range<'_>) -> ListAnswer {
+    let Range { filter, start, limit } = range;
+    let mut items: Vec<Arc<Entry>> = Vec::new();
+    let mut continue_token = String::new();
+    let mut remaining = None;
+    let mut scan = snapshot.range(&filter.scope, start);
+    for entry in scan.by_ref() {
+        if !filter.selects(entry) {
+            continue;
+        }
+        if items.len() == *limit {
+            let last = items.last().expect("the limit is above zero");
+            continue_token = encode(rev, last.key(), &filter.scope);
+            remaining = filter.is_plain().then(|| 1 + scan.count());
+            break;
+        }
+        items.push(Arc::clone(entry));
+    }
+    ListAnswer { kind: call.kind, items, rev, continue_token, remaining }
+}
+
+/// A snapshot that is fresh enough, and the revision that the answer shows.
+async fn at(call: &Call, freshness: Freshness) -> Result<(Snapshot, u64), ApiError> {
+    match freshness {
+        Freshness::Any => {}
+        Freshness::Latest => fresh(call).await?,
+        Freshness::NotOlderThan(rev) => reached(call, rev).await?,
+        Freshness::Exact(rev) => {
+            reached(call, rev).await?;
+            let snapshot = call.cache.at(rev).map_err(|gone| ApiError::too_old(gone.asked, gone.oldest))?;
+            return Ok((snapshot, rev));
+        }
+    }
+    let (snapshot, rev) = call.cache.latest();
+    Ok(((*snapshot).clone(), rev))
+}
+
+/// Waits until every acknowledged write is in the cache.
+///
+/// # Errors
+/// 503 where the store does not answer.
+pub(crate) async fn fresh(call: &Call) -> Result<(), ApiError> {
+    match call.server.cache.fresh().await {
+        Ok(_) => Ok(()),
+        Err(error) => {
+            tracing::error!(%error, "the store does not answer");
+            Err(ApiError::Unavailable { message: "the storage is not available".to_owned(), retry_after_s: 1 })
+        }
+    }
+}
+
+/// Waits until the resource is at `rev`, for a bounded time.
+///
+/// # Errors
+/// 504 where the revision is still in the future; 410 for a revision of another replica.
+pub(crate) async fn reached(call: &Call, rev: u64) -> Result<(), ApiError> {
+    if !call.cache.clock().knows(rev) {
+        return Err(ApiError::too_old(rev, call.cache.revision()));
+    }
+    if call.cache.revision() >= rev {
+        return Ok(());
+    }
+    fresh(call).await?;
+    if call.cache.revision() < rev && matches!(call.cache.clock(), Clock::Store(_)) {
+        let waiting = call.server.cache.applied(rev);
+        if tokio::time::timeout(FUTURE_WAIT, waiting).await.is_ok() {
+            return Ok(());
+        }
+    }
+    let current = call.cache.revision();
+    if current >= rev { Ok(()) } else { Err(ApiError::FutureRevision { asked: rev, current }) }
+}
+
+async fn resume(call: &Call, token: &str, scope: &Scope) -> Result<(Snapshot, u64, String), ApiError> {
+    let token = decode(token)?;
+    let start = match scope {
+        Scope::Namespace(namespace) => format!("{namespace}/{}", token.start),
+        Scope::All | Scope::Key(_) => token.start.clone(),
+    };
+    let Ok(rev) = u64::try_from(token.rv) else {
+        let (snapshot, rev) = at(call, Freshness::Latest).await?;
+        return Ok((snapshot, rev, start));
+    };
+    reached(call, rev).await?;
+    let snapshot = call.cache.at(rev).map_err(|_| ApiError::Expired {
+        message: "The provided continue parameter is too old to display a consistent list result. You can start a new list without the continue parameter, or use the continue token in this response to retrieve the remainder of the results. Continuing with the provided token results in an inconsistent list - objects that were created, modified, or deleted between the time the first chunk was returned and now may show up in the list.".to_owned(),
+        restart: Some(encode_token(-1, token.start)),
+    })?;
+    Ok((snapshot, rev, start))
+}
+
+/// The token of the page behind `last`, relative to the namespace as upstream has it.
+fn encode(rev: u64, last: &str, scope: &Scope) -> String {
+    let relative = match scope {
+        Scope::Namespace(_) => last.split_once('/').map_or(last, |(_, name)| name),
+        Scope::All | Scope::Key(_) => last,
+    };
+    encode_token(i64::try_from(rev).unwrap_or(i64::MAX), format!("{relative}\0"))
+}
+
+fn encode_token(rv: i64, start: String) -> String {
+    let token = Token { v: "meta.k8s.io/v1".to_owned(), rv, start };
+    URL_SAFE_NO_PAD.encode(serde_json::to_vec(&token).expect("a token serialises"))
+}
+
+fn decode(text: &str) -> Result<Token, ApiError> {
+    let refuse = |why: &str| ApiError::BadRequest(format!("continue key is not valid: {why}"));
+    if text.len() > MAX_TOKEN_BYTES {
+        return Err(refuse("it is too long"));
+    }
+    let bytes = URL_SAFE_NO_PAD.decode(text).map_err(|error| refuse(&error.to_string()))?;
+    let token: Token = serde_json::from_slice(&bytes).map_err(|error| refuse(&error.to_string()))?;
+    if token.v != "meta.k8s.io/v1" {
+        return Err(refuse(&format!("server does not recognize this encoded version {:?}", token.v)));
+    }
+    if token.rv == 0 || token.rv < -1 {
+        return Err(refuse("incorrect encoded start resourceVersion (version meta.k8s.io/v1)"));
+    }
+    if token.start.is_empty() {
+        return Err(refuse("encoded start key empty (version meta.k8s.io/v1)"));
+    }
+    let clean = |part: &str| !part.is_empty() && part != "." && part != "..";
+    if !token.start.split('/').all(clean) {
+        return Err(refuse(&token.start));
+    }
+    Ok(token)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{decode, encode};
+    use crate::cache::Scope;
+    use base64::Engine;
+    use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+
+    #[test]
+    fn tokens_round_trip() {
+        let token = decode(&encode(7, "ns/name", &Scope::All)).expect("ours");
+        assert_eq!((token.rv, token.start.as_str()), (7, "ns/name\0"));
+        let token = decode(&encode(7, "ns/name", &Scope::Namespace("ns".into()))).expect("ours");
+        assert_eq!(token.start, "name\0");
+    }
+
+    #[test]
+    fn forged_tokens_are_refused() {
+        let forge = |json: &str| URL_SAFE_NO_PAD.encode(json);
+        let forged = [
+            "garbage!".to_owned(),
+            "e30".to_owned(),
+            forge(r#"{"v":"meta.k8s.io/v1","rv":0,"start":"a"}"#),
+            forge(r#"{"v":"meta.k8s.io/v1","rv":-5,"start":"a"}"#),
+            forge(r#"{"v":"meta.k8s.io/v1","rv":1,"start":""}"#),
+            forge(r#"{"v":"meta.k8s.io/v1","rv":1,"start":"../secrets/x"}"#),
+            forge(r#"{"v":"meta.k8s.io/v1","rv":1,"start":"a//b"}"#),
+            forge(r#"{"v":"meta.k8s.io/v2","rv":1,"start":"a"}"#),
+            "A".repeat(10_000),
+        ];
+        for token in forged {
+            assert!(decode(&token).is_err(), "{token}");
+        }
+    }
+}

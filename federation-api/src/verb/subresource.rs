@@ -1,0 +1,156 @@
+//! Subresources: status, scale, a namespace's finalize, a service account's token, a pod's eviction.
+//!
+//! What the table of kinds lists and this file does not serve is refused by name.
+
+use serde_json::{Value, json};
+
+use crate::answer::Answer;
+use crate::call::Call;
+use crate::decode::{self, Expected};
+use crate::error::ApiError;
+use crate::kind;
+use crate::object;
+use crate::request::options::WriteOptions;
+use crate::verb::patch::Patch;
+use crate::verb::write::{self, Intent, Part, Written};
+use crate::verb::{get, patch, token, update};
+
+/// Answers a request for `resource/name/subresource`.
+///
+/// # Errors
+/// 404 for subresources that the kind does not have, 405 for verbs that they do not have.
+pub(crate) async fn dispatch(call: &mut Call) -> Result<Answer, ApiError> {
+    let Some(of) = call.kind.subresource(&call.info.subresource) else { return Err(ApiError::UnknownPath) };
+    let named = if call.kind.namespaced { !call.info.namespace.is_empty() } else { true };
+    if !named || call.info.name.is_empty() {
+        return Err(ApiError::UnknownPath);
+    }
+    let verb = call.info.verb.clone();
+    let not_allowed = || ApiError::MethodNotAllowed {
+        action: verb.clone(),
+        resource: format!("{}/{}", kind::qualified(call.kind), of.name),
+    };
+    match (&*of.name, verb.as_str()) {
+        ("status", "get") => get::get(call).await,
+        ("status", "update") => update::replace(call, Part::Status, false).await,
+        ("status", "patch") => patch::patch_part(call, Part::Status).await,
+        ("scale", "get") => scale_get(call).await,
+        ("scale", "update" | "patch") => scale_write(call).await,
+        ("finalize", "update") if kind::is_namespace(call.kind) => update::replace(call, Part::Finalize, false).await,
+        ("token", "create") => token::create(call).await,
+        ("approval", "get") => get::get(call).await,
+        ("approval", "update") => update::replace(call, Part::Status, false).await,
+        ("approval", "patch") => patch::patch_part(call, Part::Status).await,
+        ("status" | "scale" | "finalize" | "token" | "approval", _) => Err(not_allowed()),
+        (name, _) => Err(ApiError::NotSupported(format!(
+            "{}/{name} is not supported by this server yet",
+            kind::qualified(call.kind)
+        ))),
+    }
+}
+
+async fn scale_get(call: &mut Call) -> Result<Answer, ApiError> {
+    let entry = get::entry(call).await?;
+    let scale = scale_of(&entry.value());
+    Ok(Answer::ok(crate::json::canonical(&scale)))
+}
+
+async fn scale_write(call: &mut Call) -> Result<Answer, ApiError> {
+    let patches = call.info.verb == "patch";
+    let options = WriteOptions::read(&call.query, if patches { "PatchOptions" } else { "UpdateOptions" })?;
+    let body = call.read_body().await?;
+    let expected = Expected { group: "autoscaling", version: "v1", kind: "Scale" };
+    let ty = call.kind.subresource("scale").and_then(|of| of.ty).unwrap_or(call.kind.ty);
+    let patch = patches.then(|| Patch::read(call.content_type(), &body)).transpose()?;
+    let sent = match &patch {
+        Some(_) => None,
+        None => Some(decode::object(call, &body, expected, options.validation)?),
+    };
+    if let Some(sent) = &sent {
+        update::check_name(call, sent)?;
+    }
+    let intent = Intent { options: &options, part: Part::Scale, creates: false, applies: false };
+    let written = write::update(call, intent, |call, old| {
+        let old = old.ok_or_else(|| ApiError::NotFound(call.subject()))?;
+        let mut scale = match (&patch, &sent) {
+            (Some(patch), _) => patch.run(call, ty, scale_of(old))?,
+            (None, Some(sent)) => sent.clone(),
+            (None, None) => scale_of(old),
+        };
+        decode::check_type(&mut scale, expected)?;
+        scaled(call, old, &scale, patch.is_some())
+    })
+    .await?;
+    let scale = scale_of(&with_revision(&written));
+    Ok(Answer::object(written.code, crate::json::canonical(&scale)))
+}
+
+/// The object with the replicas of the scale, pinned to the revision that the scale names.
+fn scaled(call: &Call, old: &Value, scale: &Value, patched: bool) -> Result<Value, ApiError> {
+    let replicas = match scale.pointer("/spec/replicas") {
+        None => 0,
+        Some(value) => value.as_i64().filter(|n| (0..=i64::from(i32::MAX)).contains(n)).ok_or_else(|| {
+            let cause = crate::error::Cause::field(
+                "FieldValueInvalid",
+                "spec.replicas",
+                format!("Invalid value: {value}: must be greater than or equal to 0"),
+            );
+            ApiError::invalid(crate::error::Subject::new("autoscaling", "Scale", &call.info.name), cause)
+        })?,
+    };
+    let mut new = old.clone();
+    if let Some(map) = new.as_object_mut() {
+        let spec = map.entry("spec").or_insert_with(|| json!({}));
+        if let Some(spec) = spec.as_object_mut() {
+            spec.insert("replicas".to_owned(), replicas.into());
+        }
+    }
+    let (sent, own) = (object::meta_text(scale, "resourceVersion"), object::meta_text(old, "resourceVersion"));
+    let pinned = if patched && sent == own { "" } else { sent };
+    object::set_meta(&mut new, "resourceVersion", pinned.to_owned());
+    let uid = object::uid(scale);
+    if !uid.is_empty() {
+        object::set_meta(&mut new, "uid", uid.to_owned());
+    }
+    Ok(new)
+}
+
+fn with_revision(written: &Written) -> Value {
+    let mut object = written.object.clone();
+    if let Some(rev) = written.rev {
+        object::set_meta(&mut object, "resourceVersion", rev.to_string());
+    }
+    object
+}
+
+/// `autoscaling/v1` Scale of an object with replicas and a selector.
+fn scale_of(object: &Value) -> Value {
+    let number = |pointer: &str| object.pointer(pointer).and_then(Value::as_i64).unwrap_or(0);
+    let mut metadata = serde_json::Map::new();
+    for field in ["name", "namespace", "uid", "resourceVersion", "creationTimestamp"] {
+        let text = object::meta_text(object, field);
+        if !text.is_empty() {
+            metadata.insert(field.to_owned(), text.into());
+        }
+    }
+    let mut status = json!({"replicas": number("/status/replicas")});
+    let selector = selector_text(object.pointer("/spec/selector"));
+    if !selector.is_empty() {
+        status["selector"] = selector.into();
+    }
+    let replicas = number("/spec/replicas");
+    let spec = if replicas == 0 { json!({}) } else { json!({"replicas": replicas}) };
+    json!({"kind": "Scale", "apiVersion": "autoscaling/v1", "metadata": metadata, "spec": spec, "status": status})
+}
+
+/// A label selector (or the plain map of a ReplicationController) as text.
+fn selector_text(selector: Option<&Value>) -> String {
+    let Some(selector) = selector else { return String::new() };
+    let labelled = selector.get("matchLabels").is_some() || selector.get("matchExpressions").is_some();
+    let object = if labelled { selector.clone() } else { json!({"matchLabels": selector}) };
+    let path = federation_schema::field::FieldPath::root("spec.selector");
+    match federation_schema::selector::LabelSelector::from_object(&object, &path) {
+        Ok(parsed) => parsed.to_string(),
+        Err(_) => String::new(),
+    }
+}

@@ -1,0 +1,327 @@
+//! WATCH: a cursor into the ring, turned into frames.
+//!
+//! A watcher owns no queue. Errors after the start go into the stream as ERROR events, as clients expect.
+//! Source: k8s.io/apiserver `pkg/endpoints/handlers/watch.go`, `pkg/storage/cacher/cacher.go`.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{HeaderValue, Response, StatusCode, header};
+use rand::RngExt;
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::Instant;
+
+use crate::body::Body;
+use crate::cache::{Clock, Entry, Event, EventKind, Expired, ResourceCache, Snapshot, Watcher};
+use crate::call::Call;
+use crate::error::{ApiError, Status};
+use crate::filter::Filter;
+use crate::render::{FrameStyle, watch_style};
+use crate::request::options::ListOptions;
+use crate::server::Server;
+
+/// Shortest and longest life of a watch that names no `timeoutSeconds`.
+const DEFAULT_LIFE_S: std::ops::Range<u64> = 1_800..3_600;
+/// Longest life that a client may ask for.
+const MAX_LIFE_S: u64 = 24 * 3_600;
+/// Time between bookmarks.
+const BOOKMARK_EVERY: Duration = Duration::from_secs(60);
+/// A last bookmark goes out so long before the end.
+const BOOKMARK_BEFORE_END: Duration = Duration::from_secs(2);
+/// Frames are gathered into chunks of about this size.
+const CHUNK_BYTES: usize = 64 * 1024;
+/// How long a watch waits for a revision that has not happened yet before it starts without it.
+const FUTURE_WAIT: Duration = Duration::from_secs(3);
+
+/// Answers a WATCH; `place` is given back when the stream ends.
+///
+/// # Errors
+/// 400 and 422 for bad options. Everything later goes into the stream.
+pub(crate) async fn watch(call: &Call, place: OwnedSemaphorePermit) -> Result<Response<Body>, ApiError> {
+    if !call.kind.has_verb("watch") {
+        return Err(ApiError::MethodNotAllowed {
+            action: "watch".to_owned(),
+            resource: crate::kind::qualified(call.kind),
+        });
+    }
+    let options = ListOptions::for_watch(&call.query)?;
+    let filter = Filter::new(call.kind, call.scope(), &options)?;
+    let from = options.revision()?;
+    let style = watch_style(call)?;
+    let content_type = HeaderValue::from_str(style.content_type()).expect("media types are visible ASCII");
+    let life_s = options.timeout_s.unwrap_or_else(|| rand::rng().random_range(DEFAULT_LIFE_S));
+    let stream = Stream {
+        server: Arc::clone(&call.server),
+        cache: Arc::clone(&call.cache),
+        start: Start::of(&options, from),
+        bookmarks: options.allow_bookmarks.then(|| Bookmarks::new(life_s)),
+        filter,
+        style,
+        deadline: Instant::now() + Duration::from_secs(life_s.min(MAX_LIFE_S)),
+        _place: place,
+    };
+    // Opened before the answer: what happens from now on is an event, not a part of the state.
+    let step = match stream.open().await {
+        Ok(step) => step,
+        Err(error) => Step::Failed(error),
+    };
+    let mut response = Response::new(Body::stream(stream.run(step)));
+    *response.status_mut() = StatusCode::OK;
+    response.headers_mut().insert(header::CONTENT_TYPE, content_type);
+    Ok(response)
+}
+
+/// Where the stream begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Start {
+    /// With the state of now, or of any time.
+    State { latest: bool },
+    /// With the state of now, not older than that, and a mark at its end.
+    MarkedState { at_least: Option<u64>, latest: bool },
+    /// With what happens after that revision.
+    After(u64),
+    /// With what happens from now on.
+    Now,
+}
+
+struct Stream {
+    server: Arc<Server>,
+    cache: Arc<ResourceCache>,
+    start: Start,
+    filter: Filter,
+    style: FrameStyle,
+    bookmarks: Option<Bookmarks>,
+    deadline: Instant,
+    _place: OwnedSemaphorePermit,
+}
+
+/// When the next bookmark is due.
+struct Bookmarks {
+    next: Instant,
+    last: Option<Instant>,
+}
+
+enum Step {
+    /// The state is being told, from this key on; then the watcher goes on.
+    State {
+        snapshot: Arc<Snapshot>,
+        rev: u64,
+        start: String,
+        watcher: Box<Watcher>,
+    },
+    Going(Box<Watcher>),
+    Failed(ApiError),
+    End,
+}
+
+impl Start {
+    fn of(options: &ListOptions, from: Option<u64>) -> Self {
+        let latest = options.resource_version.is_empty();
+        match (options.send_initial_events, from) {
+            (Some(true), at_least) => Self::MarkedState { at_least, latest },
+            (_, Some(rev)) => Self::After(rev),
+            (Some(false), None) => Self::Now,
+            (None, None) => Self::State { latest },
+        }
+    }
+}
+
+impl Bookmarks {
+    fn new(life_s: u64) -> Self {
+        let now = Instant::now();
+        let end = now + Duration::from_secs(life_s.min(MAX_LIFE_S));
+        Self { next: now + BOOKMARK_EVERY, last: end.checked_sub(BOOKMARK_BEFORE_END).filter(|at| *at > now) }
+    }
+
+    fn due(&self) -> Instant {
+        self.last.map_or(self.next, |last| last.min(self.next))
+    }
+
+    fn sent(&mut self, now: Instant) {
+        self.next = now + BOOKMARK_EVERY;
+        self.last = self.last.filter(|last| *last > now);
+    }
+}
+
+impl Stream {
+    fn run(self, step: Step) -> impl futures_util::Stream<Item = Bytes> + Send {
+        let state = (self, step, VecDeque::<Bytes>::new());
+        futures_util::stream::unfold(state, |(mut stream, mut step, mut ready)| async move {
+            loop {
+                if let Some(chunk) = ready.pop_front() {
+                    return Some((chunk, (stream, step, ready)));
+                }
+                step = match step {
+                    Step::State { snapshot, rev, start, watcher } => {
+                        let (chunk, next) = stream.tell(&snapshot, rev, &start);
+                        ready.extend(chunk);
+                        match next {
+                            Some(start) => Step::State { snapshot, rev, start, watcher },
+                            None => Step::Going(watcher),
+                        }
+                    }
+                    Step::Going(watcher) => stream.go_on(watcher, &mut ready).await,
+                    Step::Failed(error) => {
+                        ready.push_back(error_frame(&error));
+                        Step::End
+                    }
+                    Step::End => return None,
+                };
+            }
+        })
+    }
+
+    /// Takes the state where that is asked for, and opens the cursor behind it.
+    async fn open(&self) -> Result<Step, ApiError> {
+        let expired = |gone: Expired| ApiError::too_old(gone.asked, gone.oldest);
+        let scope = self.filter.scope.clone();
+        let after = |rev| self.cache.watch(scope.clone(), rev).map(Box::new).map_err(expired);
+        match self.start {
+            Start::After(rev) => {
+                if rev > self.cache.revision() {
+                    self.wait_for(rev).await;
+                }
+                return after(rev).map(Step::Going);
+            }
+            Start::Now => {
+                self.fresh().await?;
+                return after(self.cache.revision()).map(Step::Going);
+            }
+            Start::State { latest: true } | Start::MarkedState { latest: true, .. } => self.fresh().await?,
+            Start::MarkedState { at_least: Some(rev), .. } => {
+                self.wait_for(rev).await;
+                let current = self.cache.revision();
+                if current < rev {
+                    return Err(ApiError::FutureRevision { asked: rev, current });
+                }
+            }
+            Start::State { latest: false } | Start::MarkedState { .. } => {}
+        }
+        let (snapshot, rev) = self.cache.latest();
+        Ok(Step::State { snapshot, rev, start: String::new(), watcher: after(rev)? })
+    }
+
+    /// The next chunk of the state, and the key to go on from; none at its end.
+    fn tell(&mut self, snapshot: &Snapshot, rev: u64, start: &str) -> (Option<Bytes>, Option<String>) {
+        let mut chunk = Vec::new();
+        for entry in snapshot.range(&self.filter.scope, start) {
+            if !self.filter.selects(entry) {
+                continue;
+            }
+            self.style.write(EventKind::Added, entry, &mut chunk);
+            if chunk.len() >= CHUNK_BYTES {
+                return (Some(chunk.into()), Some(format!("{}\0", entry.key())));
+            }
+        }
+        if matches!(self.start, Start::MarkedState { .. }) && self.bookmarks.is_some() {
+            self.style.write_bookmark(rev, true, &mut chunk);
+        }
+        ((!chunk.is_empty()).then(|| chunk.into()), None)
+    }
+
+    async fn go_on(&mut self, mut watcher: Box<Watcher>, ready: &mut VecDeque<Bytes>) -> Step {
+        let due = self.bookmarks.as_ref().map(Bookmarks::due);
+        let wake = due.map_or(self.deadline, |due| due.min(self.deadline));
+        match tokio::time::timeout_at(wake, watcher.next()).await {
+            Ok(Ok(events)) => {
+                self.encode(&events, ready);
+                Step::Going(watcher)
+            }
+            Ok(Err(gone)) => {
+                ready.push_back(error_frame(&ApiError::too_old(gone.asked, gone.oldest)));
+                Step::End
+            }
+            Err(_) => {
+                let now = Instant::now();
+                if let Some(bookmarks) = self.bookmarks.as_mut().filter(|b| b.due() <= now) {
+                    bookmarks.sent(now);
+                    let mut frame = Vec::new();
+                    self.style.write_bookmark(watcher.seen(), false, &mut frame);
+                    ready.push_back(frame.into());
+                }
+                if now >= self.deadline { Step::End } else { Step::Going(watcher) }
+            }
+        }
+    }
+
+    fn encode(&mut self, events: &[Arc<Event>], ready: &mut VecDeque<Bytes>) {
+        if let [event] = events
+            && self.style.is_plain()
+        {
+            ready.extend(self.seen_as(event).map(|kind| plain_frame(event, kind)));
+            return;
+        }
+        let mut chunk = Vec::new();
+        for event in events {
+            let Some(kind) = self.seen_as(event) else { continue };
+            match (kind == event.kind, self.style.is_plain()) {
+                (false, true) => chunk.extend_from_slice(&plain_frame(event, kind)),
+                (_, _) if kind == EventKind::Deleted && event.kind != EventKind::Deleted => {
+                    let old = event.old.as_ref().map(|old| old.tombstone(event.rev(), 0));
+                    self.style.write(kind, old.as_ref().unwrap_or(&event.object), &mut chunk);
+                }
+                _ => self.style.write(kind, &event.object, &mut chunk),
+            }
+            if chunk.len() >= CHUNK_BYTES {
+                ready.push_back(std::mem::take(&mut chunk).into());
+            }
+        }
+        if !chunk.is_empty() {
+            ready.push_back(chunk.into());
+        }
+    }
+
+    /// What the event is to a watcher with this filter: entering and leaving a selection are ADDED and DELETED.
+    fn seen_as(&self, event: &Event) -> Option<EventKind> {
+        if self.filter.is_plain() {
+            return Some(event.kind);
+        }
+        let selects = |entry: &Arc<Entry>| self.filter.selects(entry);
+        let before = event.old.as_ref().is_some_and(selects);
+        let after = event.kind != EventKind::Deleted && selects(&event.object);
+        match (before, after) {
+            (false, true) => Some(EventKind::Added),
+            (true, true) => Some(EventKind::Modified),
+            (true, false) => Some(EventKind::Deleted),
+            (false, false) => None,
+        }
+    }
+
+    async fn fresh(&self) -> Result<(), ApiError> {
+        self.server.cache.fresh().await.map(|_| ()).map_err(|error| {
+            tracing::error!(%error, "the store does not answer");
+            ApiError::Unavailable { message: "the storage is not available".to_owned(), retry_after_s: 1 }
+        })
+    }
+
+    async fn wait_for(&self, rev: u64) {
+        if matches!(self.cache.clock(), Clock::Store(_)) {
+            let reached = tokio::time::timeout(FUTURE_WAIT, self.server.cache.applied(rev)).await;
+            if reached.is_err() {
+                tracing::debug!(rev, "a watch starts at a revision of the future");
+            }
+        }
+    }
+}
+
+fn plain_frame(event: &Event, kind: EventKind) -> Bytes {
+    if kind == event.kind {
+        return event.object.frame();
+    }
+    if kind == EventKind::Deleted {
+        return event.left_frame();
+    }
+    let mut frame = Vec::new();
+    event.object.write_frame(kind, &mut frame);
+    frame.into()
+}
+
+fn error_frame(error: &ApiError) -> Bytes {
+    let status: Status = error.status();
+    let mut frame = br#"{"type":"ERROR","object":"#.to_vec();
+    frame.extend_from_slice(&status.to_json());
+    frame.extend_from_slice(b"}\n");
+    frame.into()
+}

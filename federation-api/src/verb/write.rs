@@ -1,0 +1,381 @@
+//! The pipeline that every write shares: prepare → admission → validate → record → commit → answer.
+//!
+//! Commits are compare-and-swap on the object's revision; where the request allows it, a lost race is run again
+//! over the newer object. A write answers after the cache holds it, so that whoever wrote can read it.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use federation_store::{Cond, Op, StoreError, TxnError};
+use http::StatusCode;
+use serde_json::Value;
+
+use crate::admission::{self, Operation, Review};
+use crate::answer::Answer;
+use crate::cache::{Entry, splice_revision};
+use crate::call::Call;
+use crate::error::{ApiError, Cause};
+use crate::kind;
+use crate::object;
+use crate::record;
+use crate::request::options::{self, WriteOptions};
+use crate::server::Server;
+use crate::verb::list;
+use crate::{json, name};
+
+/// Races that a write without a resourceVersion runs again before it gives up; upstream's number.
+pub(crate) const MAX_RACES: usize = 5;
+
+/// Which part of an object a write may touch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Part {
+    /// Everything but the status, where that has an endpoint of its own.
+    Main,
+    Status,
+    /// `spec.finalizers` of a namespace.
+    Finalize,
+    /// `spec.replicas`.
+    Scale,
+}
+
+/// Who writes what part how.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Intent<'a> {
+    pub(crate) options: &'a WriteOptions,
+    pub(crate) part: Part,
+    /// Whether a missing object is created.
+    pub(crate) creates: bool,
+    /// Whether this is a server-side apply: it keeps its own record of managed fields.
+    pub(crate) applies: bool,
+}
+
+/// What a write made.
+#[derive(Debug)]
+pub(crate) struct Written {
+    pub(crate) code: StatusCode,
+    /// The object without its revision.
+    pub(crate) object: Value,
+    /// What clients see as its revision; none for a dry run that creates.
+    pub(crate) rev: Option<u64>,
+}
+
+/// What the store said to a commit.
+pub(crate) enum Committed {
+    /// Done; the revision is the store's.
+    Done(u64),
+    /// Somebody else was faster.
+    Raced,
+}
+
+impl Written {
+    /// The object as it is answered.
+    pub(crate) fn into_answer(self) -> Answer {
+        let raw = json::canonical(&self.object);
+        let Some(rev) = self.rev else { return Answer::object(self.code, raw) };
+        let mut out = Vec::with_capacity(raw.len() + 40);
+        splice_revision(&mut out, &raw, rev);
+        Answer::object(self.code, out)
+    }
+}
+
+/// Creates an object that the request has decoded.
+///
+/// # Errors
+/// 409 where it exists, and whatever admission and validation refuse.
+pub(crate) async fn insert(call: &mut Call, mut new: Value, intent: Intent<'_>) -> Result<Written, ApiError> {
+    prepare_insert(call, &mut new)?;
+    let mut review =
+        Review { operation: Operation::Create, part: intent.part, old: None, dry_run: intent.options.dry_run };
+    admission::admit(call, &mut new, &review).await?;
+    if !intent.applies {
+        record::track(call, None, &mut new, intent)?;
+    }
+    admission::validate(call, &mut new, &mut review)?;
+    let key = kind::object_key(call.kind, call.namespace(), object::name(&new));
+    if intent.options.dry_run {
+        if call.cache.get(&key).is_some() {
+            return Err(ApiError::AlreadyExists(kind::subject(call.kind, object::name(&new))));
+        }
+        return Ok(Written { code: StatusCode::CREATED, object: new, rev: None });
+    }
+    let raw = json::canonical(&new);
+    match commit(call, &key, Cond::Absent, Some(raw.into())).await? {
+        Committed::Done(stored) => {
+            admission::written(call, &new, &review);
+            let rev = served(call, &key, stored).await;
+            Ok(Written { code: StatusCode::CREATED, object: new, rev: Some(rev) })
+        }
+        Committed::Raced => Err(already_exists(call, &key, object::name(&new))),
+    }
+}
+
+/// Changes an object: `change` makes the new one out of the newest old one, possibly several times.
+///
+/// # Errors
+/// 404, 409, and whatever `change`, admission and validation refuse.
+pub(crate) async fn update<F>(call: &mut Call, intent: Intent<'_>, change: F) -> Result<Written, ApiError>
+where
+    F: Fn(&mut Call, Option<&Value>) -> Result<Value, ApiError>,
+{
+    list::fresh(call).await?;
+    let key = call.key();
+    for race in 0..MAX_RACES {
+        if race > 0 {
+            list::fresh(call).await?;
+        }
+        let Some(entry) = call.cache.get(&key) else {
+            let new = create_missing(call, intent, &change)?;
+            match insert(call, new, intent).await {
+                Err(ApiError::AlreadyExists(_)) if !intent.options.dry_run => continue,
+                outcome => return outcome,
+            }
+        };
+        let old = entry.value();
+        let mut new = change(call, Some(&old))?;
+        let pinned = !object::meta_text(&new, "resourceVersion").is_empty();
+        check_identity(call, &entry, &old, &new)?;
+        match attempt(call, &entry, (old, &mut new), intent).await? {
+            Some(written) => return Ok(written),
+            None if pinned => return Err(ApiError::modified(call.subject())),
+            None => {}
+        }
+    }
+    Err(ApiError::modified(call.subject()))
+}
+
+fn create_missing<F>(call: &mut Call, intent: Intent<'_>, change: &F) -> Result<Value, ApiError>
+where
+    F: Fn(&mut Call, Option<&Value>) -> Result<Value, ApiError>,
+{
+    if !intent.creates {
+        return Err(ApiError::NotFound(call.subject()));
+    }
+    let mut new = change(call, None)?;
+    // A revision or UID asks for an object that is gone.
+    if !object::uid(&new).is_empty() {
+        let detail = format!("Precondition failed: UID in precondition: {}, UID in object meta: ", object::uid(&new));
+        return Err(ApiError::Conflict(call.subject(), detail));
+    }
+    if !object::meta_text(&new, "resourceVersion").is_empty() {
+        return Err(ApiError::NotFound(call.subject()));
+    }
+    let name = call.info.name.clone();
+    object::set_meta(&mut new, "name", name);
+    Ok(new)
+}
+
+/// One run over one old object; none where somebody else was faster.
+async fn attempt(
+    call: &mut Call,
+    entry: &Arc<Entry>,
+    (mut old, new): (Value, &mut Value),
+    intent: Intent<'_>,
+) -> Result<Option<Written>, ApiError> {
+    object::set_meta(&mut old, "resourceVersion", Value::Null);
+    prepare_update(call, &old, new, intent.part)?;
+    let mut review =
+        Review { operation: Operation::Update, part: intent.part, old: Some(&old), dry_run: intent.options.dry_run };
+    admission::admit(call, new, &review).await?;
+    if !intent.applies {
+        record::track(call, Some(&old), new, intent)?;
+    }
+    set_generation(call, &old, new);
+    admission::validate(call, new, &mut review)?;
+    if is_final(call, &old, new) {
+        return remove(call, entry, std::mem::take(new), intent.options.dry_run).await;
+    }
+    let unchanged = record::is_unchanged(&old, new);
+    if unchanged || intent.options.dry_run {
+        let object = if unchanged { old } else { std::mem::take(new) };
+        return Ok(Some(Written { code: StatusCode::OK, object, rev: Some(entry.rev()) }));
+    }
+    let raw = json::canonical(new);
+    match commit(call, entry.key(), Cond::ModRev(entry.stored()), Some(raw.into())).await? {
+        Committed::Done(stored) => {
+            admission::written(call, new, &review);
+            let rev = served(call, entry.key(), stored).await;
+            Ok(Some(Written { code: StatusCode::OK, object: std::mem::take(new), rev: Some(rev) }))
+        }
+        Committed::Raced => Ok(None),
+    }
+}
+
+/// The write that empties the finalizers of a deleted object removes it, and still answers the object.
+async fn remove(call: &Call, entry: &Arc<Entry>, object: Value, dry_run: bool) -> Result<Option<Written>, ApiError> {
+    if dry_run {
+        return Ok(Some(Written { code: StatusCode::OK, object, rev: Some(entry.rev()) }));
+    }
+    match commit(call, entry.key(), Cond::ModRev(entry.stored()), None).await? {
+        Committed::Done(stored) => {
+            let rev = served(call, entry.key(), stored).await;
+            Ok(Some(Written { code: StatusCode::OK, object, rev: Some(rev) }))
+        }
+        Committed::Raced => Ok(None),
+    }
+}
+
+/// What an object gets when it is created, and what a request may not bring.
+fn prepare_insert(call: &Call, new: &mut Value) -> Result<(), ApiError> {
+    if !object::meta_text(new, "resourceVersion").is_empty() {
+        return Err(ApiError::Plain("resourceVersion should not be set on objects to be created".to_owned()));
+    }
+    let wiped =
+        ["uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds", "selfLink", "generation"];
+    for field in wiped {
+        object::set_meta(new, field, Value::Null);
+    }
+    check_namespace(call, new)?;
+    if object::name(new).is_empty() && !object::meta_text(new, "generateName").is_empty() {
+        let base = object::meta_text(new, "generateName").to_owned();
+        object::set_meta(new, "name", name::generate(&base));
+    }
+    object::set_meta(new, "uid", uuid::Uuid::new_v4().to_string());
+    object::set_meta(new, "creationTimestamp", call.server.timestamp());
+    if kind::has_generation(call.kind) {
+        object::set_meta(new, "generation", 1);
+    }
+    if kind::has_status(call.kind)
+        && !kind::keeps_status_on_create(call.kind)
+        && let Some(map) = new.as_object_mut()
+    {
+        map.remove("status");
+    }
+    Ok(())
+}
+
+/// What an update cannot change, put back.
+fn prepare_update(call: &Call, old: &Value, new: &mut Value, part: Part) -> Result<(), ApiError> {
+    check_namespace(call, new)?;
+    for field in
+        ["uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds", "generation", "generateName"]
+    {
+        if field != "generateName" || object::meta_text(new, field).is_empty() {
+            object::copy_meta(new, old, field);
+        }
+    }
+    object::set_meta(new, "selfLink", Value::Null);
+    object::set_meta(new, "resourceVersion", Value::Null);
+    match part {
+        Part::Main | Part::Scale | Part::Finalize if kind::has_status(call.kind) => copy_field(new, old, "status"),
+        Part::Main | Part::Scale | Part::Finalize => {}
+        Part::Status => keep_all_but_status(call, old, new),
+    }
+    Ok(())
+}
+
+fn keep_all_but_status(call: &Call, old: &Value, new: &mut Value) {
+    let status = new.get_mut("status").map(Value::take);
+    let mut kept = old.clone();
+    for field in ["annotations", "labels", "managedFields"] {
+        if field != "labels" || !kind::status_keeps_labels(call.kind) {
+            object::copy_meta(&mut kept, new, field);
+        }
+    }
+    if let Some(map) = kept.as_object_mut() {
+        match status {
+            Some(status) => map.insert("status".to_owned(), status),
+            None => map.remove("status"),
+        };
+    }
+    *new = kept;
+}
+
+fn copy_field(new: &mut Value, old: &Value, field: &str) {
+    if let Some(map) = new.as_object_mut() {
+        match old.get(field) {
+            Some(value) => map.insert(field.to_owned(), value.clone()),
+            None => map.remove(field),
+        };
+    }
+}
+
+fn set_generation(call: &Call, old: &Value, new: &mut Value) {
+    if kind::has_generation(call.kind) && object::spec_differs(old, new) {
+        object::set_meta(new, "generation", object::generation(old) + 1);
+    }
+}
+
+/// The identity and revision that an update names have to be those of the object.
+fn check_identity(call: &Call, entry: &Entry, old: &Value, new: &Value) -> Result<(), ApiError> {
+    let (sent, own) = (object::uid(new), object::uid(old));
+    if !sent.is_empty() && sent != own {
+        let detail = format!("Precondition failed: UID in precondition: {sent}, UID in object meta: {own}");
+        return Err(ApiError::Conflict(call.subject(), detail));
+    }
+    let sent = object::meta_text(new, "resourceVersion");
+    match options::revision(sent)? {
+        Some(rev) if rev != entry.rev() => Err(ApiError::modified(call.subject())),
+        Some(_) => Ok(()),
+        None if call.info.verb == "update" && !kind::allows_unconditional_update(call.kind) => {
+            let cause = Cause::field(
+                "FieldValueInvalid",
+                "metadata.resourceVersion",
+                "Invalid value: 0: must be specified for an update",
+            );
+            Err(ApiError::invalid(call.subject(), cause))
+        }
+        None => Ok(()),
+    }
+}
+
+/// The namespace of the object is that of the path.
+fn check_namespace(call: &Call, new: &mut Value) -> Result<(), ApiError> {
+    let wanted = call.namespace().to_owned();
+    let sent = object::namespace(new);
+    if !sent.is_empty() && sent != wanted {
+        return Err(ApiError::BadRequest(
+            "the namespace of the provided object does not match the namespace sent on the request".to_owned(),
+        ));
+    }
+    object::set_meta(new, "namespace", wanted);
+    Ok(())
+}
+
+/// Whether this write was all that a deleted object waited for.
+fn is_final(call: &Call, old: &Value, new: &Value) -> bool {
+    let grace = old.pointer("/metadata/deletionGracePeriodSeconds").and_then(Value::as_i64).unwrap_or(0);
+    let done = object::is_deleting(old) && grace == 0 && object::finalizers(new).is_empty();
+    let namespace = kind::is_namespace(call.kind);
+    done && (!namespace || admission::namespaces::is_finalized(new))
+}
+
+/// One transaction on one object: `None` removes it.
+///
+/// # Errors
+/// 503 and 500 where the store fails, 413 where the object is too large for it.
+pub(crate) async fn commit(call: &Call, key: &str, cond: Cond, value: Option<Bytes>) -> Result<Committed, ApiError> {
+    let key = Server::store_key(&call.storage(), key);
+    let op = match value {
+        Some(val) => Op::Put { key: key.clone(), val },
+        None => Op::Del { key: key.clone() },
+    };
+    match call.server.store.txn(vec![(key, cond)], vec![op]).await {
+        Ok(rev) => Ok(Committed::Done(rev)),
+        Err(TxnError::Failed { .. }) => Ok(Committed::Raced),
+        Err(TxnError::Store(StoreError::ValueTooLarge { limit, .. })) => Err(ApiError::TooLarge(limit)),
+        Err(TxnError::Store(StoreError::KeyLength { .. })) => {
+            Err(ApiError::BadRequest("namespace and name are too long".to_owned()))
+        }
+        Err(TxnError::Store(error)) => {
+            tracing::error!(%error, "a write failed");
+            Err(ApiError::Unavailable { message: "the storage is not available".to_owned(), retry_after_s: 1 })
+        }
+    }
+}
+
+/// Waits until the cache has the commit, and says under which revision clients see it.
+pub(crate) async fn served(call: &Call, key: &str, stored: u64) -> u64 {
+    call.server.cache.applied(stored).await;
+    call.cache.served(key, stored).unwrap_or_else(|| call.cache.revision())
+}
+
+fn already_exists(call: &Call, key: &str, name: &str) -> ApiError {
+    let deleting = call.cache.get(key).is_some_and(|e| e.field(&["metadata", "deletionTimestamp"]).is_some());
+    let subject = kind::subject(call.kind, name);
+    if deleting {
+        let mut status = ApiError::AlreadyExists(subject).status();
+        status.message = format!("object is being deleted: {}", status.message);
+        return ApiError::Foreign(Box::new(status));
+    }
+    ApiError::AlreadyExists(subject)
+}

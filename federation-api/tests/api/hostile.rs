@@ -1,0 +1,70 @@
+//! Bad input: the right code, a message that says what is wrong, and nothing changed.
+
+use bytes::Bytes;
+use http::Method;
+
+use crate::hub::{CONFIG_MAPS, Hub, config_map, names};
+
+const JSON: &[(&str, &str)] = &[("content-type", "application/json")];
+
+#[tokio::test]
+async fn broken_bodies_change_nothing() {
+    let hub = Hub::start().await;
+    let deep = format!("{}1{}", "{\"a\":".repeat(200), "}".repeat(200));
+    let deep_list = format!("{{\"data\":{}{}}}", "[".repeat(100_000), "]".repeat(100_000));
+    let cases: [(&str, Bytes, u16); 8] = [
+        ("nothing", Bytes::new(), 400),
+        ("half", Bytes::from("{\"kind\":"), 400),
+        ("no object", Bytes::from("[1,2]"), 400),
+        ("null", Bytes::from("null"), 400),
+        ("no UTF-8", Bytes::from(&b"{\"kind\":\"\xff\"}"[..]), 400),
+        ("too deep", Bytes::from(deep), 400),
+        ("much too deep", Bytes::from(deep_list), 400),
+        ("odd metadata", Bytes::from("{\"apiVersion\":\"v1\",\"kind\":\"ConfigMap\",\"metadata\":[]}"), 400),
+    ];
+    for (what, body, code) in cases {
+        let (reason, message) = hub.send(Method::POST, CONFIG_MAPS, JSON, body).await.refused(code);
+        assert_eq!(reason, "BadRequest", "{what}");
+        assert!(!message.is_empty(), "{what}");
+    }
+    assert!(names(&hub.get(CONFIG_MAPS).await.expect(200)).is_empty());
+}
+
+#[tokio::test]
+async fn large_bodies_are_cut_off() {
+    let hub = Hub::start().await;
+    let mut large = config_map("x");
+    large["data"]["key"] = "x".repeat(4 * 1024 * 1024).into();
+    let (reason, message) = hub.post(CONFIG_MAPS, &large).await.refused(413);
+    assert_eq!(
+        (reason.as_str(), message.as_str()),
+        ("RequestEntityTooLarge", "Request entity is too large: limit is 3145728")
+    );
+}
+
+#[tokio::test]
+async fn unknown_formats_are_named() {
+    let hub = Hub::start().await;
+    let cbor: &[(&str, &str)] = &[("content-type", "application/cbor")];
+    let (reason, message) = hub.send(Method::POST, CONFIG_MAPS, cbor, "x").await.refused(415);
+    assert_eq!(reason, "UnsupportedMediaType");
+    assert!(
+        message.starts_with("the body of the request was in an unknown format - accepted media types include: "),
+        "{message}"
+    );
+}
+
+#[tokio::test]
+async fn hostile_uris_are_refused() {
+    let hub = Hub::start().await;
+    for path in [
+        "/api/v1/%ff",
+        "/api/v1/namespaces/%2e%2e/configmaps",
+        "/api/v1/namespaces/default/configmaps/a%00",
+        "/api/v1/pods?limit=%zz",
+    ] {
+        hub.get(path).await.refused(400);
+    }
+    let many = format!("{CONFIG_MAPS}?{}", "a=b&".repeat(2_000));
+    hub.get(&many).await.refused(400);
+}
