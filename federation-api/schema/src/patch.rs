@@ -1,6 +1,7 @@
 //! The only JSON surgery in the house: JSON patch, merge patch, strategic merge patch and server-side apply.
 //! All of it is pure: values in, values out; who may do it and what becomes of it is the caller's business.
 
+pub mod apply;
 pub mod json;
 pub mod merge;
 pub mod strategic;

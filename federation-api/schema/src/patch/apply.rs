@@ -1,0 +1,259 @@
+//! Server-side apply: merges a configuration into the live object, field by field and owner by owner.
+//! Pure: who applies and when is passed in; defaults, admission and storage are the caller's.
+//!
+//! Source: `k8s.io/apimachinery/pkg/util/managedfields` over `sigs.k8s.io/structured-merge-diff/v6/merge`.
+
+mod check;
+mod last_applied;
+mod merge;
+
+use serde_json::{Map, Value};
+
+use self::merge::{merge_objects, remove_fields};
+use crate::managed::walk::{compare, equal, field_set};
+use crate::managed::{
+    BEFORE_FIRST_APPLY, Entry, FieldSet, Operation, Typing, Write, decode, encode, managed_fields, set_managed_fields,
+    stripped, track,
+};
+
+/// What an apply leads to.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Applied {
+    /// The new object, `metadata.managedFields` included; defaults are not set.
+    pub object: Value,
+    /// Whether it differs from the live one in anything but the times of entries.
+    pub changed: bool,
+}
+
+/// One field that another manager owns with another value.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Conflict {
+    /// `"m" using apps/v1`: the owner as messages show it.
+    pub manager: String,
+    /// `.spec.replicas`
+    pub path: String,
+}
+
+/// Why a configuration was not applied.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ApplyError {
+    /// 400.
+    #[error("{0}")]
+    BadRequest(String),
+    /// 409, one cause a conflict.
+    #[error("{}", conflict_message(.0))]
+    Conflicts(Vec<Conflict>),
+    /// The configuration does not fit the schema; upstream answers 500, 400 or 422 serve users better.
+    #[error("{0}")]
+    Schema(String),
+    /// The live object cannot be taken apart, 500.
+    #[error("{0}")]
+    Live(String),
+}
+
+impl Conflict {
+    /// The `message` of a cause.
+    pub fn message(&self) -> String {
+        format!("conflict with {}", self.manager)
+    }
+}
+
+/// Applies `config` to `live` (`{}`-like with apiVersion and kind, if it does not exist yet).
+///
+/// # Errors
+/// `ApplyError::Conflicts` unless `force`; the others whatever `force` says.
+pub fn apply(
+    typing: Typing<'_>,
+    live: &Value,
+    config: &Value,
+    write: &Write<'_>,
+    force: bool,
+) -> Result<Applied, ApplyError> {
+    if !managed_fields(config).is_null() {
+        return Err(ApplyError::BadRequest("metadata.managedFields must be nil".to_owned()));
+    }
+    check::check(config, typing).map_err(|errors| ApplyError::Schema(describe(config, &errors)))?;
+    let mut entries =
+        decode(managed_fields(live)).map_err(|e| ApplyError::Live(format!("failed to decode managed fields: {e}")))?;
+    let nothing = Value::Object(Map::new());
+    if entries.is_empty() {
+        let before = Write { manager: BEFORE_FIRST_APPLY, ..*write };
+        entries = track(typing, (&nothing, live), entries, &before).map_err(ApplyError::Live)?;
+    }
+    let result = apply_entries(typing, (live, config), entries.clone(), write, force);
+    match result {
+        Err(ApplyError::Conflicts(conflicts)) if write.manager == "kubectl" => {
+            // kubectl's own client-side apply does not stand in its way.
+            let left = last_applied::without_own(typing, live, conflicts, write.api_version);
+            if !left.is_empty() {
+                return Err(ApplyError::Conflicts(left));
+            }
+            apply_entries(typing, (live, config), entries, write, true)
+        }
+        other => other,
+    }
+}
+
+fn apply_entries<'a>(
+    typing: Typing<'a>,
+    (live, config): (&'a Value, &'a Value),
+    mut entries: Vec<Entry<'a>>,
+    write: &Write<'a>,
+    force: bool,
+) -> Result<Applied, ApplyError> {
+    let schema = |text: String| ApplyError::Schema(describe(config, &[text]));
+    let merged = merge_objects(live, config, typing).map_err(schema)?;
+    let set = field_set(config, typing).map_err(schema)?.without(&write.ignored());
+    let own = Entry::of(write, Operation::Apply, set);
+    let last = entries.iter().position(|old| old.same_identity(&own)).map(|place| entries.swap_remove(place));
+    let mut new = match &last {
+        Some(last) => prune(merged, typing, &last.set, &own.set, &entries).map_err(ApplyError::Live)?,
+        None => merged,
+    };
+    let (before, conflicts, lost) = contest(typing, (live, &new), &entries, write)?;
+    if !force && !conflicts.is_empty() {
+        return Err(ApplyError::Conflicts(conflicts));
+    }
+    for (entry, lost) in entries.iter_mut().zip(lost) {
+        if let Some(set) = lost {
+            entry.set = set;
+        }
+    }
+    entries.retain(|entry| !entry.set.is_empty());
+    let own = Entry { set: own.set.difference(&stripped()), ..own };
+    let unmoved = last.as_ref().filter(|last| before && last.set == own.set && last.api_version == own.api_version);
+    if let Some(last) = unmoved {
+        entries.push(last.clone());
+    } else if !own.set.is_empty() {
+        entries.push(own);
+    }
+    let encoded = encode(&entries);
+    let changed = !before || without_times(&encoded) != without_times(managed_fields(live));
+    set_managed_fields(&mut new, encoded);
+    if write.manager == "kubectl" {
+        last_applied::refresh(&mut new, config);
+    }
+    Ok(Applied { object: new, changed })
+}
+
+/// What a change takes from the other managers: `None` for those it leaves alone.
+type Losses<'a> = Vec<Option<FieldSet<'a>>>;
+
+/// Whether nothing changes, which fields others hold with other values, and what would be left to the others.
+fn contest<'a>(
+    typing: Typing<'_>,
+    (live, new): (&Value, &Value),
+    entries: &[Entry<'a>],
+    write: &Write<'_>,
+) -> Result<(bool, Vec<Conflict>, Losses<'a>), ApplyError> {
+    let same = same_but_entries(live, new);
+    if same {
+        return Ok((true, Vec::new(), vec![None; entries.len()]));
+    }
+    let diff = compare(live, new, typing).map_err(|e| ApplyError::Live(format!("failed to compare objects: {e}")))?;
+    let ignored = write.ignored();
+    let removed = diff.removed.below.without(&ignored);
+    let changed = diff.modified.below.union(&diff.added.below).without(&ignored);
+    let mut held: Vec<(&Entry<'a>, Vec<String>)> = Vec::new();
+    let mut lost = Vec::with_capacity(entries.len());
+    for entry in entries {
+        let taken = entry.set.intersection(&changed);
+        if !taken.is_empty() {
+            held.push((entry, taken.paths()));
+        }
+        lost.push(Some(entry.set.difference(&changed).difference(&removed)));
+    }
+    held.sort_by(|(a, _), (b, _)| a.identity().cmp(&b.identity()));
+    let conflicts = held.into_iter().flat_map(|(entry, paths)| {
+        let manager = entry.describe();
+        paths.into_iter().map(move |path| Conflict { manager: manager.clone(), path })
+    });
+    Ok((false, conflicts.collect(), lost))
+}
+
+/// Takes out of the merged object what only the last configuration of this manager had set.
+fn prune(
+    merged: Value,
+    typing: Typing<'_>,
+    last: &FieldSet<'_>,
+    now: &FieldSet<'_>,
+    others: &[Entry<'_>],
+) -> Result<Value, String> {
+    if last.difference(now).is_empty() {
+        return Ok(merged);
+    }
+    let last = last.with_named_fields(typing);
+    let mut managed = now.with_named_fields(typing);
+    for entry in others {
+        managed = managed.union(&entry.set.with_named_fields(typing));
+    }
+    let merged_set = field_set(&merged, typing)?.with_named_fields(typing);
+    // Without all that the last configuration set; what others or the new one own comes back.
+    let pruned = remove_fields(merged.clone(), &last, typing);
+    let pruned_set = field_set(&pruned, typing)?.with_named_fields(typing);
+    let unowned = merged_set.difference(&pruned_set).difference(&managed);
+    let pruned = remove_fields(merged.clone(), &unowned, typing);
+    // What nobody owns was not in the last configuration either: it went with its parent only, and comes back too.
+    let pruned_set = field_set(&pruned, typing)?.with_named_fields(typing);
+    let gone = merged_set.difference(&pruned_set).intersection(&last);
+    Ok(remove_fields(merged.clone(), &gone, typing))
+}
+
+/// Equal in everything but `metadata.managedFields`.
+fn same_but_entries(a: &Value, b: &Value) -> bool {
+    let (Value::Object(a), Value::Object(b)) = (a, b) else { return a == b };
+    let field = |map: &Map<String, Value>, key: &str| map.get(key).cloned();
+    let rest = |map: &'_ Map<String, Value>| map.keys().filter(|key| *key != "metadata").count();
+    let same_metadata = || match (field(a, "metadata"), field(b, "metadata")) {
+        (Some(Value::Object(mut a)), Some(Value::Object(mut b))) => {
+            a.remove("managedFields");
+            b.remove("managedFields");
+            equal(&Value::Object(a), &Value::Object(b))
+        }
+        (a, b) => a == b,
+    };
+    rest(a) == rest(b)
+        && a.iter().all(|(key, value)| key == "metadata" || b.get(key).is_some_and(|other| equal(value, other)))
+        && same_metadata()
+}
+
+fn without_times(entries: &Value) -> Vec<Map<String, Value>> {
+    let list = entries.as_array().map_or(&[][..], Vec::as_slice);
+    let strip = |entry: &Value| {
+        let mut map = entry.as_object().cloned().unwrap_or_else(Map::new);
+        map.remove("time");
+        map
+    };
+    list.iter().map(strip).collect()
+}
+
+fn conflict_message(conflicts: &[Conflict]) -> String {
+    if let [one] = conflicts {
+        return format!("Apply failed with 1 conflict: conflict with {}: {}", one.manager, one.path);
+    }
+    let mut lines = Vec::new();
+    let mut last = None;
+    for conflict in conflicts {
+        if last != Some(&conflict.manager) {
+            lines.push(format!("conflicts with {}:", conflict.manager));
+            last = Some(&conflict.manager);
+        }
+        lines.push(format!("- {}", conflict.path));
+    }
+    format!("Apply failed with {} conflicts: {}", conflicts.len(), lines.join("\n"))
+}
+
+/// Names the object and what is wrong with it, as upstream does.
+fn describe(config: &Value, errors: &[String]) -> String {
+    let text = |pointer: &str| config.pointer(pointer).and_then(Value::as_str).unwrap_or("");
+    let errors = match errors {
+        [one] => one.clone(),
+        many => format!("errors:\n  {}", many.join("\n  ")),
+    };
+    let (namespace, name) = (text("/metadata/namespace"), text("/metadata/name"));
+    let (version, kind) = (text("/apiVersion"), text("/kind"));
+    format!("failed to create typed patch object ({namespace}/{name}; {version}, Kind={kind}): {errors}")
+}
+
+#[cfg(test)]
+mod tests;

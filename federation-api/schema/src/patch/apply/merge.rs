@@ -1,0 +1,211 @@
+//! Merging an applied configuration into the live object, and taking fields out of an object again.
+//!
+//! Source: `sigs.k8s.io/structured-merge-diff/v6/typed`; the order of merged lists is its own.
+
+use std::collections::{BTreeMap, HashSet};
+
+use serde_json::{Map, Value};
+
+use crate::managed::element::Element;
+use crate::managed::set::FieldSet;
+use crate::managed::typing::{Relation, Typing, item_element};
+
+/// The live object with the configuration merged in.
+///
+/// # Errors
+/// Items of lists that cannot be told apart, or twice the same in the configuration.
+pub(super) fn merge_objects(live: &Value, config: &Value, typing: Typing<'_>) -> Result<Value, String> {
+    let (Value::Object(live), Value::Object(config)) = (live, config) else {
+        return Err("both objects must be maps".to_owned());
+    };
+    let mut out = live.clone();
+    for (name, value) in config {
+        let field = if name == "metadata" { typing.metadata() } else { typing.field(name) };
+        if let Some(merged) = merge(live.get(name), Some(value), field).map_err(|e| format!(".{name}{e}"))? {
+            out.insert(name.clone(), merged);
+        }
+    }
+    Ok(Value::Object(out))
+}
+
+fn merge(live: Option<&Value>, config: Option<&Value>, typing: Typing<'_>) -> Result<Option<Value>, String> {
+    let like = match (live, config) {
+        (None, None) => return Ok(None),
+        (Some(live), None) => return Ok(Some(live.clone())),
+        (_, Some(config)) => config,
+    };
+    let relation = typing.relation(like);
+    let keep = || Ok(config.or(live).cloned());
+    match &relation {
+        Relation::Scalar | Relation::AtomicList | Relation::AtomicMap => keep(),
+        Relation::Set(item) | Relation::Keyed(item, _) => {
+            let (old, new) = (as_list(live), as_list(config));
+            if old.is_empty() && new.is_empty() {
+                return keep();
+            }
+            let lists = Lists::new(old, new, &relation)?;
+            lists.merge(*item).map(|out| (!out.is_empty()).then_some(Value::Array(out)))
+        }
+        Relation::Granular => {
+            let (old, new) = (as_map(live), as_map(config));
+            if old.is_none_or(Map::is_empty) && new.is_none_or(Map::is_empty) {
+                return keep();
+            }
+            let mut out = old.cloned().unwrap_or_else(Map::new);
+            for (name, value) in new.into_iter().flatten() {
+                let below = old.and_then(|old| old.get(name));
+                match merge(below, Some(value), typing.field(name)).map_err(|e| format!(".{name}{e}"))? {
+                    Some(merged) => out.insert(name.clone(), merged),
+                    None => out.remove(name),
+                };
+            }
+            Ok(Some(Value::Object(out)))
+        }
+    }
+}
+
+fn as_list(value: Option<&Value>) -> &[Value] {
+    value.and_then(Value::as_array).map_or(&[], Vec::as_slice)
+}
+
+fn as_map(value: Option<&Value>) -> Option<&Map<String, Value>> {
+    value.and_then(Value::as_object)
+}
+
+/// Two lists with the elements that tell their items apart.
+struct Lists<'v> {
+    old: &'v [Value],
+    new: &'v [Value],
+    old_elements: Vec<Element<'v>>,
+    new_elements: Vec<Element<'v>>,
+    /// The first place of each element, and whether it is there more than once.
+    old_places: BTreeMap<Element<'v>, (usize, bool)>,
+    new_places: BTreeMap<Element<'v>, usize>,
+}
+
+impl<'v> Lists<'v> {
+    fn new(old: &'v [Value], new: &'v [Value], relation: &Relation<'v>) -> Result<Self, String> {
+        let elements = |list: &'v [Value]| -> Result<Vec<Element<'v>>, String> {
+            let element = |(i, item)| item_element(relation, item).map_err(|e| format!(": element {i}: {e}"));
+            list.iter().enumerate().map(element).collect()
+        };
+        let (old_elements, new_elements) = (elements(old)?, elements(new)?);
+        let mut old_places = BTreeMap::new();
+        for (i, element) in old_elements.iter().enumerate() {
+            old_places.entry(element.clone()).and_modify(|(_, twice)| *twice = true).or_insert((i, false));
+        }
+        let mut new_places = BTreeMap::new();
+        for (i, element) in new_elements.iter().enumerate() {
+            if new_places.insert(element.clone(), i).is_some() {
+                return Err(format!(": duplicate entries for key {element}"));
+            }
+        }
+        Ok(Lists { old, new, old_elements, new_elements, old_places, new_places })
+    }
+
+    /// The configuration's items in their order; between them the others, beside their old neighbours.
+    fn merge(&self, item: Typing<'_>) -> Result<Vec<Value>, String> {
+        let mut out = Vec::with_capacity(self.old.len().max(self.new.len()));
+        let mut shared = self.new_elements.iter().filter(|element| self.old_places.contains_key(element));
+        let mut next_shared = shared.next();
+        let mut merged: HashSet<usize> = HashSet::with_capacity(self.new.len());
+        let (mut l, mut r) = (0, 0);
+        while l < self.old.len() || r < self.new.len() {
+            if let (Some(left), Some(right)) = (self.old_elements.get(l), self.new_elements.get(r)) {
+                if left == right {
+                    merged.insert(r);
+                    out.extend(self.merge_item(right, item)?);
+                    l += 1;
+                    r += 1;
+                    next_shared = shared.next();
+                    continue;
+                }
+                if self.new_places.contains_key(left) && next_shared.is_some_and(|next| next != left) {
+                    // It moves: it will come where the configuration has it.
+                    l += 1;
+                    continue;
+                }
+            }
+            if let Some(left) = self.old_elements.get(l) {
+                match self.new_places.get(left) {
+                    None => {
+                        out.push(self.old[l].clone());
+                        l += 1;
+                        continue;
+                    }
+                    Some(place) if merged.contains(place) => l += 1,
+                    Some(_) => {}
+                }
+            }
+            if let Some(right) = self.new_elements.get(r) {
+                merged.insert(r);
+                out.extend(self.merge_item(right, item)?);
+                r += 1;
+                if next_shared == Some(right) {
+                    next_shared = shared.next();
+                }
+            }
+        }
+        Ok(out)
+    }
+
+    fn merge_item(&self, element: &Element<'_>, item: Typing<'_>) -> Result<Option<Value>, String> {
+        // An item that is twice in the live list is replaced as a whole.
+        let live = match self.old_places.get(element) {
+            Some((place, false)) => self.old.get(*place),
+            _ => None,
+        };
+        let config = self.new_places.get(element).and_then(|place| self.new.get(*place));
+        merge(live, config, item).map_err(|e| format!("{element}{e}"))
+    }
+}
+
+/// The object without the members of `gone` and all that is below them.
+pub(super) fn remove_fields(object: Value, gone: &FieldSet<'_>, typing: Typing<'_>) -> Value {
+    let Value::Object(map) = object else { return object };
+    let kept = map.into_iter().filter_map(|(name, value)| {
+        let field = if name == "metadata" { typing.metadata() } else { typing.field(&name) };
+        let value = remove_below(&Element::field(&name), value, gone, field)?;
+        Some((name, value))
+    });
+    Value::Object(kept.collect())
+}
+
+/// What is left of the value at `element`; nothing if it is a member itself or all below it went.
+fn remove_below(element: &Element<'_>, value: Value, gone: &FieldSet<'_>, typing: Typing<'_>) -> Option<Value> {
+    match gone.get(element) {
+        None => Some(value),
+        Some((true, _)) => None,
+        Some((false, below)) => remove(value, below, typing),
+    }
+}
+
+fn remove(value: Value, gone: &FieldSet<'_>, typing: Typing<'_>) -> Option<Value> {
+    let relation = typing.relation(&value);
+    let granular = matches!(relation, Relation::Set(_) | Relation::Keyed(..) | Relation::Granular);
+    match value {
+        Value::Array(list) if granular => {
+            let item_type = typing.item();
+            let kept = list.into_iter().filter_map(|item| {
+                let found = item_element(&relation, &item).ok().and_then(|element| gone.get(&element));
+                match found {
+                    None => Some(item),
+                    Some((true, _)) => None,
+                    Some((false, below)) => remove(item, below, item_type),
+                }
+            });
+            let kept: Vec<Value> = kept.collect();
+            (!kept.is_empty()).then_some(Value::Array(kept))
+        }
+        Value::Object(map) if granular => {
+            let kept = map.into_iter().filter_map(|(name, value)| {
+                let value = remove_below(&Element::field(&name), value, gone, typing.field(&name))?;
+                Some((name, value))
+            });
+            let kept: Map<String, Value> = kept.collect();
+            (!kept.is_empty()).then_some(Value::Object(kept))
+        }
+        // Atomic values go as a whole or not at all.
+        _ => None,
+    }
+}
