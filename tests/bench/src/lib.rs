@@ -2,3 +2,5 @@
 //! what is measured. They know nothing of the product.
 
 pub mod epoll;
+pub mod kube;
+pub mod latency;

@@ -1,10 +1,11 @@
 //! What every contestant stands on: real members, and the tools on the PATH.
 
 use std::ffi::OsString;
+use std::io::{BufRead, BufReader};
 use std::path::PathBuf;
-use std::process::{Child, Command};
+use std::process::{Child, ChildStdin, ChildStdout, Command};
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 
 use crate::e2e::hub::Hub;
 use crate::e2e::members::{Members, Setup};
@@ -63,17 +64,40 @@ pub fn program(name: &str) -> PathBuf {
 }
 
 /// A contestant's process, ended when this is dropped.
-pub struct Running(Child);
+pub struct Running {
+    child: Child,
+    said: Option<BufReader<ChildStdout>>,
+}
 
 impl Running {
     /// # Errors
     /// It cannot be started.
     pub fn start(command: &mut Command) -> Result<Self> {
-        Ok(Self(command.spawn()?))
+        let mut child = command.spawn().with_context(|| format!("start {}", invoke::line(command)))?;
+        let said = child.stdout.take().map(BufReader::new);
+        Ok(Self { child, said })
     }
 
     pub fn pid(&self) -> u32 {
-        self.0.id()
+        self.child.id()
+    }
+
+    /// Its standard input, if that is a pipe.
+    ///
+    /// # Errors
+    /// It is none.
+    pub fn stdin(&mut self) -> Result<&mut ChildStdin> {
+        self.child.stdin.as_mut().context("standard input is no pipe")
+    }
+
+    /// The next line of its standard output, if that is a pipe; empty at the end.
+    ///
+    /// # Errors
+    /// It is none, or cannot be read.
+    pub fn read_line(&mut self) -> Result<String> {
+        let mut line = String::new();
+        self.said.as_mut().context("standard output is no pipe")?.read_line(&mut line)?;
+        Ok(line.trim_end().to_owned())
     }
 
     /// How it ended, if it has.
@@ -81,20 +105,20 @@ impl Running {
     /// # Errors
     /// The system cannot say.
     pub fn ended(&mut self) -> Result<Option<std::process::ExitStatus>> {
-        Ok(self.0.try_wait()?)
+        Ok(self.child.try_wait()?)
     }
 }
 
 impl Drop for Running {
     fn drop(&mut self) {
-        if let Err(error) = cpu_tree_kill(&mut self.0) {
-            eprintln!("end {}: {error:#}", self.0.id());
+        if let Err(error) = end_tree(&mut self.child) {
+            eprintln!("end {}: {error:#}", self.child.id());
         }
     }
 }
 
 /// Ends the process and the workers that it started.
-fn cpu_tree_kill(child: &mut Child) -> Result<()> {
+fn end_tree(child: &mut Child) -> Result<()> {
     let tree = super::cpu::tree(child.id())?;
     child.kill()?;
     child.wait()?;

@@ -32,7 +32,6 @@ struct RigState {
 #[serde(rename_all = "camelCase")]
 struct Member {
     name: String,
-    server: String,
     kubeconfig: PathBuf,
     pids: std::collections::BTreeMap<String, u32>,
 }
@@ -83,10 +82,6 @@ impl Members {
 
     pub fn kubeconfig(&self, name: &str) -> &Path {
         &self.member(name).kubeconfig
-    }
-
-    pub fn server(&self, name: &str) -> &str {
-        &self.member(name).server
     }
 
     /// The process id of one part of a member (`kube-apiserver`, `etcd`), as of the start.
