@@ -34,8 +34,21 @@ pub fn answer(zone: &Zone, packet: &[u8], transport: Transport, turn: Turn, out:
             wire::refuse(out, packet, rcode);
             Some(rcode)
         }
-        Packet::Query(query) => Some(Reply::to(zone, packet, query, transport, turn, out)),
+        Packet::Query(query) => {
+            let writer = Writer::begin(out, packet, query.question_end, room(&query, transport));
+            Some(Reply { zone, query, turn, writer }.send())
+        }
     }
+}
+
+/// How long the answer may be, without its OPT.
+fn room(query: &Query, transport: Transport) -> usize {
+    let longest = match (transport, query.edns) {
+        (Transport::Tcp, _) => usize::from(u16::MAX),
+        (Transport::Udp, None) => wire::UDP_CLASSIC,
+        (Transport::Udp, Some(edns)) => usize::from(edns.payload).clamp(wire::UDP_CLASSIC, wire::UDP_MAX),
+    };
+    longest - query.edns.map_or(0, |_| Opt { dnssec_ok: false, error: Some(0) }.length())
 }
 
 struct Reply<'a> {
@@ -58,27 +71,11 @@ impl Verdict {
     }
 }
 
-impl<'a> Reply<'a> {
-    fn to(
-        zone: &'a Zone,
-        packet: &[u8],
-        query: Query,
-        transport: Transport,
-        turn: Turn,
-        out: &'a mut Vec<u8>,
-    ) -> Rcode {
-        let longest = match (transport, query.edns) {
-            (Transport::Tcp, _) => usize::from(u16::MAX),
-            (Transport::Udp, None) => wire::UDP_CLASSIC,
-            (Transport::Udp, Some(edns)) => usize::from(edns.payload).clamp(wire::UDP_CLASSIC, wire::UDP_MAX),
-        };
-        let room_for_opt = query.edns.map_or(0, |_| Opt { dnssec_ok: false, error: Some(0) }.length());
-        let writer = Writer::begin(out, packet, query.question_end, longest - room_for_opt);
-        let edns = query.edns;
-        let mut reply = Self { zone, query, turn, writer };
-        let verdict = reply.write();
-        let opt = edns.map(|edns| Opt { dnssec_ok: edns.dnssec_ok, error: verdict.error });
-        reply.writer.finish(verdict.rcode, verdict.authoritative, opt);
+impl Reply<'_> {
+    fn send(mut self) -> Rcode {
+        let verdict = self.write();
+        let opt = self.query.edns.map(|edns| Opt { dnssec_ok: edns.dnssec_ok, error: verdict.error });
+        self.writer.finish(verdict.rcode, verdict.authoritative, opt);
         verdict.rcode
     }
 

@@ -42,6 +42,8 @@ pub enum Rcode {
 }
 
 /// What a packet is, if it is to be answered at all.
+// A query is kept where it is used: boxing it would cost an allocation a packet.
+#[allow(clippy::large_enum_variant)]
 #[derive(Debug)]
 pub enum Packet {
     Query(Query),
