@@ -17,7 +17,7 @@ pub enum Listen {
 }
 
 /// Everything [`crate::start`] needs to know.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct IngressConfig {
     pub http: Vec<Listen>,
     pub https: Vec<Listen>,
@@ -96,22 +96,6 @@ impl Default for Timeouts {
             tunnel: Duration::from_secs(3600),
             keep_alive: Duration::from_secs(4),
             drain: Duration::from_secs(30),
-        }
-    }
-}
-
-impl Default for IngressConfig {
-    fn default() -> Self {
-        Self {
-            http: Vec::new(),
-            https: Vec::new(),
-            workers: 0,
-            publish_addresses: Vec::new(),
-            trusted_proxies: Vec::new(),
-            access_log_every: 0,
-            build: BuildOptions::default(),
-            limits: Limits::default(),
-            timeouts: Timeouts::default(),
         }
     }
 }

@@ -14,7 +14,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::route::Problem;
-use crate::snapshot::{IngressObject, Named};
+use crate::snapshot::Named;
 use crate::watch::Outcome;
 
 /// Statuses that are written at once.
@@ -163,26 +163,25 @@ fn event(problem: &Problem, now: &str) -> Value {
     })
 }
 
-/// An Ingress and what is published on it, for tests.
-#[cfg(test)]
-fn ingress(name: &str, published: &[Value]) -> Arc<IngressObject> {
-    let object = json!({
-        "metadata": {"namespace": "n", "name": name, "uid": name},
-        "status": {"loadBalancer": {"ingress": published}},
-    });
-    Arc::new(IngressObject::read(&object))
-}
-
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
+    use std::sync::Arc;
 
-    use serde_json::json;
+    use serde_json::{Value, json};
 
-    use super::{Action, entry, event, event_name, ingress, plan};
+    use super::{Action, entry, event, event_name, plan};
     use crate::route::{Problem, ProblemKind};
-    use crate::snapshot::Named;
+    use crate::snapshot::{IngressObject, Named};
     use crate::watch::Outcome;
+
+    fn ingress(name: &str, published: &[Value]) -> Arc<IngressObject> {
+        let object = json!({
+            "metadata": {"namespace": "n", "name": name, "uid": name},
+            "status": {"loadBalancer": {"ingress": published}},
+        });
+        Arc::new(IngressObject::read(&object))
+    }
 
     #[test]
     fn addresses_are_published_once_and_only_on_ours() {

@@ -66,7 +66,8 @@ pub fn inspect(parts: &mut Parts) -> Result<Inspected, Refusal> {
     }
     let host = host(parts)?;
     let path = parts.uri.path();
-    if !path.starts_with('/') && !(path == "*" && parts.method == Method::OPTIONS) {
+    let asterisk = path == "*" && parts.method == Method::OPTIONS;
+    if !path.starts_with('/') && !asterisk {
         return Err(refuse(StatusCode::BAD_REQUEST, "the request target is no path"));
     }
     if ambiguous(path) {

@@ -4,3 +4,4 @@ mod fixture;
 mod forward;
 mod hostile;
 mod secure;
+mod watched;
