@@ -3,7 +3,7 @@
 //! Holds what the projection keeps and nothing else; what an absence means is for the reader to decide,
 //! who can ask whether the reflection is synced.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use federation_types::text;
@@ -42,7 +42,7 @@ pub struct Reflector<T> {
 
 /// The projection; cheap to clone, always readable.
 pub struct Reflection<T> {
-    /// Guards the map; held for look-ups and single inserts only.
+    /// Guards the map; held for look-ups, single inserts and the swap of a whole list.
     objects: Arc<RwLock<BTreeMap<Key, Arc<T>>>>,
     state: watch::Receiver<State>,
 }
@@ -127,13 +127,16 @@ impl<T: Send + Sync + 'static> Reflector<T> {
 
 impl<T: Send + Sync + 'static> Sink for Reflector<T> {
     fn replace(&self, objects: Vec<Value>) {
-        let mut absent: BTreeSet<Key> = self.reflection.objects.read().keys().cloned().collect();
-        for object in objects {
-            absent.remove(&key_of(&object));
-            self.insert(object);
+        // At once: a reader who saw a part of the list would take the rest for absent.
+        let keyed = objects.into_iter().map(|object| (key_of(&object), object));
+        let new: BTreeMap<Key, Arc<T>> =
+            keyed.filter_map(|(key, object)| Some((key, Arc::new((self.project)(object)?)))).collect();
+        let old = std::mem::replace(&mut *self.reflection.objects.write(), new.clone());
+        for (key, new) in &new {
+            self.tell(&Change { key, old: old.get(key), new: Some(new) });
         }
-        for key in &absent {
-            self.take(key);
+        for (key, old) in old.iter().filter(|(key, _)| !new.contains_key(*key)) {
+            self.tell(&Change { key, old: Some(old), new: None });
         }
         self.state.send_modify(|s| {
             s.synced = true;
