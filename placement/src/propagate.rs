@@ -10,5 +10,5 @@ mod member;
 pub mod plan;
 mod record;
 
-pub(crate) use member::Fleet;
+pub(crate) use member::{DRAIN, Fleet};
 pub(crate) use record::record;

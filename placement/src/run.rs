@@ -11,7 +11,7 @@ use parking_lot::{Mutex, RwLock};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::propagate::{Fleet, record};
+use crate::propagate::{DRAIN, Fleet, record};
 use crate::render::IpRange;
 use crate::schedule::DefaultPlacement;
 use crate::wire::{self, Queues};
@@ -100,7 +100,9 @@ pub async fn run(config: PlacementConfig, stop: CancellationToken) {
     }
     ending.cancel();
     tasks.close();
-    tasks.wait().await;
+    if tokio::time::timeout(DRAIN + DRAIN, tasks.wait()).await.is_err() {
+        tracing::warn!("placement did not come to rest in time");
+    }
 }
 
 /// A queue of its own for every controller.

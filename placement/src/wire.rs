@@ -3,6 +3,7 @@
 //! Only adds keys; what a change means is for the reconciles to find out.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -153,10 +154,10 @@ impl Wires {
                         served
                     });
                     for kind in kinds {
-                        if !watching.contains_key(&kind) {
+                        if let Entry::Vacant(unwatched) = watching.entry(kind) {
                             let token = stop.child_token();
-                            self.follow(&kind, &tasks, (rediscover.clone(), token.clone()));
-                            watching.insert(kind, token);
+                            self.follow(unwatched.key(), &tasks, (rediscover.clone(), token.clone()));
+                            unwatched.insert(token);
                         }
                     }
                     REDISCOVER

@@ -65,23 +65,11 @@ fn owned(object: &Value, manager: &str) -> String {
         .unwrap_or_default()
 }
 
-/// The other managers that an object's `managedFields` name, for messages.
-#[must_use]
-pub fn other_managers(object: &Value, manager: &str) -> Vec<String> {
-    let mut others: Vec<String> = text::list_at(object, &["metadata", "managedFields"])
-        .map(|e| text::str_at(e, &["manager"]).to_owned())
-        .filter(|m| m != manager && !m.is_empty())
-        .collect();
-    others.sort();
-    others.dedup();
-    others
-}
-
 #[cfg(test)]
 mod tests {
     use serde_json::json;
 
-    use super::{Live, other_managers};
+    use super::Live;
 
     #[test]
     fn a_field_taken_over_changes_what_we_own() {
@@ -98,7 +86,6 @@ mod tests {
         assert_eq!((live.epoch, live.hub.as_str(), live.template.as_str(), live.hash.as_str()), (7, "h", "t", "x"));
         let less = Live::of(&object(entry(json!({"f:data": {"f:a": {}}}))), "fedgate-h");
         assert_ne!(live.owned, less.owned);
-        assert_eq!(other_managers(&whole, "fedgate-h"), ["kubectl-edit"]);
         assert_eq!(Live::of(&whole, "fedgate-other").owned, "");
     }
 }

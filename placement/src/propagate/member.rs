@@ -20,6 +20,8 @@ use crate::world::World;
 
 /// Applies in flight a member: enough to hide one round trip behind another, few enough for API fairness there.
 const WIDTH: usize = 16;
+/// Longest wait for requests in flight when we are told to stop: each is one request, and repeated after the start.
+pub(crate) const DRAIN: Duration = Duration::from_secs(5);
 /// Drift of one copy is put back this often within [`DRIFT_WINDOW`]; more is a fight with another manager.
 const DRIFT_MAX: u32 = 5;
 const DRIFT_WINDOW: Duration = Duration::from_secs(60);
@@ -100,7 +102,9 @@ impl Fleet {
         }
         stop.cancelled().await;
         self.tasks.close();
-        self.tasks.wait().await;
+        if tokio::time::timeout(DRAIN, self.tasks.wait()).await.is_err() {
+            tracing::warn!("members with requests in flight were not waited for any longer");
+        }
     }
 
     fn refresh(self: &Arc<Self>, stop: &CancellationToken) {
@@ -186,9 +190,23 @@ impl Fleet {
         let watch = reflector.reflection();
         watches.insert(gvr.clone(), watch.clone());
         drop(watches);
-        let stop = room.stop.clone();
-        self.tasks.spawn(reflector.run(stop));
+        self.tasks.spawn(reflector.run(room.stop.clone()));
+        self.tasks.spawn(self.clone().look_again(room.clone(), watch.clone()));
         watch
+    }
+
+    /// Looks at every copy again whenever a watch that was lost stands again: backoffs end with the outage.
+    async fn look_again(self: Arc<Self>, room: Arc<Room>, watch: Reflection<Live>) {
+        let mut states = watch.changes();
+        let follow = async {
+            while states.wait_for(|s| s.synced && !s.live).await.is_ok() && states.wait_for(|s| s.live).await.is_ok() {
+                self.wake_all(room.member.name.as_str());
+            }
+        };
+        tokio::select! {
+            () = follow => {}
+            () = room.stop.cancelled() => {}
+        }
     }
 
     /// Bindings whose copies are at this place.
