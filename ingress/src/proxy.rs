@@ -26,7 +26,7 @@ use crate::access::Line;
 use crate::clock;
 use crate::config::{Limits, Timeouts};
 use crate::metrics::{Count, Shard};
-use crate::route::{Backend, Endpoint, Route, RouteTable};
+use crate::route::{Backend, Endpoint, InFlight, Route, RouteTable};
 use body::{AnswerBody, Progress, RequestBody, Watch};
 use head::{Inspected, Peer, Refusal};
 use id::RequestIds;
@@ -79,7 +79,7 @@ pub struct Shared {
 struct Answered {
     response: Response<Incoming>,
     lease: Lease,
-    endpoint: Arc<Endpoint>,
+    in_flight: Option<InFlight>,
 }
 
 enum Attempt {
@@ -161,7 +161,7 @@ impl Proxy {
         head::rewrite_request(&mut parts, peer, protocol.clone(), || self.ids.next());
         let outgoing = Request::from_parts(parts, body);
         let answered = self.forward(&route, outgoing, watch.as_ref(), line).await?;
-        self.respond(answered, &route, watch, upgrade.zip(protocol))
+        self.respond(answered, watch, upgrade.zip(protocol))
     }
 
     fn request_body(&self, parts: &Parts, incoming: Incoming) -> Result<(RequestBody, Option<Watch>), Refusal> {
@@ -193,6 +193,7 @@ impl Proxy {
         let mut tried = Vec::new();
         let mut verdict = NO_ENDPOINT;
         let mut last: Option<Arc<Endpoint>> = None;
+        let mut fresh = false;
         for attempt in 0..self.limits.attempts.max(1) {
             let picked = backend.pick(clock::now(), &tried).cloned();
             let Some(endpoint) = picked.or_else(|| last.take()) else { break };
@@ -203,11 +204,12 @@ impl Proxy {
                 line.attempts = attempt + 1;
                 line.endpoint = Some(endpoint.key.address);
             }
+            let in_flight = backend.counts_in_flight().then(|| endpoint.enter());
             let spare = repeatable.then(|| copy_of_head(&request));
-            match self.attempt(&endpoint, request, watch, attempt > 0).await {
+            match self.attempt(&endpoint, request, watch, fresh).await {
                 Ok((response, lease)) => {
                     endpoint.succeeded();
-                    return Ok(Answered { response, lease, endpoint });
+                    return Ok(Answered { response, lease, in_flight });
                 }
                 Err(Attempt::Unsent(whole, error)) => {
                     verdict = self.connect_failed(backend, &endpoint, &error);
@@ -217,6 +219,7 @@ impl Proxy {
                     let Some(copy) = spare.filter(|_| again) else { return Err(refusal) };
                     verdict = refusal;
                     request = copy;
+                    fresh = true;
                     // Nobody else may be there: the same endpoint over a new connection is worth one try.
                     last = (attempt == 0).then(|| endpoint.clone());
                 }
@@ -234,7 +237,7 @@ impl Proxy {
         watch: Option<&Watch>,
         fresh: bool,
     ) -> Result<(Response<Incoming>, Lease), Attempt> {
-        while let Some(lease) = self.pool.take(endpoint.id).filter(|_| !fresh) {
+        while !fresh && let Some(lease) = self.pool.take(endpoint.id) {
             self.shard.count(Count::Reused);
             match self.exchange(lease, request, watch).await {
                 Err(Exchanged::Unsent(whole)) => request = *whole,
@@ -320,11 +323,10 @@ impl Proxy {
     fn respond(
         &self,
         answered: Answered,
-        route: &Route,
         watch: Option<Watch>,
         upgrade: Option<(OnUpgrade, HeaderValue)>,
     ) -> Result<Response<AnswerBody>, Refusal> {
-        let Answered { mut response, mut lease, endpoint } = answered;
+        let Answered { mut response, mut lease, in_flight } = answered;
         if response.status() == StatusCode::SWITCHING_PROTOCOLS {
             let Some((downstream, asked)) = upgrade else { return Err(UPGRADE_UNASKED) };
             let protocol = response.headers().get(header::UPGRADE).cloned().unwrap_or(asked);
@@ -338,7 +340,6 @@ impl Proxy {
         }
         head::rewrite_response(response.headers_mut(), &SERVER, None);
         *response.version_mut() = Version::HTTP_11;
-        let in_flight = route.backend.counts_in_flight().then(|| endpoint.enter());
         Ok(response.map(|incoming| AnswerBody::upstream(incoming, lease, self.timeouts.idle, in_flight)))
     }
 }

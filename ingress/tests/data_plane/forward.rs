@@ -160,7 +160,7 @@ async fn errors_of_endpoints_have_the_statuses_of_nginx() {
     .await;
     assert_eq!(Gate::to(&[unasked]).get("/").await.status, 502);
     let silent = scripted(|stream, _, _| async move {
-        tokio::time::sleep(PATIENCE).await;
+        std::future::pending::<()>().await;
         drop(stream);
     })
     .await;
@@ -182,6 +182,34 @@ async fn answers_without_length_and_informational_ones_come_through() {
     assert!(answer.head.contains("transfer-encoding: chunked") && answer.body.contains("until the end"), "{answer:?}");
     let old = ask(gate.http, "GET / HTTP/1.0\r\nHost: h\r\n\r\n").await;
     assert_eq!((old.status, old.body.as_str()), (200, "until the end"));
+}
+
+#[tokio::test]
+async fn answers_that_have_no_body_keep_their_length_and_their_connection() {
+    let address = scripted(|mut stream, mut head, _| async move {
+        while !head.is_empty() {
+            let answer = match head.split(' ').next() {
+                Some("HEAD") => "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n",
+                Some("PUT") => "HTTP/1.1 204 No Content\r\n\r\n",
+                _ => "HTTP/1.1 304 Not Modified\r\nContent-Length: 5\r\nETag: x\r\n\r\n",
+            };
+            stream.write_all(answer.as_bytes()).await.expect("written");
+            head = read_head(&mut stream).await;
+        }
+    })
+    .await;
+    let gate = Gate::to(&[address]);
+    let requests: String = ["HEAD", "PUT", "GET", "HEAD", "GET"]
+        .iter()
+        .map(|method| format!("{method} / HTTP/1.1\r\nHost: h\r\n\r\n"))
+        .chain(["HEAD / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n".to_owned()])
+        .collect();
+    let text = crate::fixture::exchange(gate.http, requests.as_bytes()).await.to_ascii_lowercase();
+    let heads: Vec<&str> = text.split("\r\n\r\n").collect();
+    let statuses: Vec<&str> = heads.iter().filter_map(|head| head.get(9..12)).collect();
+    assert_eq!(statuses, ["200", "204", "304", "200", "304", "200"], "{text}");
+    assert!(heads[0].contains("content-length: 5") && !heads[1].contains("content-length"), "{text}");
+    assert_eq!(gate.running.metrics.get(Count::Reused), 5, "one connection served them all");
 }
 
 #[tokio::test]
