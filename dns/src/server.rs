@@ -176,9 +176,9 @@ impl Turns {
     }
 
     /// `first` is the caller's own running number.
-    fn next(&self, client: IpAddr, first: u32) -> Turn {
+    fn next(&self, asker: IpAddr, first: u32) -> Turn {
         let mut hasher = self.keys.build_hasher();
-        match client {
+        match asker {
             IpAddr::V4(v4) => hasher.write_u32(v4.to_bits()),
             IpAddr::V6(v6) => hasher.write_u128(v6.to_bits()),
         }

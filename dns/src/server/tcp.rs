@@ -65,7 +65,7 @@ pub(super) async fn serve(listener: TcpListener, seat: Seat, shutdown: Cancellat
                 () = shutdown.cancelled() => {}
                 ended = converse(stream, &seat, guest.address) => {
                     if let Err(error) = ended {
-                        debug!(%error, client = %guest.address, "DNS connection ended");
+                        debug!(%error, asker = %guest.address, "DNS connection ended");
                     }
                 }
             }
@@ -74,7 +74,7 @@ pub(super) async fn serve(listener: TcpListener, seat: Seat, shutdown: Cancellat
 }
 
 /// Answers the queries of one connection, one after the other.
-async fn converse(stream: TcpStream, seat: &Seat, client: IpAddr) -> io::Result<()> {
+async fn converse(stream: TcpStream, seat: &Seat, asker: IpAddr) -> io::Result<()> {
     stream.set_nodelay(true)?;
     let mut stream = BufReader::with_capacity(READ_BUFFER, stream);
     let (mut query, mut out, mut framed) = (Vec::new(), Vec::new(), Vec::new());
@@ -83,7 +83,7 @@ async fn converse(stream: TcpStream, seat: &Seat, client: IpAddr) -> io::Result<
             return Ok(());
         }
         let zone = seat.zones.load();
-        let rcode = answer(&zone, &query, Transport::Tcp, seat.turns.next(client, number), &mut out);
+        let rcode = answer(&zone, &query, Transport::Tcp, seat.turns.next(asker, number), &mut out);
         drop(zone);
         seat.shard.count(rcode);
         if rcode.is_none() {

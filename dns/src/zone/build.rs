@@ -96,7 +96,7 @@ struct Builder<'o> {
 
 /// An endpoint that is told, with where it is.
 struct Ready<'c> {
-    cluster: &'c ClusterName,
+    member: &'c ClusterName,
     endpoint: &'c Endpoint,
     addresses: Vec<IpAddr>,
     ports: &'c [Port],
@@ -171,8 +171,8 @@ impl Builder<'_> {
         slice.endpoints.iter().filter(|endpoint| endpoint.ready).filter_map(move |endpoint| {
             let addresses: Vec<_> =
                 endpoint.addresses.iter().copied().filter(|address| self.allows(*address)).collect();
-            let (cluster, ports) = (&slice.cluster, slice.ports.as_slice());
-            (!addresses.is_empty()).then_some(Ready { cluster, endpoint, addresses, ports, complete })
+            let (member, ports) = (&slice.cluster, slice.ports.as_slice());
+            (!addresses.is_empty()).then_some(Ready { member, endpoint, addresses, ports, complete })
         })
     }
 
@@ -193,15 +193,15 @@ impl Builder<'_> {
         let mut addresses: BTreeMap<Name, (Vec<IpAddr>, bool)> = BTreeMap::new();
         let mut hosts = Vec::with_capacity(ready.len());
         for ready in ready {
-            let cluster = ready.cluster.as_str();
+            let member = ready.member.as_str();
             let dashed = dashed(ready.addresses[0]);
             let host = ready.endpoint.hostname.as_deref().unwrap_or(&dashed);
-            let name = Name::below([host, cluster], own.wire());
+            let name = Name::below([host, member], own.wire());
             if let Some(name) = &name {
                 let (known, stale) = addresses.entry(name.clone()).or_default();
                 known.extend(&ready.addresses);
                 *stale |= !ready.complete;
-                let above = Name::below([cluster], own.wire()).expect("a shorter name than the one above");
+                let above = Name::below([member], own.wire()).expect("a shorter name than the one above");
                 self.nodes.entry(above).or_default();
             }
             hosts.push(name);
@@ -236,7 +236,7 @@ fn srv(own: &Name, ready: &[Ready<'_>], hosts: &[Option<Name>]) -> BTreeMap<(Str
 fn mixed(ready: &[Ready<'_>]) -> Vec<IpAddr> {
     let mut clusters: BTreeMap<&ClusterName, BTreeSet<IpAddr>> = BTreeMap::new();
     for ready in ready {
-        clusters.entry(ready.cluster).or_default().extend(&ready.addresses);
+        clusters.entry(ready.member).or_default().extend(&ready.addresses);
     }
     let mut turns: Vec<_> = clusters.into_values().map(BTreeSet::into_iter).collect();
     let mut seen = BTreeSet::new();
