@@ -7,9 +7,7 @@ use serde_json::{Map, Value, json};
 
 const POLICY: &str = include_str!("bootstrap/policy.txt");
 const GROUP: &str = "rbac.authorization.k8s.io";
-/// The namespace of our own components' service accounts.
-pub const SYSTEM_NAMESPACE: &str = "fedgate-system";
-/// The service accounts of our own components, which the policy names.
+/// The service accounts of our own components in their namespace, which the policy names.
 pub const COMPONENTS: [&str; 5] = ["collector", "dns", "ingress", "mirror", "placement"];
 /// Set to `false` on a role or binding of the default policy, it keeps the server from mending it.
 pub const AUTOUPDATE: &str = "rbac.authorization.kubernetes.io/autoupdate";

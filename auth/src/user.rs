@@ -2,6 +2,7 @@
 //!
 //! Knows the reserved names of users and groups, and not how anybody proved to be one.
 
+use federation_types::name::is_label;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fmt;
@@ -105,23 +106,13 @@ impl fmt::Display for ServiceAccountName {
     }
 }
 
-fn is_label(text: &str) -> bool {
-    let bytes = text.as_bytes();
-    !bytes.is_empty()
-        && bytes.len() <= 63
-        && bytes.iter().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || *b == b'-')
-        && bytes[0] != b'-'
-        && bytes[bytes.len() - 1] != b'-'
-}
-
 fn is_subdomain(text: &str) -> bool {
-    text.len() <= 253
+    /// Upstream bounds the whole name and not its labels.
+    const MAX_BYTES: usize = 253;
+    text.len() <= MAX_BYTES
         && text.split('.').all(|label| {
-            let bytes = label.as_bytes();
-            !bytes.is_empty()
-                && bytes.iter().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || *b == b'-')
-                && bytes[0] != b'-'
-                && bytes[bytes.len() - 1] != b'-'
+            let inner = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+            !label.is_empty() && label.bytes().all(inner) && !label.starts_with('-') && !label.ends_with('-')
         })
 }
 
