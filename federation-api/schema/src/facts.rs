@@ -275,6 +275,13 @@ impl Facts {
     }
 }
 
+impl Type {
+    /// The name that is published: a type may have a twin (`NAME@atomic`) for a field that is merged differently.
+    pub fn published_name(&self) -> &str {
+        self.name.split('@').next().unwrap_or("")
+    }
+}
+
 impl Struct {
     /// The field of that JSON name.
     pub fn field(&self, name: &str) -> Option<&Field> {

@@ -384,7 +384,7 @@ fn base64_error(text: &str) -> Option<usize> {
 
 /// `io.k8s.api.core.v1.PodSpec` → `PodSpec`.
 fn go_name(name: &str) -> &str {
-    name.rsplit('.').next().unwrap_or(name).trim_end_matches("@atomic")
+    name.split('@').next().unwrap_or(name).rsplit('.').next().unwrap_or(name)
 }
 
 /// How Go would call a type, named strings aside.

@@ -121,14 +121,13 @@ impl FactsBuilder {
         }
     }
 
-    /// Defines `NAME@atomic` as a copy of `name` that server-side apply owns as a whole.
-    pub(crate) fn define_atomic(&mut self, name: &str) -> Result<TypeId, FactsError> {
-        let id = self.facts.type_named(name).ok_or_else(|| FactsError::Undefined(name.to_owned()))?;
-        let Shape::Struct(object) = self.facts.shape(id) else {
-            return Err(FactsError::Undefined(name.to_owned()));
-        };
-        let object = Struct { atomic: true, ..object.clone() };
-        self.define(format!("{name}@atomic"), Shape::Struct(object))
+    /// Defines `twin` as a copy of the struct `name` that server-side apply merges as told.
+    pub(crate) fn define_twin(&mut self, name: &str, twin: String, atomic: bool) -> Result<TypeId, FactsError> {
+        let undefined = || FactsError::Undefined(name.to_owned());
+        let id = self.facts.type_named(name).ok_or_else(undefined)?;
+        let Shape::Struct(object) = self.facts.shape(id) else { return Err(undefined()) };
+        let object = Struct { atomic, ..object.clone() };
+        self.define(twin, Shape::Struct(object))
     }
 
     /// An unnamed object type, such as the properties of a property in a run-time definition.

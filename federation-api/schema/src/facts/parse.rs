@@ -11,7 +11,7 @@
 //!  ~ 2 core.VolumeSource                        a protobuf message that is inline in JSON
 //! ```
 //! Empty words are `-`; the group of a resource too. A shape is a letter (see [`scalar`]), a type name, `@name` (the same
-//! type, atomic), `{}SHAPE` or `{a}SHAPE` (map), `[]SHAPE`, `[a]`, `[s]`, `[m:KEY,KEY]`, `[w]` (list: unset, atomic, set, map,
+//! type, atomic), `%name` (the same, granular), `{}SHAPE` or `{a}SHAPE` (map), `[]SHAPE`, `[a]`, `[s]`, `[m:KEY,KEY]`, `[w]` (list: unset, atomic, set, map,
 //! wrapped in protobuf).
 
 use super::{
@@ -33,7 +33,7 @@ pub(crate) fn table(text: &'static str) -> Result<Facts, FactsError> {
         packages: HashMap::new(),
         resource: None,
         object: None,
-        atomics: Vec::new(),
+        twins: Vec::new(),
     };
     for (at, line) in text.lines().enumerate() {
         reader.line(line).map_err(|problem| FactsError::Line { line: at + 1, problem })?;
@@ -46,8 +46,21 @@ struct Reader {
     packages: HashMap<&'static str, &'static str>,
     resource: Option<Resource>,
     object: Option<Open>,
-    /// Types whose atomic twin is asked for: they are copied once everything is read.
-    atomics: Vec<(TypeId, String)>,
+    /// Copies of types that are asked for: they are made once everything is read.
+    twins: Vec<Twin>,
+}
+
+/// A type that server-side apply merges differently where one field uses it.
+#[derive(PartialEq)]
+struct Twin {
+    name: String,
+    atomic: bool,
+}
+
+impl Twin {
+    fn name(&self) -> String {
+        format!("{}@{}", self.name, if self.atomic { "atomic" } else { "granular" })
+    }
 }
 
 /// The type that is being read.
@@ -179,11 +192,11 @@ impl Reader {
             let value = self.shape(value)?;
             return Ok(self.builder.map(value, kind == "a"));
         }
-        if let Some(name) = word.strip_prefix('@') {
-            let name = self.name(name)?;
-            let id = self.builder.named(format!("{name}@atomic"));
-            if self.atomics.iter().all(|(known, _)| *known != id) {
-                self.atomics.push((id, name));
+        if let Some(name) = word.strip_prefix(['@', '%']) {
+            let twin = Twin { name: self.name(name)?, atomic: word.starts_with('@') };
+            let id = self.builder.named(twin.name());
+            if !self.twins.contains(&twin) {
+                self.twins.push(twin);
             }
             return Ok(id);
         }
@@ -213,8 +226,8 @@ impl Reader {
     fn finish(mut self) -> Result<Facts, FactsError> {
         self.close_resource();
         self.close_type().map_err(|problem| FactsError::Line { line: 0, problem })?;
-        for (_, name) in std::mem::take(&mut self.atomics) {
-            self.builder.define_atomic(&name)?;
+        for twin in std::mem::take(&mut self.twins) {
+            self.builder.define_twin(&twin.name, twin.name(), twin.atomic)?;
         }
         self.builder.build()
     }

@@ -179,8 +179,13 @@ impl Sources {
                 return Ok(scalar.to_owned());
             }
             ensure!(self.definitions.contains_key(target), "{target} is not defined");
-            let atomic = if property.map_type.as_deref() == Some("atomic") { "@" } else { "" };
-            return Ok(format!("{atomic}{}", short(target)));
+            let twin = match property.map_type.as_deref() {
+                None => "",
+                Some("atomic") => "@",
+                Some("granular") => "%",
+                Some(other) => bail!("map type {other}"),
+            };
+            return Ok(format!("{twin}{}", short(target)));
         }
         Ok(match (&*property.kind, &*property.format) {
             ("string", "byte") => "y".to_owned(),

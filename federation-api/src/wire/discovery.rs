@@ -1,0 +1,239 @@
+//! Discovery: which groups, versions and resources there are, aggregated (v2) and one by one (legacy).
+//!
+//! Everything is rendered once per set of facts; a request costs a lookup.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use federation_schema::facts::{Facts, Group, Resource, Subresource, api_version};
+use http::{HeaderMap, Response, header};
+use serde_json::{Map, Value, json};
+
+use super::document::{Caching, Document};
+use super::negotiate::{Convert, Encoding, NegotiateError, accept};
+use super::yaml;
+
+const JSON: &str = "application/json";
+const YAML: &str = "application/yaml";
+const AGGREGATED: &str = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList";
+
+/// All discovery documents of one set of facts.
+#[derive(Debug)]
+pub struct Discovery {
+    /// Path without a trailing slash → document.
+    legacy: BTreeMap<String, Document>,
+    /// `/api` and `/apis`.
+    aggregated: BTreeMap<&'static str, Document>,
+}
+
+impl Discovery {
+    /// Renders the documents; `serves` leaves out resources that the server refuses.
+    ///
+    /// `address` is what `/api` tells old clients, such as `10.0.0.1:6443`.
+    pub fn new(facts: &Facts, address: &str, serves: impl Fn(&Resource) -> bool) -> Self {
+        let resources: Vec<&Resource> = facts.resources().filter(|resource| serves(resource)).collect();
+        let groups = served_groups(facts, &resources);
+        let (core, named): (Vec<&Group>, Vec<&Group>) = groups.iter().partition(|group| group.name.is_empty());
+        let mut legacy = BTreeMap::new();
+        legacy.insert("/api".to_owned(), document(&api_versions(address)));
+        legacy.insert("/apis".to_owned(), document(&group_list(&named)));
+        for group in &groups {
+            if !group.name.is_empty() {
+                legacy.insert(format!("/apis/{}", group.name), document(&typed(legacy_group(group), "APIGroup")));
+            }
+            for version in &group.versions {
+                let list = resource_list(&resources, &group.name, version);
+                legacy.insert(group_version_path(&group.name, version), document(&list));
+            }
+        }
+        let aggregated = BTreeMap::from([
+            ("/api", Document::new(AGGREGATED, aggregated(&resources, &core).to_string())),
+            ("/apis", Document::new(AGGREGATED, aggregated(&resources, &named).to_string())),
+        ]);
+        Self { legacy, aggregated }
+    }
+
+    /// Whether there is a document at this path.
+    pub fn has(&self, path: &str) -> bool {
+        self.legacy.contains_key(trimmed(path))
+    }
+
+    /// Every path, as `GET /` lists them.
+    pub fn paths(&self) -> impl Iterator<Item = &str> {
+        self.legacy.keys().map(String::as_str)
+    }
+
+    /// Answers a request for `/api`, `/apis` or below; none where there is no such document.
+    ///
+    /// # Errors
+    /// Where the client accepts none of the formats.
+    pub fn answer(&self, path: &str, headers: &HeaderMap) -> Result<Option<Response<Bytes>>, NegotiateError> {
+        let path = trimmed(path);
+        let Some(legacy) = self.legacy.get(path) else { return Ok(None) };
+        let aggregated = self.aggregated.get(path);
+        let wanted = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or("");
+        let accepted = accept(wanted, |convert| aggregated.is_some() && convert == Convert::Discovery)?;
+        let document = match (accepted.convert, aggregated) {
+            (Some(Convert::Discovery), Some(document)) if accepted.encoding == Encoding::Json => document,
+            _ if accepted.encoding == Encoding::Yaml => {
+                let value = serde_json::from_slice(&legacy.body).expect("we wrote it");
+                return Ok(Some(Document::new(YAML, yaml::render(&value)).answer(headers, Caching::Revalidate)));
+            }
+            _ => legacy,
+        };
+        Ok(Some(document.answer(headers, Caching::Revalidate)))
+    }
+}
+
+fn trimmed(path: &str) -> &str {
+    path.strip_suffix('/').unwrap_or(path)
+}
+
+/// `/api/v1` or `/apis/apps/v1`.
+pub fn group_version_path(group: &str, version: &str) -> String {
+    if group.is_empty() { format!("/api/{version}") } else { format!("/apis/{group}/{version}") }
+}
+
+/// Groups and versions that serve at least one resource: an empty list would make `kubectl api-resources` fail.
+fn served_groups(facts: &Facts, resources: &[&Resource]) -> Vec<Group> {
+    let serves = |group: &str, version: &str| resources.iter().any(|r| r.group == group && r.version == version);
+    let mut groups = facts.groups();
+    for group in &mut groups {
+        group.versions = group.versions.iter().filter(|version| serves(&group.name, version)).cloned().collect();
+    }
+    groups.retain(|group| !group.versions.is_empty());
+    groups
+}
+
+fn document(value: &Value) -> Document {
+    Document::new(JSON, value.to_string())
+}
+
+fn typed(mut value: Value, kind: &str) -> Value {
+    value["kind"] = kind.into();
+    value["apiVersion"] = "v1".into();
+    value
+}
+
+fn api_versions(address: &str) -> Value {
+    json!({
+        "kind": "APIVersions",
+        "versions": ["v1"],
+        "serverAddressByClientCIDRs": [{"clientCIDR": "0.0.0.0/0", "serverAddress": address}],
+    })
+}
+
+fn group_list(groups: &[&Group]) -> Value {
+    let groups: Vec<Value> = groups.iter().map(|group| legacy_group(group)).collect();
+    json!({"kind": "APIGroupList", "apiVersion": "v1", "groups": groups})
+}
+
+fn legacy_group(group: &Group) -> Value {
+    let version = |version: &str| json!({"groupVersion": api_version(&group.name, version), "version": version});
+    let versions: Vec<Value> = group.versions.iter().map(|one| version(one)).collect();
+    json!({"name": group.name, "preferredVersion": versions[0], "versions": versions})
+}
+
+fn resource_list(resources: &[&Resource], group: &str, version: &str) -> Value {
+    let mut list = Vec::new();
+    for resource in resources.iter().filter(|r| r.group == group && r.version == version) {
+        list.push(legacy_resource(resource));
+        list.extend(resource.subresources.iter().map(|sub| legacy_subresource(resource, sub)));
+    }
+    let mut value = json!({"kind": "APIResourceList", "groupVersion": api_version(group, version), "resources": list});
+    // Upstream's oldest document has no apiVersion.
+    if !group.is_empty() {
+        value["apiVersion"] = "v1".into();
+    }
+    value
+}
+
+fn legacy_resource(resource: &Resource) -> Value {
+    let mut value = json!({
+        "name": resource.plural,
+        "singularName": resource.singular,
+        "namespaced": resource.namespaced,
+        "kind": resource.kind,
+        "verbs": resource.verbs,
+    });
+    put_list(&mut value, "shortNames", &resource.short_names);
+    put_list(&mut value, "categories", &resource.categories);
+    if !resource.storage_hash.is_empty() {
+        value["storageVersionHash"] = (*resource.storage_hash).into();
+    }
+    value
+}
+
+fn legacy_subresource(resource: &Resource, sub: &Subresource) -> Value {
+    let mut value = json!({
+        "name": format!("{}/{}", resource.plural, sub.name),
+        "singularName": "",
+        "namespaced": resource.namespaced,
+        "kind": sub.kind,
+        "verbs": sub.verbs,
+    });
+    if (&sub.group, &sub.version) != (&resource.group, &resource.version) {
+        value["group"] = (*sub.group).into();
+        value["version"] = (*sub.version).into();
+    }
+    value
+}
+
+fn put_list(value: &mut Value, key: &str, list: &[federation_schema::facts::Text]) {
+    if !list.is_empty() {
+        value[key] = json!(list);
+    }
+}
+
+fn aggregated(resources: &[&Resource], groups: &[&Group]) -> Value {
+    let items: Vec<Value> = groups.iter().map(|group| aggregated_group(resources, group)).collect();
+    json!({"kind": "APIGroupDiscoveryList", "apiVersion": "apidiscovery.k8s.io/v2", "metadata": {}, "items": items})
+}
+
+fn aggregated_group(resources: &[&Resource], group: &Group) -> Value {
+    let versions: Vec<Value> = group
+        .versions
+        .iter()
+        .map(|version| {
+            let of_version = resources.iter().filter(|r| r.group == group.name && r.version == *version);
+            let list: Vec<Value> = of_version.map(|resource| aggregated_resource(resource)).collect();
+            json!({"version": version, "freshness": "Current", "resources": list})
+        })
+        .collect();
+    let mut metadata = Map::new();
+    if !group.name.is_empty() {
+        metadata.insert("name".to_owned(), (*group.name).into());
+    }
+    json!({"metadata": metadata, "versions": versions})
+}
+
+fn aggregated_resource(resource: &Resource) -> Value {
+    let mut value = json!({
+        "resource": resource.plural,
+        "responseKind": {"group": "", "version": "", "kind": resource.kind},
+        "scope": if resource.namespaced { "Namespaced" } else { "Cluster" },
+        "singularResource": resource.singular,
+        "verbs": resource.verbs,
+    });
+    put_list(&mut value, "shortNames", &resource.short_names);
+    put_list(&mut value, "categories", &resource.categories);
+    let subresources: Vec<Value> =
+        resource.subresources.iter().map(|sub| aggregated_subresource(resource, sub)).collect();
+    if !subresources.is_empty() {
+        value["subresources"] = subresources.into();
+    }
+    value
+}
+
+fn aggregated_subresource(resource: &Resource, sub: &Subresource) -> Value {
+    let same = (&sub.group, &sub.version) == (&resource.group, &resource.version);
+    let (group, version) = if same { ("", "") } else { (&*sub.group, &*sub.version) };
+    json!({
+        "subresource": sub.name,
+        "responseKind": {"group": group, "version": version, "kind": sub.kind},
+        "verbs": sub.verbs,
+    })
+}
+
+#[cfg(test)]
+mod tests;
