@@ -4,3 +4,4 @@
 pub mod epoll;
 pub mod kube;
 pub mod latency;
+pub mod start;

@@ -4,6 +4,7 @@ mod api;
 mod cpu;
 mod ground;
 mod ingress;
+mod load;
 mod peers;
 mod propagation;
 mod table;

@@ -1,18 +1,15 @@
 //! `bench api`: GET, LIST, create and WATCH against kube-apiserver with etcd, and against fedgate:
 //! the same load program, client certificates, HTTP/2, stores that sync to the same disk.
 
-use std::fs::{self, File};
-use std::io::Write;
-use std::path::{Path, PathBuf};
-use std::process::Stdio;
+use std::path::PathBuf;
 use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use serde::Deserialize;
 
 use super::cpu;
-use super::ground::{Ground, Running, program};
+use super::ground::{Ground, program};
+use super::load::{Load, Report};
 use super::table::Table;
 
 #[derive(clap::Args)]
@@ -41,15 +38,6 @@ struct Server {
     name: &'static str,
     pids: Vec<u32>,
     kubeconfig: PathBuf,
-}
-
-/// What the load program prints.
-#[derive(Deserialize)]
-struct Report {
-    done: usize,
-    seconds: f64,
-    p50_ms: f64,
-    p99_ms: f64,
 }
 
 struct Figures {
@@ -112,7 +100,10 @@ fn measurements(options: &Options) -> Vec<Measurement> {
 }
 
 fn measure(ground: &Ground, server: &Server, measurement: &Measurement, seconds: u64) -> Result<Figures> {
-    let mut load = Load::connect(ground, &server.kubeconfig, measurement, seconds)?;
+    let mut apiload = ground.members.command(&program("apiload").to_string_lossy(), ["--kubeconfig"]);
+    apiload.arg(&server.kubeconfig).args(["--connections", &measurement.connections.to_string()]);
+    apiload.args(["--seconds", &seconds.to_string()]).args(&measurement.verb);
+    let mut load = Load::connect(&mut apiload, &ground.dir.join("apiload.log"))?;
     let idle = idle_share(&server.pids)?;
     let before = cpu::used(&server.pids)?;
     let report = load.run()?;
@@ -128,40 +119,6 @@ fn idle_share(pids: &[u32]) -> Result<f64> {
     let before = cpu::used(pids)?;
     thread::sleep(LOOK);
     Ok(cpu::used(pids)?.saturating_sub(before).as_secs_f64() / LOOK.as_secs_f64())
-}
-
-/// The load program, connected and waiting for its start signal.
-struct Load {
-    running: Running,
-    log: PathBuf,
-}
-
-impl Load {
-    fn connect(ground: &Ground, kubeconfig: &Path, measurement: &Measurement, seconds: u64) -> Result<Self> {
-        let mut apiload = ground.members.command(&program("apiload").to_string_lossy(), ["--kubeconfig"]);
-        apiload.arg(kubeconfig).args(["--connections", &measurement.connections.to_string()]);
-        apiload.args(["--seconds", &seconds.to_string()]).args(&measurement.verb);
-        let log = ground.dir.join("apiload.log");
-        apiload.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(File::create(&log)?);
-        let mut load = Self { running: Running::start(&mut apiload)?, log };
-        ensure!(load.line()? == "ready", "the load did not start: {}", load.complaint()?);
-        Ok(load)
-    }
-
-    fn run(&mut self) -> Result<Report> {
-        self.running.stdin()?.write_all(b"start\n")?;
-        let said = self.line()?;
-        serde_json::from_str(&said)
-            .with_context(|| format!("the load failed: {said}{}", self.complaint().unwrap_or_default()))
-    }
-
-    fn line(&mut self) -> Result<String> {
-        self.running.read_line()
-    }
-
-    fn complaint(&self) -> Result<String> {
-        Ok(fs::read_to_string(&self.log)?)
-    }
 }
 
 fn cells(what: &str, name: &str, figures: &Figures, first: f64) -> Vec<String> {

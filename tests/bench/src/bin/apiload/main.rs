@@ -3,7 +3,6 @@
 //! line of JSON; the CPU of the server is measured from outside, between these.
 
 mod seed;
-mod start;
 mod watch;
 
 use std::path::PathBuf;
@@ -14,6 +13,7 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 use bench::kube::{Call, Connection, Server};
 use bench::latency::Report;
+use bench::start;
 use clap::{Parser, Subcommand};
 
 #[derive(Parser)]

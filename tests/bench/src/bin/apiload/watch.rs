@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 use bench::kube::{Call, Connection, Server};
 use bench::latency::Report;
+use bench::start;
 use bytes::Bytes;
 use http_body_util::BodyExt;
 use hyper::Method;
@@ -13,7 +14,6 @@ use tokio::sync::Barrier;
 use tokio::time::{interval, timeout};
 
 use super::seed::WATCHED;
-use super::start;
 
 /// Changes come at a steady pace, so that latency is not queueing.
 const PACE: Duration = Duration::from_millis(100);
