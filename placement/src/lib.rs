@@ -6,6 +6,7 @@
 mod aggregate;
 pub mod bind;
 mod clock;
+mod history;
 pub mod interpret;
 pub mod kinds;
 pub mod propagate;

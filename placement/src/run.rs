@@ -16,7 +16,7 @@ use crate::render::IpRange;
 use crate::schedule::DefaultPlacement;
 use crate::wire::{self, Queues};
 use crate::world::{ClusterSeen, Index, NamespaceSeen, World, all_of, binding, policy};
-use crate::{aggregate, bind};
+use crate::{aggregate, bind, history};
 
 /// Reconciles at once, per controller: each is a few calls to the hub, which may be another process.
 const WIDTH: usize = 8;
@@ -81,10 +81,17 @@ pub async fn run(config: PlacementConfig, stop: CancellationToken) {
         }
         tasks.spawn(wires.clone().kinds(tasks.clone(), ending.clone()));
         tasks.spawn(fleet.clone().run(ending.clone()));
-        let (binding, aggregating) = (world.clone(), world.clone());
+        let (binding, aggregating, remembering) = (world.clone(), world.clone(), world.clone());
         tokio::join!(
             drive("schedule", queues.bind, WIDTH, move |key| bind::reconcile(binding.clone(), key), ending.clone()),
             drive("record", queues.record, WIDTH, move |name| record(fleet.clone(), name), ending.clone()),
+            drive(
+                "history",
+                queues.history,
+                WIDTH,
+                move |key| history::reconcile(remembering.clone(), key),
+                ending.clone()
+            ),
             drive(
                 "aggregate",
                 queues.aggregate,
@@ -108,6 +115,6 @@ pub async fn run(config: PlacementConfig, stop: CancellationToken) {
 /// A queue of its own for every controller.
 impl Default for Queues {
     fn default() -> Self {
-        Self { bind: Queue::new(), record: Queue::new(), aggregate: Queue::new() }
+        Self { bind: Queue::new(), record: Queue::new(), aggregate: Queue::new(), history: Queue::new() }
     }
 }

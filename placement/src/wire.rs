@@ -13,6 +13,7 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::history;
 use crate::kinds::{Kind, discover};
 use crate::propagate::Fleet;
 use crate::schedule::Policy;
@@ -29,6 +30,7 @@ pub(crate) struct Queues {
     pub bind: Queue<TemplateKey>,
     pub record: Queue<String>,
     pub aggregate: Queue<String>,
+    pub history: Queue<TemplateKey>,
 }
 
 /// What every edge needs.
@@ -122,6 +124,9 @@ impl Wires {
             let (old, new) = (change.old.map(|t| &**t), change.new.map(|t| &**t));
             for needed in wires.world.needs(&key, old, new) {
                 wires.queues.bind.add(needed);
+            }
+            if new.is_some() && history::has_revisions(&kind.gvr.group, &kind.kind) {
+                wires.queues.history.add(key.clone());
             }
             if old == new {
                 return;

@@ -95,6 +95,10 @@ impl TemplateSeen {
     }
 }
 
+/// Annotations that change without the user wanting anything else in members.
+const BOOKKEEPING: &[&str] =
+    &["deployment.kubernetes.io/", "kubectl.kubernetes.io/last-applied-configuration", label::AUTHOR];
+
 /// Hash of what the user wrote.
 fn content(object: &Value) -> String {
     let mut written = object.clone();
@@ -104,6 +108,9 @@ fn content(object: &Value) -> String {
     if let Some(meta) = written.get_mut("metadata").and_then(Value::as_object_mut) {
         for bookkeeping in ["resourceVersion", "managedFields", "generation", "creationTimestamp", "selfLink"] {
             meta.remove(bookkeeping);
+        }
+        if let Some(annotations) = meta.get_mut("annotations").and_then(Value::as_object_mut) {
+            annotations.retain(|key, _| !BOOKKEEPING.iter().any(|b| key.starts_with(b)));
         }
     }
     content_hash(&written)

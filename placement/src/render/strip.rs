@@ -2,6 +2,7 @@
 //!
 //! Refuses by name what a user wrote and what only one cluster can give.
 
+use federation_schema::defaults::strip_defaults;
 use federation_types::text::{at, str_at};
 use federation_types::{Gvk, label};
 use serde_json::{Map, Value};
@@ -68,6 +69,7 @@ pub(super) fn strip(gvk: &Gvk, template: &Value, hub_range: &IpRange) -> Result<
     if let Some(fields) = object.as_object_mut() {
         fields.remove("status");
     }
+    strip_defaults(&mut object);
     metadata(&mut object);
     match (gvk.group.as_str(), gvk.kind.as_str()) {
         ("", "Service") => service(&mut object, hub_range)?,

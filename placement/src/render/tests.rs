@@ -125,7 +125,8 @@ fn service(spec: Value) -> Value {
 fn services_keep_what_is_theirs() {
     let from_hub = service(json!({
         "clusterIP": "10.96.3.4", "clusterIPs": ["10.96.3.4"], "ipFamilies": ["IPv4"], "ipFamilyPolicy": "SingleStack",
-        "ports": [{"port": 80, "targetPort": 8080}], "selector": {"app": "web"},
+        "type": "ClusterIP", "sessionAffinity": "None",
+        "ports": [{"port": 80, "targetPort": 8080, "protocol": "TCP"}], "selector": {"app": "web"},
     }));
     let manifest = rendered(&from_hub, &[], "east", None).expect("a manifest");
     assert_eq!(

@@ -254,6 +254,31 @@ async fn a_hub_restored_from_a_backup_holds() {
 }
 
 #[tokio::test]
+async fn revisions_are_kept_at_the_hub_and_never_placed() {
+    let stage = Stage::start(&["east"]).await;
+    stage.hub.put(APPS, "deployments", deployment("web", &[(label::CLUSTERS, "*")], 2, "nginx:1"));
+    stage.until_template("web", |t| t["metadata"]["annotations"]["deployment.kubernetes.io/revision"] == "1").await;
+    let mut edited = stage.hub.get(APPS, "deployments", "shop", "web").expect("it");
+    edited["spec"]["template"]["spec"]["containers"][0]["image"] = "nginx:2".into();
+    stage.hub.put(APPS, "deployments", edited);
+    stage.until_template("web", |t| t["metadata"]["annotations"]["deployment.kubernetes.io/revision"] == "2").await;
+    stage.until("two revisions", || (stage.hub.all(APPS, "replicasets").len() == 2).then_some(())).await;
+    stage
+        .until("the edit", || {
+            stage
+                .member("east")
+                .get(APPS, "deployments", "shop", "web")
+                .filter(|d| d["spec"]["template"]["spec"]["containers"][0]["image"] == "nginx:2")
+        })
+        .await;
+    stage.quiet().await;
+    assert!(stage.member("east").all(APPS, "replicasets").is_empty());
+    // Numbering revisions is no change of content: one epoch a change of the user's.
+    assert_eq!(stage.binding("web").expect("a binding")["spec"]["epoch"], 2);
+    stage.stop().await;
+}
+
+#[tokio::test]
 async fn two_thousand_applies_arrive_quickly() {
     let stage = Stage::start(&["east", "west"]).await;
     let count = 500;
