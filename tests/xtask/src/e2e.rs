@@ -2,6 +2,7 @@
 //! binary, and the clients that users have. Each journey is a list of named steps.
 
 mod crash;
+mod ground;
 pub mod hub;
 mod journey;
 pub mod members;
@@ -30,6 +31,8 @@ pub struct Options {
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug, clap::ValueEnum)]
 enum Name {
+    /// the real members themselves, without fedgate
+    Ground,
     /// one application from the first apply to the last delete
     Shop,
     /// the hub killed in the middle of many applies
@@ -70,18 +73,27 @@ pub fn run(options: &Options) -> Result<()> {
 /// # Errors
 /// What the journeys need cannot be built.
 pub fn journeys(options: &Options) -> Result<Outcome> {
-    if !options.no_build {
-        dist::build()?;
-    }
     let programs = provision::rig::build()?;
     let toolbox = provision::Toolbox::stock(provision::For::Test);
     let mut outcome = Outcome::default();
-    let all = [(Name::Shop, "shop", shop::STEPS), (Name::Crash, "crash", crash::STEPS)];
+    let all = [
+        (Name::Ground, "ground", ground::STEPS),
+        (Name::Shop, "shop", shop::STEPS),
+        (Name::Crash, "crash", crash::STEPS),
+    ];
     for (name, title, steps) in all {
         if !options.only.is_empty() && !options.only.contains(&name) {
             continue;
         }
         println!("journey {title}");
+        // The ground stands without the product.
+        if name != Name::Ground
+            && !options.no_build
+            && let Err(error) = dist::build()
+        {
+            outcome.failed.push(format!("{title}: the release binary: {error:#}"));
+            continue;
+        }
         let started = Instant::now();
         match Journey::open(title, programs.clone(), &toolbox, options.kills) {
             Ok(mut journey) => journey.walk(title, steps, &mut outcome),

@@ -121,6 +121,9 @@ impl Hub {
     /// The log cannot be read.
     pub fn last_words(&self) -> Result<String> {
         const SHOWN: usize = 3000;
+        if !self.log().exists() {
+            return Ok(String::new());
+        }
         let log = String::from_utf8_lossy(&fs::read(self.log())?).into_owned();
         let cut = log.char_indices().rev().nth(SHOWN).map_or(0, |(at, _)| at);
         Ok(log[cut..].to_owned())

@@ -70,6 +70,7 @@ impl Journey {
 
     fn show_log(&self) {
         match self.hub.last_words() {
+            Ok(log) if log.is_empty() => {}
             Ok(log) => println!("--- the end of the hub's log ({})\n{log}", self.hub.dir().display()),
             Err(error) => println!("--- no log of the hub: {error:#}"),
         }

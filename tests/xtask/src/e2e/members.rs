@@ -72,6 +72,15 @@ impl Members {
         self.setup.programs.join("rig")
     }
 
+    /// The folder that the rig was started from.
+    pub fn programs(&self) -> PathBuf {
+        self.setup.programs.clone()
+    }
+
+    pub fn path(&self) -> OsString {
+        self.setup.path.clone()
+    }
+
     pub fn dir(&self) -> &Path {
         &self.setup.dir
     }
@@ -127,6 +136,20 @@ impl Members {
     pub fn fault(&self, name: &str, action: &str) -> Result<()> {
         let mut fault = invoke::command(self.program(), ["fault", "--dir"]);
         invoke::read(fault.arg(&self.setup.dir).args([name, action])).map(|_| ())
+    }
+
+    /// Every process of the rig, as of the start.
+    pub fn pids(&self) -> Vec<u32> {
+        let parts = self.state.members.iter().flat_map(|member| member.pids.values().copied());
+        parts.chain([self.rig.id()]).collect()
+    }
+
+    /// Kills the supervisor alone, as no orderly end does.
+    ///
+    /// # Errors
+    /// It has ended already.
+    pub fn kill(&mut self) -> Result<()> {
+        self.rig.kill().context("kill the rig")
     }
 
     /// Blocks until the rig ends by itself, which it does when a part of a member fails.
