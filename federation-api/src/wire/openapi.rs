@@ -35,12 +35,17 @@ const LAYOUT: u32 = 1;
 /// All OpenAPI documents of one set of facts.
 pub struct OpenApi<F> {
     facts: F,
-    /// Key as in the index (`apis/apps/v1`) → document.
-    documents: BTreeMap<String, Lazy>,
-    index: Document,
+    v3: OnceLock<Versions>,
     v2_json: OnceLock<Document>,
     v2_protobuf: OnceLock<Document>,
     serves: fn(&Resource) -> bool,
+}
+
+/// The v3 documents, once anyone asks for one.
+struct Versions {
+    /// Key as in the index (`apis/apps/v1`) → document.
+    documents: BTreeMap<String, Lazy>,
+    index: Document,
 }
 
 /// A document of one group and version that is built once it is asked for.
@@ -52,23 +57,31 @@ struct Lazy {
 }
 
 impl<F: Deref<Target = Facts>> OpenApi<F> {
-    /// Prepares the index; `serves` leaves out resources that the server refuses.
+    /// Costs nothing yet; `serves` leaves out resources that the server refuses.
     pub fn new(facts: F, serves: fn(&Resource) -> bool) -> Self {
+        Self { facts, v3: OnceLock::new(), v2_json: OnceLock::new(), v2_protobuf: OnceLock::new(), serves }
+    }
+
+    fn versions(&self) -> &Versions {
+        self.v3.get_or_init(|| self.build_versions())
+    }
+
+    fn build_versions(&self) -> Versions {
         let mut documents = BTreeMap::new();
-        for group in facts.groups() {
+        for group in self.facts.groups() {
             for version in &group.versions {
-                let resources = of_version(&facts, serves, &group.name, version);
+                let resources = of_version(&self.facts, self.serves, &group.name, version);
                 if resources.is_empty() {
                     continue;
                 }
                 let path = super::discovery::group_version_path(&group.name, version);
-                let hash = fingerprint(&facts, &resources);
+                let hash = fingerprint(&self.facts, &resources);
                 let (group, version) = (group.name.to_string(), version.to_string());
                 documents.insert(path[1..].to_owned(), Lazy { group, version, hash, document: OnceLock::new() });
             }
         }
         let index = Document::new(JSON, index(&documents).to_string());
-        Self { facts, documents, index, v2_json: OnceLock::new(), v2_protobuf: OnceLock::new(), serves }
+        Versions { documents, index }
     }
 
     /// Answers a request for `/openapi/…`; none where there is no such document.
@@ -92,9 +105,9 @@ impl<F: Deref<Target = Facts>> OpenApi<F> {
         }
         let key = key.trim_matches('/');
         if key.is_empty() {
-            return Ok(Some(self.index.answer(headers, Caching::Revalidate)));
+            return Ok(Some(self.versions().index.answer(headers, Caching::Revalidate)));
         }
-        let Some(lazy) = self.documents.get(key) else { return Ok(None) };
+        let Some(lazy) = self.versions().documents.get(key) else { return Ok(None) };
         let asked = query.and_then(|query| query.split('&').find_map(|pair| pair.strip_prefix("hash=")));
         match asked {
             Some(asked) if asked != lazy.hash => Ok(Some(moved(&format!("/openapi/v3/{key}?hash={}", lazy.hash)))),
@@ -169,7 +182,7 @@ impl<F: Deref<Target = Facts>> OpenApi<F> {
 
 impl<F> std::fmt::Debug for OpenApi<F> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("OpenApi").field("documents", &self.documents.len()).finish_non_exhaustive()
+        f.debug_struct("OpenApi").finish_non_exhaustive()
     }
 }
 

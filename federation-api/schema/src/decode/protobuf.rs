@@ -56,11 +56,22 @@ fn open(bytes: &[u8]) -> Result<Envelope<'_>, Problem> {
 
 /// Reads a message of a known type.
 pub(super) fn message(facts: &Facts, ty: TypeId, bytes: &[u8]) -> Result<Value, Broken> {
+    if !has_tags(facts, ty) {
+        return Err(Broken::Protobuf("the kind has no protobuf form".to_owned()));
+    }
     let mut reader = Reader { facts, values: 0 };
     let mut object = Map::new();
     match reader.object(&mut object, ty, bytes, 0) {
         Ok(()) => Ok(Value::Object(object)),
         Err(fault) => Err(fault.into_broken()),
+    }
+}
+
+/// Whether protobuf can carry a type: our kinds and run-time ones have no tags, and nothing may be dropped in silence.
+fn has_tags(facts: &Facts, ty: TypeId) -> bool {
+    match facts.shape(ty) {
+        Shape::Struct(object) => object.fields.is_empty() || object.fields.iter().any(|field| field.tag > 0),
+        _ => false,
     }
 }
 

@@ -117,6 +117,13 @@ fn broken_messages_are_named() {
 }
 
 #[test]
+fn our_kinds_have_no_protobuf_form() {
+    let body = envelope("fedgate.dev/v1alpha1", "Cluster", &bytes(1, &bytes(1, b"east")));
+    let error = read("clusters", &body).expect_err("no form").to_string();
+    assert!(error.contains("the kind has no protobuf form"), "{error}");
+}
+
+#[test]
 fn recursion_ends() {
     // JSONSchemaProps{not: JSONSchemaProps{…}}
     let schema = (0..5000).fold(Vec::new(), |inner: Vec<u8>, _| bytes(27, &inner));
