@@ -61,6 +61,13 @@ impl AuthenticatorChain {
         Self { authenticators, anonymous }
     }
 
+    /// The same chain with one more authenticator at its end.
+    #[must_use]
+    pub fn and(mut self, authenticator: Arc<dyn Authenticator>) -> Self {
+        self.authenticators.push(authenticator);
+        self
+    }
+
     /// The user of the request, always with `system:authenticated` or `system:unauthenticated` among the groups.
     ///
     /// A bad certificate beside a good token is accepted; a token or password that nobody accepted is an error also

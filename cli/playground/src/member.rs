@@ -7,8 +7,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use auth::service_account::{ServiceAccountKey, TokenError};
 use auth::x509::{CertificateAuthority, ClientCertificates, ServingCertificate, ServingNames, server_config};
-use auth::{AuthenticatorChain, ServiceAccountKey, UserInfo};
+use auth::{AuthenticatorChain, UserInfo};
 use federation_api::controller::Controllers;
 use federation_api::controller::bootstrap::{self, Bootstrap};
 use federation_api::{Api, ServiceRange, StoreConfig};
@@ -58,7 +59,7 @@ pub enum SimulationError {
     #[error("its certificates: {0}")]
     Certificates(#[from] auth::x509::X509Error),
     #[error("its token key: {0}")]
-    Key(#[from] auth::TokenError),
+    Key(#[from] TokenError),
     #[error("its API server: {0}")]
     Open(#[from] federation_api::OpenError),
     #[error("its first objects: {0}")]
@@ -112,10 +113,8 @@ impl SimulatedMember {
         };
         tasks.spawn(controllers.run(stop.clone()));
         let issued = authority.issue_client("member-admin", &[auth::PRIVILEGED_GROUP], LIFETIME, now)?;
-        let credentials = Credentials::Certificate {
-            chain: issued.certificate_pem.clone(),
-            key: issued.key_pem.expose().to_owned(),
-        };
+        let credentials =
+            Credentials::Certificate { chain: issued.certificate_pem.clone(), key: issued.key_pem.expose().to_owned() };
         let target =
             Target { server: format!("https://{server}"), ca: authority.certificate_pem().to_owned(), credentials };
         Ok(Self { name, admin: target, gate, api: admin })

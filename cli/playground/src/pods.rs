@@ -132,9 +132,9 @@ impl Machine {
         if self.inner.running.lock().contains_key(&key) {
             return Ok(());
         }
-        let address = self.address_for(pod).ok_or_else(|| {
-            ReconcileError::Reject(format!("no address left in 127.{}.0.0/16", self.inner.network))
-        })?;
+        let address = self
+            .address_for(pod)
+            .ok_or_else(|| ReconcileError::Reject(format!("no address left in 127.{}.0.0/16", self.inner.network)))?;
         let stop = CancellationToken::new();
         let problem = self.listen(pod, address, &stop).await;
         self.inner.running.lock().insert(key, Running { address, stop });

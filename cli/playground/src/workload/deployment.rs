@@ -104,9 +104,7 @@ fn summary(deployment: &Value, sets: &[Value], new: Option<&Value>) -> Value {
     let updated = new.map_or(0, |s| status(s, "replicas"));
     let available = ready >= wanted.saturating_sub(room(deployment, wanted).1);
     let complete = updated == wanted && total == wanted && ready == wanted;
-    let condition = |kind: &str, holds: bool, reason: &str, message: &str| {
-        json!({"type": kind, "status": if holds { "True" } else { "False" }, "reason": reason, "message": message})
-    };
+    let condition = |kind: &str, holds: bool, reason: &str, message: &str| json!({"type": kind, "status": if holds { "True" } else { "False" }, "reason": reason, "message": message});
     json!({
         "observedGeneration": text::int_at(deployment, &["metadata", "generation"]),
         "replicas": total, "updatedReplicas": updated, "readyReplicas": ready, "availableReplicas": ready,

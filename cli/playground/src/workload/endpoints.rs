@@ -50,12 +50,15 @@ pub fn plan(service: &Value, others: &[Value]) -> Vec<Action> {
     labels["endpointslice.kubernetes.io/managed-by"] = "endpointslice-controller.k8s.io".into();
     let content = json!({"endpoints": endpoints, "ports": ports(service, &selected)});
     match old.first() {
-        None => vec![Action::Create(slices(), json!({
-            "apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice", "addressType": "IPv4",
-            "metadata": {"generateName": format!("{}-", text::name(service)), "namespace": text::namespace(service),
-                "labels": labels, "ownerReferences": [pod::owner_reference(service)]},
-            "endpoints": content["endpoints"], "ports": content["ports"],
-        }))],
+        None => vec![Action::Create(
+            slices(),
+            json!({
+                "apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice", "addressType": "IPv4",
+                "metadata": {"generateName": format!("{}-", text::name(service)), "namespace": text::namespace(service),
+                    "labels": labels, "ownerReferences": [pod::owner_reference(service)]},
+                "endpoints": content["endpoints"], "ports": content["ports"],
+            }),
+        )],
         Some(slice) => {
             let same = slice["endpoints"] == content["endpoints"]
                 && slice["ports"] == content["ports"]

@@ -24,7 +24,8 @@ pub fn plan(job: &Value, pods: &[Value]) -> Vec<Action> {
         actions.push(Action::Create(Gvr::new("v1", "pods"), pod::from_template(job, &format!("{name}-"), &labels)));
     }
     let started = text::str_at(job, &["metadata", "creationTimestamp"]);
-    let mut status = json!({"active": active, "ready": ready, "succeeded": succeeded, "failed": 0, "startTime": started});
+    let mut status =
+        json!({"active": active, "ready": ready, "succeeded": succeeded, "failed": 0, "startTime": started});
     if succeeded >= completions {
         let last = pods.iter().filter_map(|p| text::at(p, &["status", "startTime"]).and_then(Value::as_str)).max();
         status["completionTime"] = last.unwrap_or(started).into();

@@ -23,8 +23,11 @@ pub fn plan(set: &Value, pods: &[Value]) -> Vec<Action> {
     for n in 0..wanted {
         match find(n) {
             None => {
-                let labels =
-                    [(REVISION, hash.as_str()), ("statefulset.kubernetes.io/pod-name", &name(n)), ("apps.kubernetes.io/pod-index", &n.to_string())];
+                let labels = [
+                    (REVISION, hash.as_str()),
+                    ("statefulset.kubernetes.io/pod-name", &name(n)),
+                    ("apps.kubernetes.io/pod-index", &n.to_string()),
+                ];
                 actions.push(Action::Create(gvr(), pod::from_template(set, &name(n), &labels)));
             }
             Some(p) if pod::is_ready(p) => continue,

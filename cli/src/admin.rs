@@ -1,0 +1,92 @@
+//! The administrator's listener: `/metrics`, `/livez`, `/readyz`, without identity and without effect.
+//!
+//! Plain HTTP for probes and scrapers; nothing secret is said here and nothing can be changed.
+
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Method, Request, Response, StatusCode};
+use http_body_util::Full;
+use hyper::body::Incoming;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+
+/// Connections at once.
+const CONNECTIONS_MAX: usize = 64;
+/// Longest wait for the head of a request.
+const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// What the listener asks for its answers.
+pub trait Report: Send + Sync + 'static {
+    /// All metrics in the text format.
+    fn metrics(&self) -> String;
+    /// Names of parts that are not ready; empty means ready.
+    fn not_ready(&self) -> Vec<String>;
+}
+
+/// Serves until `stop`.
+///
+/// # Errors
+/// If the address cannot be listened on.
+pub async fn listen(
+    address: SocketAddr,
+    report: Arc<dyn Report>,
+    stop: CancellationToken,
+) -> std::io::Result<(SocketAddr, impl Future<Output = ()>)> {
+    let listener = TcpListener::bind(address).await?;
+    let bound = listener.local_addr()?;
+    let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    let run = async move {
+        loop {
+            let accepted = tokio::select! {
+                () = stop.cancelled() => return,
+                accepted = listener.accept() => accepted,
+            };
+            let (Ok((socket, _)), Ok(place)) = (accepted, places.clone().try_acquire_owned()) else { continue };
+            let report = report.clone();
+            tokio::spawn(async move {
+                let respond = hyper::service::service_fn(move |request: Request<Incoming>| {
+                    let response = answer(&request, &*report);
+                    async move { Ok::<_, Infallible>(response) }
+                });
+                let connection = hyper::server::conn::http1::Builder::new()
+                    .timer(TokioTimer::new())
+                    .header_read_timeout(HEADER_TIMEOUT)
+                    .serve_connection(TokioIo::new(socket), respond);
+                if let Err(e) = connection.await {
+                    tracing::debug!(error = %e, "an admin connection broke");
+                }
+                drop(place);
+            });
+        }
+    };
+    Ok((bound, run))
+}
+
+fn answer<B>(request: &Request<B>, report: &dyn Report) -> Response<Full<Bytes>> {
+    if !matches!(*request.method(), Method::GET | Method::HEAD) {
+        return text(StatusCode::METHOD_NOT_ALLOWED, "only GET".to_owned());
+    }
+    match request.uri().path() {
+        "/livez" | "/healthz" => text(StatusCode::OK, "ok".to_owned()),
+        "/readyz" => match report.not_ready() {
+            missing if missing.is_empty() => text(StatusCode::OK, "ok".to_owned()),
+            missing => text(StatusCode::SERVICE_UNAVAILABLE, format!("not ready: {}\n", missing.join(", "))),
+        },
+        "/metrics" => text(StatusCode::OK, report.metrics()),
+        _ => text(StatusCode::NOT_FOUND, "there are /metrics, /livez and /readyz\n".to_owned()),
+    }
+}
+
+fn text(status: StatusCode, body: String) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::new(Bytes::from(body)));
+    *response.status_mut() = status;
+    let kind = http::HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
+    response.headers_mut().insert(http::header::CONTENT_TYPE, kind);
+    response
+}

@@ -1,0 +1,260 @@
+//! Flags and the configuration file of the server, merged: flag over file over default.
+//!
+//! The only reader of either. Names in the file are the flags' names; unknown ones are refused.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+
+use clap::{Args, ValueEnum};
+use serde::Deserialize;
+
+use crate::failure::Failure;
+
+/// Flags of `serve`; `up` takes them too.
+#[derive(Debug, Clone, Default, Args, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+pub struct ServeFlags {
+    /// YAML file with the same names as the flags; a flag wins over the file
+    #[arg(long, value_name = "FILE")]
+    #[serde(skip)]
+    pub config: Option<PathBuf>,
+    /// Keeps the store, the certificate authority, `kubeconfig` and `endpoints.json`
+    #[arg(long, value_name = "DIR")]
+    pub data_dir: Option<PathBuf>,
+    /// Where objects are kept: redb:PATH (default: redb:DATA_DIR/fedgate.redb)
+    #[arg(long, value_name = "redb:PATH")]
+    pub store: Option<String>,
+    /// Which parts this process runs
+    #[arg(long, value_enum)]
+    pub role: Vec<Role>,
+    /// Kubeconfig of the hub, for a process without the role api
+    #[arg(long, value_name = "FILE")]
+    pub hub_kubeconfig: Option<PathBuf>,
+    /// Address of the Kubernetes API
+    #[arg(long, value_name = "IP:PORT")]
+    pub api_addr: Option<SocketAddr>,
+    /// Address of the ingress for http
+    #[arg(long, value_name = "IP:PORT")]
+    pub ingress_addr: Option<SocketAddr>,
+    /// Address of the ingress for https
+    #[arg(long, value_name = "IP:PORT")]
+    pub ingress_tls_addr: Option<SocketAddr>,
+    /// Address of the DNS server, UDP and TCP
+    #[arg(long, value_name = "IP:PORT")]
+    pub dns_addr: Option<SocketAddr>,
+    /// Address of /metrics, /livez and /readyz
+    #[arg(long, value_name = "IP:PORT")]
+    pub admin_addr: Option<SocketAddr>,
+    /// Further DNS names and addresses of the API, for its certificate
+    #[arg(long, value_name = "NAME")]
+    pub api_name: Vec<String>,
+    /// Addresses or host names that Ingresses get as status.loadBalancer
+    #[arg(long, value_name = "ADDRESS")]
+    pub ingress_publish: Vec<String>,
+    /// Threads of the ingress data plane (default: one a core)
+    #[arg(long, value_name = "N")]
+    pub ingress_workers: Option<usize>,
+    /// Tokens in kube-apiserver's format: token,user,uid,"group1,group2"
+    #[arg(long, value_name = "FILE")]
+    pub token_auth_file: Option<PathBuf>,
+    /// Certificate authorities whose client certificates are believed, beside our own
+    #[arg(long, value_name = "FILE")]
+    pub client_ca_file: Option<PathBuf>,
+    /// Serving certificate of the API (default: issued by our own authority)
+    #[arg(long, value_name = "FILE", requires = "tls_private_key_file")]
+    pub tls_cert_file: Option<PathBuf>,
+    /// Key of the serving certificate
+    #[arg(long, value_name = "FILE", requires = "tls_cert_file")]
+    pub tls_private_key_file: Option<PathBuf>,
+    /// AlwaysAllow, AlwaysDeny, RBAC, in the order in which they are asked
+    #[arg(long, value_name = "MODE", value_delimiter = ',')]
+    pub authorization_mode: Vec<String>,
+    /// Where templates go that nothing places
+    #[arg(long, value_enum)]
+    pub default_placement: Option<DefaultPlacement>,
+}
+
+/// A part of the server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Role {
+    All,
+    Api,
+    Placement,
+    Ingress,
+    Dns,
+}
+
+/// Where templates go that neither an annotation nor a Placement places.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum DefaultPlacement {
+    /// Nowhere: they stay on the hub, and the write says so.
+    #[default]
+    None,
+    /// To every cluster, replicas divided.
+    All,
+}
+
+/// The merged configuration.
+#[derive(Debug, Clone)]
+pub struct ServeConfig {
+    pub data_dir: PathBuf,
+    pub store: PathBuf,
+    pub roles: Vec<Role>,
+    pub hub_kubeconfig: Option<PathBuf>,
+    pub api_addr: SocketAddr,
+    pub ingress_addr: SocketAddr,
+    pub ingress_tls_addr: SocketAddr,
+    pub dns_addr: SocketAddr,
+    pub admin_addr: SocketAddr,
+    pub api_names: Vec<String>,
+    pub ingress_publish: Vec<String>,
+    pub ingress_workers: usize,
+    pub token_auth_file: Option<PathBuf>,
+    pub client_ca_file: Option<PathBuf>,
+    pub tls_files: Option<(PathBuf, PathBuf)>,
+    pub authorization_modes: Vec<auth::Mode>,
+    pub default_placement: DefaultPlacement,
+    /// Members and their pods may be on this machine; only `up` sets it.
+    pub playground: bool,
+}
+
+/// Ports that everything listens on where nothing else is said.
+pub mod port {
+    pub const API: u16 = 7443;
+    pub const INGRESS: u16 = 7080;
+    pub const INGRESS_TLS: u16 = 7843;
+    pub const DNS: u16 = 7053;
+    pub const ADMIN: u16 = 7090;
+}
+
+impl ServeFlags {
+    /// Reads the file that `--config` names and lays the flags over it.
+    ///
+    /// # Errors
+    /// FG-CLI-001 names the flag or the key that does not make sense.
+    pub fn resolve(self, host: Ipv4Addr) -> Result<ServeConfig, Failure> {
+        let file = match &self.config {
+            Some(path) => from_file(path)?,
+            None => Self::default(),
+        };
+        let data_dir = self.data_dir.or(file.data_dir).ok_or_else(|| usage("--data-dir is missing"))?;
+        let store = match self.store.or(file.store) {
+            None => data_dir.join("fedgate.redb"),
+            Some(store) => store_path(&store)?,
+        };
+        let roles = [Role::All].to_vec();
+        let roles = Some(first(self.role, file.role)).filter(|r| !r.is_empty()).unwrap_or(roles);
+        let at = |flag: Option<SocketAddr>, file: Option<SocketAddr>, port| {
+            flag.or(file).unwrap_or_else(|| SocketAddr::from((host, port)))
+        };
+        let modes = first(self.authorization_mode, file.authorization_mode);
+        let modes: Result<Vec<auth::Mode>, _> = modes.iter().map(|mode| mode.parse::<auth::Mode>()).collect();
+        let modes = modes.map_err(|e| usage(&format!("--authorization-mode: {e}")))?;
+        let config = ServeConfig {
+            store,
+            hub_kubeconfig: self.hub_kubeconfig.or(file.hub_kubeconfig),
+            api_addr: at(self.api_addr, file.api_addr, port::API),
+            ingress_addr: at(self.ingress_addr, file.ingress_addr, port::INGRESS),
+            ingress_tls_addr: at(self.ingress_tls_addr, file.ingress_tls_addr, port::INGRESS_TLS),
+            dns_addr: at(self.dns_addr, file.dns_addr, port::DNS),
+            admin_addr: at(self.admin_addr, file.admin_addr, port::ADMIN),
+            api_names: first(self.api_name, file.api_name),
+            ingress_publish: first(self.ingress_publish, file.ingress_publish),
+            ingress_workers: self.ingress_workers.or(file.ingress_workers).unwrap_or_else(cores),
+            token_auth_file: self.token_auth_file.or(file.token_auth_file),
+            client_ca_file: self.client_ca_file.or(file.client_ca_file),
+            tls_files: self
+                .tls_cert_file
+                .or(file.tls_cert_file)
+                .zip(self.tls_private_key_file.or(file.tls_private_key_file)),
+            authorization_modes: if modes.is_empty() { vec![auth::Mode::Rbac] } else { modes },
+            default_placement: self.default_placement.or(file.default_placement).unwrap_or_default(),
+            playground: false,
+            roles,
+            data_dir,
+        };
+        if !config.runs(Role::Api) && config.hub_kubeconfig.is_none() {
+            return Err(usage("--role without api needs --hub-kubeconfig"));
+        }
+        Ok(config)
+    }
+}
+
+impl ServeConfig {
+    /// Whether this process runs the part.
+    #[must_use]
+    pub fn runs(&self, role: Role) -> bool {
+        self.roles.contains(&Role::All) || self.roles.contains(&role)
+    }
+}
+
+fn from_file(path: &Path) -> Result<ServeFlags, Failure> {
+    let source = std::fs::read_to_string(path)
+        .map_err(|e| usage("--config cannot be read").because(format!("{}: {e}", path.display())))?;
+    serde_saphyr::from_str(&source)
+        .map_err(|e| usage("--config does not make sense").because(format!("{}: {e}", path.display())))
+}
+
+fn store_path(store: &str) -> Result<PathBuf, Failure> {
+    match store.split_once(':') {
+        Some(("redb", path)) if !path.is_empty() => Ok(PathBuf::from(path)),
+        Some(("etcd", _)) => Err(usage("--store etcd: is not supported yet").fix("use --store redb:PATH")),
+        _ => Err(usage(&format!("--store {store:?} is not redb:PATH"))),
+    }
+}
+
+fn first<T>(flags: Vec<T>, file: Vec<T>) -> Vec<T> {
+    if flags.is_empty() { file } else { flags }
+}
+
+fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
+}
+
+fn usage(message: &str) -> Failure {
+    Failure::new("FG-CLI-001", message)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+
+    use super::{Role, ServeFlags};
+
+    fn flags(file: &str) -> (tempfile::TempDir, ServeFlags) {
+        let dir = tempfile::tempdir().expect("a directory");
+        let path = dir.path().join("config.yaml");
+        std::fs::write(&path, file).expect("written");
+        (dir, ServeFlags { config: Some(path), ..ServeFlags::default() })
+    }
+
+    #[test]
+    fn a_flag_wins_over_the_file_and_the_file_over_the_default() {
+        let (_dir, mut given) = flags("data-dir: /a\napi-addr: 10.0.0.1:1\ndns-addr: 10.0.0.1:2\n");
+        given.api_addr = Some("10.0.0.9:9".parse().expect("an address"));
+        let config = given.resolve(Ipv4Addr::LOCALHOST).expect("resolved");
+        assert_eq!(config.api_addr.to_string(), "10.0.0.9:9");
+        assert_eq!(config.dns_addr.to_string(), "10.0.0.1:2");
+        assert_eq!(config.ingress_addr.to_string(), "127.0.0.1:7080");
+        assert!(config.runs(Role::Dns));
+    }
+
+    #[test]
+    fn nonsense_is_refused_by_name() {
+        for (file, named) in [
+            ("data-dir: /a\nno-such-key: 1\n", "no-such-key"),
+            ("data-dir: /a\nstore: etcd:http://x\n", "etcd"),
+            ("data-dir: /a\nstore: sqlite\n", "sqlite"),
+            ("data-dir: /a\nrole: [dns]\n", "--hub-kubeconfig"),
+            ("data-dir: /a\nauthorization-mode: [Maybe]\n", "Maybe"),
+            ("api-addr: 1.2.3.4:1\n", "--data-dir"),
+            ("data-dir: /a\napi-addr: nowhere\n", "api-addr"),
+        ] {
+            let (_dir, given) = flags(file);
+            let text = given.resolve(Ipv4Addr::LOCALHOST).expect_err(file).to_string();
+            assert!(text.contains(named), "{file}: {text}");
+        }
+    }
+}

@@ -1,0 +1,172 @@
+//! The composition root: builds the parts, wires them, spawns them, drains them.
+//!
+//! ```text
+//! store → Api ─ in process ─→ controllers, mirror + health, placement, ingress watch, dns watch
+//!          └── TLS listener ─→ kubectl, other processes of ours
+//! ```
+//! Every part is a caller of the API with an account of its own. A process without the role `api` reaches the hub over
+//! TLS and is otherwise the same. Nothing here decides anything about objects.
+
+mod hub;
+mod planes;
+
+use std::path::Path;
+use std::sync::Arc;
+
+use federation_api::Api;
+use hub_client::Hub;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use crate::admin;
+use crate::config::{Role, ServeConfig};
+use crate::failure::Failure;
+use crate::identity::Identity;
+use crate::kubeconfig::{self, Access};
+use crate::playground_dir::{Addresses, Dir, dialled};
+
+/// A running server.
+pub struct Server {
+    dir: Dir,
+    addresses: Addresses,
+    tasks: JoinSet<Result<(), Failure>>,
+    stop: CancellationToken,
+    /// Where this process holds the API.
+    local: Option<Local>,
+    hub: Hub,
+}
+
+/// The API in this process, and who may administer it.
+pub(crate) struct Local {
+    pub(crate) api: Api,
+    pub(crate) identity: Identity,
+    /// Placement's answers inside requests.
+    pub(crate) view: Arc<placement::View>,
+}
+
+impl Server {
+    /// Starts all parts that `config` names; returns when they listen.
+    ///
+    /// # Errors
+    /// FG-HUB-003 or FG-CLI-002 of the first part that cannot start; the others are stopped.
+    pub async fn start(config: ServeConfig, stop: CancellationToken) -> Result<Self, Failure> {
+        let dir = Dir::make(&config.data_dir)?;
+        dir.not_ready()?;
+        let mut tasks = JoinSet::new();
+        let mut addresses = Addresses::default();
+        let local = match config.runs(Role::Api) {
+            true => Some(hub::open(&config).await?),
+            false => None,
+        };
+        let callers = planes::Callers::new(local.as_ref(), &config)?;
+        if let Some(local) = &local {
+            let bound = hub::start(local, &config, &mut tasks, &stop).await?;
+            addresses.api = dialled(bound);
+            write_kubeconfig(&dir, local, &addresses.api)?;
+        }
+        if config.runs(Role::Placement) || local.is_some() {
+            planes::members(&callers, local.as_ref(), &config, &mut tasks, &stop).await?;
+        }
+        let mut report = planes::Report::new(local.as_ref().map(|l| l.api.clone()));
+        if config.runs(Role::Ingress) {
+            let (plain, tls) = planes::ingress(&callers, &config, &mut report, &mut tasks, &stop)?;
+            (addresses.ingress, addresses.ingress_tls) = (dialled(plain), dialled(tls));
+        }
+        if config.runs(Role::Dns) {
+            addresses.dns = dialled(planes::dns(&callers, &config, &mut report, &mut tasks, &stop)?);
+        }
+        let listened = admin::listen(config.admin_addr, Arc::new(report), stop.clone()).await;
+        let (bound, run) =
+            listened.map_err(|e| Failure::local(format!("cannot listen on {}", config.admin_addr), e))?;
+        addresses.admin = dialled(bound);
+        tasks.spawn(async move {
+            run.await;
+            Ok(())
+        });
+        Ok(Self { dir, addresses, tasks, stop, hub: callers.administrator(), local })
+    }
+
+    /// Writes `endpoints.json`: everything is ready.
+    ///
+    /// # Errors
+    /// FG-CLI-002 where the file cannot be written.
+    pub fn announce_ready(&self) -> Result<(), Failure> {
+        self.dir.ready(&self.addresses)?;
+        tracing::info!(api = %self.addresses.api, ingress = %self.addresses.ingress, dns = %self.addresses.dns, "ready");
+        Ok(())
+    }
+
+    /// Where everything listens.
+    #[must_use]
+    pub fn addresses(&self) -> &Addresses {
+        &self.addresses
+    }
+
+    /// A caller with an administrator's rights (in a process without the API: with the kubeconfig's).
+    #[must_use]
+    pub fn administrator(&self) -> Hub {
+        self.hub.clone()
+    }
+
+    /// Adds the context `fedgate` to the user's kubeconfig and remembers where.
+    ///
+    /// # Errors
+    /// FG-CLI-002 where a file cannot be written.
+    pub fn merge_kubeconfig(&self, path: &Path, dir: &Dir) -> Result<std::path::PathBuf, Failure> {
+        if let Some(local) = &self.local {
+            let server = format!("https://{}", self.addresses.api);
+            kubeconfig::merge(path, &access(local, &server))?;
+            std::fs::write(dir.merged(), path.to_string_lossy().as_bytes())
+                .map_err(|e| Failure::local("cannot remember the kubeconfig", e))?;
+        }
+        Ok(path.to_owned())
+    }
+
+    /// Waits for the stop, or for the first part that fails, and then for all parts to end.
+    ///
+    /// # Errors
+    /// The first part's failure.
+    pub async fn drained(&mut self) -> Result<(), Failure> {
+        let mut outcome = Ok(());
+        while let Some(ended) = self.tasks.join_next().await {
+            let ended = ended.unwrap_or_else(|e| Err(Failure::new("FG-HUB-003", "a part panicked").because(e)));
+            if let Err(failure) = ended
+                && outcome.is_ok()
+            {
+                tracing::error!(error = %failure, "a part failed, the server stops");
+                outcome = Err(failure);
+                self.stop.cancel();
+            }
+        }
+        outcome
+    }
+}
+
+/// An error with everything behind it.
+pub(crate) fn causes(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        let line = inner.to_string();
+        if !text.contains(&line) {
+            text.push_str(": ");
+            text.push_str(&line);
+        }
+        cause = inner.source();
+    }
+    text
+}
+
+fn access<'a>(local: &'a Local, server: &'a str) -> Access<'a> {
+    Access {
+        server,
+        ca_pem: local.identity.authority.certificate_pem(),
+        certificate_pem: &local.identity.admin.certificate_pem,
+        key_pem: local.identity.admin.key_pem.expose(),
+    }
+}
+
+fn write_kubeconfig(dir: &Dir, local: &Local, api: &str) -> Result<(), Failure> {
+    let server = format!("https://{api}");
+    kubeconfig::write(&dir.kubeconfig(), &kubeconfig::document(&access(local, &server)))
+}

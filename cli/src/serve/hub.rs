@@ -1,0 +1,138 @@
+//! The API server of the hub: opened, given its first objects, listened on.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::Path;
+use std::sync::Arc;
+
+use auth::x509::{ClientCertificates, ServingCertificate, server_config};
+use auth::{Anonymous, Authenticator, AuthenticatorChain, TokenFile};
+use federation_api::{Api, ServiceRange, StoreConfig, mirror};
+use federation_types::label;
+use tokio::net::TcpListener;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use super::{Local, planes};
+use crate::config::ServeConfig;
+use crate::failure::Failure;
+use crate::identity::Identity;
+
+/// Network that the hub takes Service addresses from; nothing is routed there.
+const SERVICE_NETWORK: (Ipv4Addr, u8) = (Ipv4Addr::new(10, 96, 0, 0), 12);
+/// Paths that anybody may ask, as kube-apiserver leaves them open.
+const OPEN_PATHS: [&str; 6] = ["/livez", "/livez/*", "/readyz", "/readyz/*", "/healthz", "/version"];
+
+/// Opens the store and composes the API; nothing listens yet.
+///
+/// # Errors
+/// FG-UP-001 where the store is locked, FG-CLI where a file cannot be used.
+pub(super) async fn open(config: &ServeConfig) -> Result<Local, Failure> {
+    let identity = Identity::open(&config.data_dir, &config.api_names)?;
+    let mut builder = Api::builder()
+        .authenticators(authenticators(config, &identity)?)
+        .authorization_modes(config.authorization_modes.clone())
+        .components(auth::bootstrap::COMPONENTS.map(label::component_user))
+        .service_range(service_range())
+        .service_accounts(service_account_key(config)?);
+    for mirrored in mirror::MIRRORED {
+        builder = builder.mirrored(mirrored.group, mirrored.resource);
+    }
+    // The view only reads, so the API has it also where another process places.
+    let view = planes::placement_view(config);
+    builder = builder.placement(view.clone());
+    let api = builder.open(StoreConfig::Redb(config.store.clone())).await.map_err(|e| {
+        Failure::new("FG-UP-001", format!("cannot open {}", config.store.display()))
+            .because(super::causes(&e))
+            .fix("end the other server (`fedgate down`), or give another --data-dir")
+    })?;
+    Ok(Local { api, identity, view })
+}
+
+/// Writes the first objects, starts the API's own controllers and listens; gives the bound address.
+///
+/// # Errors
+/// FG-CLI-002 where the address cannot be listened on, FG-HUB-003 where the first objects cannot be written.
+pub(super) async fn start(
+    local: &Local,
+    config: &ServeConfig,
+    tasks: &mut JoinSet<Result<(), Failure>>,
+    stop: &CancellationToken,
+) -> Result<SocketAddr, Failure> {
+    let at = config.api_addr;
+    let listener = TcpListener::bind(at).await.map_err(|e| Failure::local(format!("cannot listen on {at}"), e))?;
+    let bound = listener.local_addr().map_err(|e| Failure::local(format!("cannot listen on {at}"), e))?;
+    let system = planes::system(local);
+    let bootstrap = federation_api::controller::bootstrap::Bootstrap {
+        hub: true,
+        client_ca_pem: local.identity.authority.certificate_pem().to_owned(),
+        address: bound,
+    };
+    federation_api::controller::bootstrap::ensure(&system, &bootstrap)
+        .await
+        .map_err(|e| Failure::new("FG-HUB-003", "cannot write the first objects").because(e))?;
+    let controllers = federation_api::controller::Controllers {
+        system,
+        collector: planes::component(local, "collector"),
+        root_ca_pem: local.identity.authority.certificate_pem().into(),
+        places: true,
+    };
+    let hold = stop.clone();
+    tasks.spawn(async move {
+        controllers.run(hold).await;
+        Ok(())
+    });
+    let tls = server_config(serving(config, &local.identity)?);
+    let tls = Arc::new(tls.map_err(|e| Failure::new("FG-HUB-003", "cannot set up TLS").because(e))?);
+    let (api, ends) = (local.api.clone(), stop.clone().cancelled_owned());
+    tasks.spawn(async move {
+        federation_api::listen(api, listener, tls, ends).await;
+        Ok(())
+    });
+    Ok(bound)
+}
+
+/// The same range as placement reads it: what the hub gave out never travels.
+pub(super) fn service_addresses() -> placement::render::IpRange {
+    let (network, prefix) = SERVICE_NETWORK;
+    placement::render::IpRange::parse(&format!("{network}/{prefix}")).expect("the constant is a range")
+}
+
+fn service_range() -> ServiceRange {
+    let (network, prefix) = SERVICE_NETWORK;
+    ServiceRange::new(network, prefix).expect("the constant has addresses").refusing_written()
+}
+
+fn serving(config: &ServeConfig, identity: &Identity) -> Result<Arc<ServingCertificate>, Failure> {
+    let Some((certificate, key)) = &config.tls_files else { return Ok(identity.serving.clone()) };
+    let pair = ServingCertificate::from_pem(&read(certificate)?, &read(key)?);
+    pair.map(Arc::new)
+        .map_err(|e| Failure::new("FG-CLI-001", "--tls-cert-file and --tls-private-key-file are not a pair").because(e))
+}
+
+fn service_account_key(config: &ServeConfig) -> Result<auth::service_account::ServiceAccountKey, Failure> {
+    let path = config.data_dir.join("pki").join("service-account.key");
+    auth::service_account::ServiceAccountKey::open(&path)
+        .map_err(|e| Failure::local(format!("cannot use {}", path.display()), e))
+}
+
+fn authenticators(config: &ServeConfig, identity: &Identity) -> Result<AuthenticatorChain, Failure> {
+    let mut bundle = identity.authority.certificate_pem().to_owned();
+    if let Some(path) = &config.client_ca_file {
+        bundle.push('\n');
+        bundle.push_str(&read(path)?);
+    }
+    let known = ClientCertificates::new(&bundle)
+        .map_err(|e| Failure::new("FG-CLI-001", "--client-ca-file holds no usable certificate").because(e))?;
+    let mut chain: Vec<Arc<dyn Authenticator>> = vec![Arc::new(known)];
+    if let Some(path) = &config.token_auth_file {
+        let tokens = TokenFile::parse(&read(path)?).map_err(|e| {
+            Failure::new("FG-CLI-001", format!("--token-auth-file {} does not make sense", path.display())).because(e)
+        })?;
+        chain.push(Arc::new(tokens));
+    }
+    Ok(AuthenticatorChain::new(chain, Some(Anonymous::on_paths(OPEN_PATHS))))
+}
+
+fn read(path: &Path) -> Result<String, Failure> {
+    std::fs::read_to_string(path).map_err(|e| Failure::local(format!("cannot read {}", path.display()), e))
+}
