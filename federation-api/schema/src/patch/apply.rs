@@ -80,9 +80,11 @@ pub fn apply(
         let before = Write { manager: BEFORE_FIRST_APPLY, ..*write };
         entries = track(typing, (&nothing, live), entries, &before).map_err(ApplyError::Live)?;
     }
-    let result = apply_entries(typing, (live, config), entries.clone(), write, force);
-    match result {
-        Err(ApplyError::Conflicts(conflicts)) if write.manager == "kubectl" => {
+    if write.manager != "kubectl" || force {
+        return apply_entries(typing, (live, config), entries, write, force);
+    }
+    match apply_entries(typing, (live, config), entries.clone(), write, false) {
+        Err(ApplyError::Conflicts(conflicts)) => {
             // kubectl's own client-side apply does not stand in its way.
             let left = last_applied::without_own(typing, live, conflicts, write.api_version);
             if !left.is_empty() {
@@ -110,7 +112,7 @@ fn apply_entries<'a>(
         Some(last) => prune(merged, typing, &last.set, &own.set, &entries).map_err(ApplyError::Live)?,
         None => merged,
     };
-    let (before, conflicts, lost) = contest(typing, (live, &new), &entries, write)?;
+    let (same, conflicts, lost) = contest(typing, (live, &new), &entries, write)?;
     if !force && !conflicts.is_empty() {
         return Err(ApplyError::Conflicts(conflicts));
     }
@@ -121,14 +123,14 @@ fn apply_entries<'a>(
     }
     entries.retain(|entry| !entry.set.is_empty());
     let own = Entry { set: own.set.difference(&stripped()), ..own };
-    let unmoved = last.as_ref().filter(|last| before && last.set == own.set && last.api_version == own.api_version);
+    let unmoved = last.as_ref().filter(|last| same && last.set == own.set && last.api_version == own.api_version);
     if let Some(last) = unmoved {
         entries.push(last.clone());
     } else if !own.set.is_empty() {
         entries.push(own);
     }
     let encoded = encode(&entries);
-    let changed = !before || without_times(&encoded) != without_times(managed_fields(live));
+    let changed = !same || !same_but_times(&encoded, managed_fields(live));
     set_managed_fields(&mut new, encoded);
     if write.manager == "kubectl" {
         last_applied::refresh(&mut new, config);
@@ -202,29 +204,29 @@ fn prune(
 /// Equal in everything but `metadata.managedFields`.
 fn same_but_entries(a: &Value, b: &Value) -> bool {
     let (Value::Object(a), Value::Object(b)) = (a, b) else { return a == b };
-    let field = |map: &Map<String, Value>, key: &str| map.get(key).cloned();
-    let rest = |map: &'_ Map<String, Value>| map.keys().filter(|key| *key != "metadata").count();
-    let same_metadata = || match (field(a, "metadata"), field(b, "metadata")) {
-        (Some(Value::Object(mut a)), Some(Value::Object(mut b))) => {
-            a.remove("managedFields");
-            b.remove("managedFields");
-            equal(&Value::Object(a), &Value::Object(b))
-        }
+    let same_metadata = || match (a.get("metadata"), b.get("metadata")) {
+        (Some(Value::Object(a)), Some(Value::Object(b))) => same_without(a, b, "managedFields"),
         (a, b) => a == b,
     };
-    rest(a) == rest(b)
-        && a.iter().all(|(key, value)| key == "metadata" || b.get(key).is_some_and(|other| equal(value, other)))
-        && same_metadata()
+    same_without(a, b, "metadata") && same_metadata()
 }
 
-fn without_times(entries: &Value) -> Vec<Map<String, Value>> {
-    let list = entries.as_array().map_or(&[][..], Vec::as_slice);
-    let strip = |entry: &Value| {
-        let mut map = entry.as_object().cloned().unwrap_or_else(Map::new);
-        map.remove("time");
-        map
-    };
-    list.iter().map(strip).collect()
+/// Whether two maps are equal but for one key, which either may have.
+fn same_without(a: &Map<String, Value>, b: &Map<String, Value>, key: &str) -> bool {
+    let size = |map: &Map<String, Value>| map.len() - usize::from(map.contains_key(key));
+    let same = |(name, value): (&String, &Value)| name == key || b.get(name).is_some_and(|other| equal(value, other));
+    size(a) == size(b) && a.iter().all(same)
+}
+
+/// Whether the entries are the same but for their times.
+fn same_but_times(a: &Value, b: &Value) -> bool {
+    let entries = |value: &'_ Value| value.as_array().map_or(0, Vec::len);
+    let pairs = || a.as_array().into_iter().flatten().zip(b.as_array().into_iter().flatten());
+    entries(a) == entries(b)
+        && pairs().all(|(a, b)| match (a, b) {
+            (Value::Object(a), Value::Object(b)) => same_without(a, b, "time"),
+            _ => a == b,
+        })
 }
 
 fn conflict_message(conflicts: &[Conflict]) -> String {

@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 use serde_json::Value;
 
 use crate::facts::Shape;
+use crate::field::FieldPath;
 use crate::field::quote::go_value;
 use crate::managed::typing::{Relation, Typing, item_element};
 
@@ -26,12 +27,12 @@ pub(super) fn check(config: &Value, typing: Typing<'_>) -> Result<(), Vec<String
             continue;
         }
         let field = if name == "metadata" { typing.metadata() } else { typing.field(name) };
-        check_value(value, field, &format!(".{name}"), &mut errors);
+        check_value(value, field, &FieldPath::Root("").child(name), &mut errors);
     }
     if errors.is_empty() { Ok(()) } else { Err(errors) }
 }
 
-fn check_value(value: &Value, typing: Typing<'_>, path: &str, errors: &mut Vec<String>) {
+fn check_value(value: &Value, typing: Typing<'_>, path: &FieldPath<'_>, errors: &mut Vec<String>) {
     let Some(shape) = typing.shape() else { return };
     if value.is_null() || errors.len() >= MAX_ERRORS {
         return;
@@ -39,17 +40,16 @@ fn check_value(value: &Value, typing: Typing<'_>, path: &str, errors: &mut Vec<S
     let wrong = match (shape, value) {
         (Shape::Struct(object), Value::Object(map)) => {
             for (name, value) in map {
-                let path = format!("{path}.{name}");
                 match object.field(name) {
-                    Some(_) => check_value(value, typing.field(name), &path, errors),
-                    None => errors.push(format!("{path}: field not declared in schema")),
+                    Some(_) => check_value(value, typing.field(name), &path.child(name), errors),
+                    None => errors.push(format!("{path}.{name}: field not declared in schema")),
                 }
             }
             return;
         }
         (Shape::Map { .. }, Value::Object(map)) => {
             for (name, value) in map {
-                check_value(value, typing.field(name), &format!("{path}.{name}"), errors);
+                check_value(value, typing.field(name), &path.child(name), errors);
             }
             return;
         }
@@ -68,26 +68,25 @@ fn check_value(value: &Value, typing: Typing<'_>, path: &str, errors: &mut Vec<S
     errors.push(format!("{path}: {wrong} {}", go_value(value)));
 }
 
-fn check_list(list: &[Value], typing: Typing<'_>, path: &str, errors: &mut Vec<String>) {
+fn check_list(list: &[Value], typing: Typing<'_>, path: &FieldPath<'_>, errors: &mut Vec<String>) {
     let relation = typing.relation(&Value::Null);
     let told_apart = matches!(relation, Relation::Set(_) | Relation::Keyed(..));
     let mut seen = BTreeSet::new();
     for (i, item) in list.iter().enumerate() {
-        let mut at = format!("{path}[{i}]");
         if told_apart {
             match item_element(&relation, item) {
                 Err(error) => {
                     errors.push(format!("{path}: element {i}: {error}"));
                     return;
                 }
+                Ok(element) if seen.contains(&element) => {
+                    errors.push(format!("{path}: duplicate entries for key {element}"));
+                }
                 Ok(element) => {
-                    at = format!("{path}{element}");
-                    if !seen.insert(element.clone()) {
-                        errors.push(format!("{path}: duplicate entries for key {element}"));
-                    }
+                    seen.insert(element);
                 }
             }
         }
-        check_value(item, typing.item(), &at, errors);
+        check_value(item, typing.item(), &path.index(i), errors);
     }
 }

@@ -18,10 +18,30 @@ pub(super) fn merge_objects(live: &Value, config: &Value, typing: Typing<'_>) ->
     let (Value::Object(live), Value::Object(config)) = (live, config) else {
         return Err("both objects must be maps".to_owned());
     };
-    let mut out = live.clone();
-    for (name, value) in config {
-        let field = if name == "metadata" { typing.metadata() } else { typing.field(name) };
-        if let Some(merged) = merge(live.get(name), Some(value), field).map_err(|e| format!(".{name}{e}"))? {
+    merge_maps(Some(live), Some(config), |name| if name == "metadata" { typing.metadata() } else { typing.field(name) })
+}
+
+/// Merges field by field; `field` gives the type of each.
+fn merge_maps<'f>(
+    live: Option<&Map<String, Value>>,
+    config: Option<&Map<String, Value>>,
+    field: impl Fn(&str) -> Typing<'f>,
+) -> Result<Value, String> {
+    let mut out = Map::new();
+    for (name, value) in live.into_iter().flatten() {
+        let new = config.and_then(|config| config.get(name));
+        let merged = match new {
+            None => Some(value.clone()),
+            Some(new) => merge(Some(value), Some(new), field(name)).map_err(|e| format!(".{name}{e}"))?,
+        };
+        if let Some(merged) = merged {
+            out.insert(name.clone(), merged);
+        }
+    }
+    for (name, value) in config.into_iter().flatten() {
+        if live.is_none_or(|live| !live.contains_key(name))
+            && let Some(merged) = merge(None, Some(value), field(name)).map_err(|e| format!(".{name}{e}"))?
+        {
             out.insert(name.clone(), merged);
         }
     }
@@ -51,15 +71,7 @@ fn merge(live: Option<&Value>, config: Option<&Value>, typing: Typing<'_>) -> Re
             if old.is_none_or(Map::is_empty) && new.is_none_or(Map::is_empty) {
                 return keep();
             }
-            let mut out = old.cloned().unwrap_or_else(Map::new);
-            for (name, value) in new.into_iter().flatten() {
-                let below = old.and_then(|old| old.get(name));
-                match merge(below, Some(value), typing.field(name)).map_err(|e| format!(".{name}{e}"))? {
-                    Some(merged) => out.insert(name.clone(), merged),
-                    None => out.remove(name),
-                };
-            }
-            Ok(Some(Value::Object(out)))
+            merge_maps(old, new, |name| typing.field(name)).map(Some)
         }
     }
 }

@@ -1,0 +1,59 @@
+//! What is wrong with an object, in upstream's words: metadata, the spec rules that members would refuse anyway and users
+//! want to hear early, what may not change, and our own kinds.
+//! Pure; defaults are set before, types and unknown fields are decoding's business.
+
+mod fedgate;
+mod ingress;
+mod keys;
+mod meta;
+mod pod;
+mod read;
+mod service;
+mod update;
+mod workload;
+
+use serde_json::Value;
+
+use crate::facts::{Facts, Resource};
+use crate::field::FieldError;
+
+pub use meta::NameRule;
+
+/// Every complaint about an object that shall be created, or updated from `old`; empty means valid.
+pub fn validate(facts: &Facts, resource: &Resource, new: &Value, old: Option<&Value>) -> Vec<FieldError> {
+    let mut errors = Vec::new();
+    meta::check(resource, new, old, &mut errors);
+    if let Some(old) = old {
+        update::check(resource, new, old, &mut errors);
+    }
+    match (&*resource.group, &*resource.kind) {
+        ("", "Pod") => pod::check_pod(new, &mut errors),
+        ("", "Service") => service::check(new, &mut errors),
+        ("", "ConfigMap") => keys::check_config_map(new, &mut errors),
+        ("", "Secret") => keys::check_secret(new, &mut errors),
+        ("networking.k8s.io", "Ingress") => ingress::check(new, &mut errors),
+        ("fedgate.dev", _) => fedgate::check(facts, resource, new, &mut errors),
+        _ => workload::check(resource, new, &mut errors),
+    }
+    errors
+}
+
+/// What a user may not write at a hub, since it belongs to one member or to the hub itself: an address of a Service, a node
+/// port, the volume of a claim. Call it with what the user sent, before the hub fills anything in.
+pub fn refuse_member_fields(resource: &Resource, new: &Value, old: Option<&Value>) -> Vec<FieldError> {
+    let mut errors = Vec::new();
+    match (&*resource.group, &*resource.kind) {
+        ("", "Service") => service::refuse_member_fields(new, old, &mut errors),
+        ("", "PersistentVolumeClaim") => workload::refuse_volume_name(new, old, &mut errors),
+        _ => {}
+    }
+    errors
+}
+
+/// Why `name` is no name for this kind; empty if it is one. `prefix` allows a dash at the end, for `generateName`.
+pub fn name_errors(resource: &Resource, name: &str, prefix: bool) -> Vec<String> {
+    meta::rule(resource).errors(name, prefix)
+}
+
+#[cfg(test)]
+mod tests;
