@@ -42,6 +42,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ),
     ("testkit", &["fedgate"]),
     ("tests", &["fedgate", "testkit"]),
+    ("bench", &[]),
     ("xtask", &[]),
 ];
 
