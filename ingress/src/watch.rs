@@ -19,7 +19,7 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::route::{BuildOptions, Problem, RouteTable, build};
+use crate::route::{BuildOptions, Problem, ProblemKind, RouteTable, build};
 use crate::snapshot::{IngressClass, IngressObject, Named, ServiceObject, Snapshot, TlsSecret};
 
 /// Changes that arrive within this time become one build.
@@ -38,7 +38,7 @@ pub struct WatchConfig {
 /// What the last build came to.
 #[derive(Debug, Clone, Default)]
 pub struct Outcome {
-    /// Everything has been listed once since the start; before that, routes come from disk or are missing.
+    /// The hub has answered for Ingresses, Services and endpoints since the start; before that, routes are those of the disk.
     pub synced: bool,
     pub ingresses: Vec<Arc<IngressObject>>,
     pub accepted: BTreeSet<Named>,
@@ -102,8 +102,8 @@ impl Watcher {
             }
             tokio::time::sleep(BUILD_PAUSE).await;
             let Some(mut now) = followed.snapshot(&known) else { continue };
-            let settled = followed.secrets(&mut now, &known, &mut tasks);
-            self.swap(&now, settled);
+            let waiting = followed.secrets(&mut now, &known, &mut tasks);
+            self.swap(&now, followed.endpoints_synced(), &waiting);
             known = now;
             if saved.elapsed() >= SAVE_PAUSE {
                 self.save(&known).await;
@@ -135,14 +135,16 @@ impl Watcher {
         }
     }
 
-    fn swap(&self, now: &Snapshot, synced: bool) {
+    fn swap(&self, now: &Snapshot, synced: bool, waiting: &BTreeSet<Named>) {
         let before = self.routes.load_full();
         let table = build(now, Some(&before), &self.config.build);
+        // A Secret that was not answered yet is not missing.
+        let certain = |problem: &&Problem| problem.kind != ProblemKind::SecretMissing || waiting.is_empty();
         self.outcome.send_replace(Outcome {
             synced,
             ingresses: now.ingresses.clone(),
             accepted: table.accepted().clone(),
-            problems: table.problems().to_vec(),
+            problems: table.problems().iter().filter(certain).cloned().collect(),
         });
         self.routes.store(Arc::new(table));
     }
@@ -243,8 +245,12 @@ impl Followed {
         clusters
     }
 
-    /// Follows exactly the Secrets that are named; says whether all that is needed has been listed.
-    fn secrets(&mut self, now: &mut Snapshot, known: &Snapshot, tasks: &mut Tasks) -> bool {
+    fn endpoints_synced(&self) -> bool {
+        self.slices.state().synced && self.members.state().synced
+    }
+
+    /// Follows exactly the Secrets that are named; gives those that the hub has not answered yet.
+    fn secrets(&mut self, now: &mut Snapshot, known: &Snapshot, tasks: &mut Tasks) -> BTreeSet<Named> {
         let wanted = now.wanted_secrets();
         self.secrets.retain(|key, followed| {
             let keep = wanted.contains(key);
@@ -253,7 +259,7 @@ impl Followed {
             }
             keep
         });
-        let mut settled = self.slices.state().synced && self.members.state().synced;
+        let mut waiting = BTreeSet::new();
         for key in wanted {
             let followed = self.secrets.entry(key.clone()).or_insert_with(|| {
                 let of = Collection::all(Gvr::new("v1", "secrets"))
@@ -265,13 +271,13 @@ impl Followed {
             let secret = if followed.reflection.state().synced {
                 followed.reflection.get(&key.namespace, &key.name)
             } else {
-                settled = false;
+                waiting.insert(key.clone());
                 known.secrets.get(&key).cloned()
             };
             if let Some(secret) = secret {
                 now.secrets.insert(key, secret);
             }
         }
-        settled
+        waiting
     }
 }

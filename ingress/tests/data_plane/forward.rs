@@ -343,8 +343,8 @@ async fn route_changes_under_load_lose_nothing() {
     let address = gate.http;
     let load = async {
         let clients = (0..8).map(|_| tokio::spawn(many(address, 60)));
-        for client in clients.collect::<Vec<_>>() {
-            assert_eq!(client.await.expect("no panic"), 60);
+        for each in clients.collect::<Vec<_>>() {
+            assert_eq!(each.await.expect("no panic"), 60);
         }
     };
     let churn = async {
