@@ -2,6 +2,7 @@
 //!
 //! Level-triggered: reads the template and its binding afresh, decides purely, writes the binding's spec once.
 
+mod author;
 pub mod plan;
 
 use std::collections::BTreeMap;
@@ -92,7 +93,7 @@ async fn present(world: &World, key: &TemplateKey, gvk: &Gvk, template: &Value) 
         return record_cascade(world, template, fresh).await;
     }
     let facts = Template::of(template);
-    let decision = decided(world, key, (template, &facts), fresh.as_ref());
+    let decision = decided(world, key, template, fresh.as_ref().map(|f| &f.binding)).await?;
     let reference = TemplateRef {
         api_version: gvk.api_version(),
         kind: gvk.kind.clone(),
@@ -107,32 +108,32 @@ async fn present(world: &World, key: &TemplateKey, gvk: &Gvk, template: &Value) 
     commit(world, &name, fresh.as_ref(), action, Some(&content)).await
 }
 
-/// Runs the decision over what is known now.
-pub(crate) fn decided_for(
+/// Runs the decision over what is known now; asks whether the authors may act where it leads.
+async fn decided(
     world: &World,
     key: &TemplateKey,
     template: &Value,
     standing: Option<&PlacementBinding>,
-) -> Decision {
+) -> Result<Decision, ReconcileError> {
     let facts = Template::of(template);
-    let clusters = world.facts();
+    let (clusters, policies) = (world.facts(), world.policies(&key.namespace));
     let annotations = world.namespaces.get("", &key.namespace).map(|n| n.annotations.clone()).unwrap_or_default();
-    let denied = BTreeMap::new();
+    let referrers = referrers(world, &facts.gvk, key);
+    let nobody = BTreeMap::new();
     let inputs = Inputs {
         template: &facts,
-        policies: &world.policies(&key.namespace),
+        policies: &policies,
         namespace_annotations: &annotations,
         clusters: &clusters,
         previous: standing.map(|b| Previous { spec: &b.spec, status: b.status.as_ref() }),
-        referrers: &referrers(world, &facts.gvk, key),
-        denied: &denied,
+        referrers: &referrers,
+        denied: &nobody,
         default: world.default,
     };
-    decide(&inputs, interpret::scope(template))
-}
-
-fn decided(world: &World, key: &TemplateKey, (template, _): (&Value, &Template), fresh: Option<&Fresh>) -> Decision {
-    decided_for(world, key, template, fresh.map(|f| &f.binding))
+    let scope = interpret::scope(template);
+    let first = decide(&inputs, scope);
+    let denied = author::denied(world, &inputs, &first).await?;
+    if denied.is_empty() { Ok(first) } else { Ok(decide(&Inputs { denied: &denied, ..inputs }, scope)) }
 }
 
 /// Templates whose pods need this one, where they follow their pods.

@@ -59,6 +59,8 @@ async fn commit(world: &World, (key, revisions): (&TemplateKey, &Gvr), action: A
             hub.merge_patch(at, &json!({ "status": status }), &how).await.map_err(retry)?;
         }
         Action::Number(revision) => {
+            // Through the status, as upstream does: it is bookkeeping, not the user's wish.
+            let how = WriteOptions { subresource: "status", ..how };
             let patch = json!({"metadata": {"annotations": {REVISION: revision.to_string()}}});
             hub.merge_patch(At::new(&key.gvr, &key.namespace, &key.name), &patch, &how).await.map_err(retry)?;
         }

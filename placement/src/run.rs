@@ -14,8 +14,8 @@ use tokio_util::task::TaskTracker;
 use crate::propagate::{DRAIN, Fleet, record};
 use crate::render::IpRange;
 use crate::schedule::DefaultPlacement;
-use crate::wire::{self, Queues};
-use crate::world::{ClusterSeen, Index, NamespaceSeen, World, all_of, binding, policy};
+use crate::wire::{Queues, Wires};
+use crate::world::{ClusterSeen, NamespaceSeen, World, all_of, binding, policy};
 use crate::{aggregate, bind, history};
 
 /// Reconciles at once, per controller: each is a few calls to the hub, which may be another process.
@@ -40,6 +40,20 @@ pub async fn run(config: PlacementConfig, stop: CancellationToken) {
     let tasks = TaskTracker::new();
     let ending = stop.child_token();
     let _cancel_on_drop = ending.clone().drop_guard();
+    let wires = watch(config, &tasks, &ending);
+    tokio::select! {
+        () = controllers(&wires, &tasks, &ending) => {}
+        () = stop.cancelled() => {}
+    }
+    ending.cancel();
+    tasks.close();
+    if tokio::time::timeout(DRAIN + DRAIN, tasks.wait()).await.is_err() {
+        tracing::warn!("placement did not come to rest in time");
+    }
+}
+
+/// Begins to follow everything that decisions and manifests depend on.
+fn watch(config: PlacementConfig, tasks: &TaskTracker, ending: &CancellationToken) -> Wires {
     let hub = &config.hub;
     let clusters = Reflector::new(hub.clone(), all_of("clusters"), ClusterSeen::of);
     let placements = Reflector::new(hub.clone(), all_of("placements"), policy);
@@ -62,11 +76,12 @@ pub async fn run(config: PlacementConfig, stop: CancellationToken) {
         namespaces: namespaces.reflection(),
         bindings: bindings.reflection(),
         templates: RwLock::default(),
-        index: Mutex::new(Index::default()),
+        index: Mutex::default(),
+        rights: Mutex::default(),
     });
     let queues = Queues::default();
     let fleet = Fleet::new(world.clone(), config.members, queues.record.clone());
-    let wires = wire::Wires { world: world.clone(), queues: queues.clone(), fleet: fleet.clone() };
+    let wires = Wires { world, queues, fleet };
     tasks.spawn(wires.clusters(clusters).run(ending.clone()));
     tasks.spawn(wires.policies(placements).run(ending.clone()));
     tasks.spawn(wires.policies(wide_placements).run(ending.clone()));
@@ -74,42 +89,27 @@ pub async fn run(config: PlacementConfig, stop: CancellationToken) {
     tasks.spawn(wires.overrides(wide_overrides).run(ending.clone()));
     tasks.spawn(wires.namespaces(namespaces).run(ending.clone()));
     tasks.spawn(wires.bindings(bindings).run(ending.clone()));
-    let controllers = async {
-        // Decisions over half of the facts would be wrong ones.
-        if !world.synced().await {
-            return;
-        }
-        tasks.spawn(wires.clone().kinds(tasks.clone(), ending.clone()));
-        tasks.spawn(fleet.clone().run(ending.clone()));
-        let (binding, aggregating, remembering) = (world.clone(), world.clone(), world.clone());
-        tokio::join!(
-            drive("schedule", queues.bind, WIDTH, move |key| bind::reconcile(binding.clone(), key), ending.clone()),
-            drive("record", queues.record, WIDTH, move |name| record(fleet.clone(), name), ending.clone()),
-            drive(
-                "history",
-                queues.history,
-                WIDTH,
-                move |key| history::reconcile(remembering.clone(), key),
-                ending.clone()
-            ),
-            drive(
-                "aggregate",
-                queues.aggregate,
-                WIDTH,
-                move |n| aggregate::reconcile(aggregating.clone(), n),
-                ending.clone()
-            ),
-        );
-    };
-    tokio::select! {
-        () = controllers => {}
-        () = async { stop.cancelled().await; ending.cancelled().await; } => {}
+    wires
+}
+
+async fn controllers(wires: &Wires, tasks: &TaskTracker, ending: &CancellationToken) {
+    let Wires { world, queues, fleet } = wires.clone();
+    // Decisions over half of the facts would be wrong ones.
+    if !world.synced().await {
+        return;
     }
-    ending.cancel();
-    tasks.close();
-    if tokio::time::timeout(DRAIN + DRAIN, tasks.wait()).await.is_err() {
-        tracing::warn!("placement did not come to rest in time");
-    }
+    tasks.spawn(wires.clone().kinds(tasks.clone(), ending.clone()));
+    tasks.spawn(fleet.clone().run(ending.clone()));
+    let bind = |key| bind::reconcile(world.clone(), key);
+    let history = |key| history::reconcile(world.clone(), key);
+    let aggregate = |name| aggregate::reconcile(world.clone(), name);
+    let record = |name| record(fleet.clone(), name);
+    tokio::join!(
+        drive("schedule", queues.bind, WIDTH, bind, ending.clone()),
+        drive("record", queues.record, WIDTH, record, ending.clone()),
+        drive("aggregate", queues.aggregate, WIDTH, aggregate, ending.clone()),
+        drive("history", queues.history, WIDTH, history, ending.clone()),
+    );
 }
 
 /// A queue of its own for every controller.

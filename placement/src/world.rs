@@ -2,8 +2,9 @@
 //!
 //! Readers only; whatever a reconcile writes, it reads afresh first.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
+use std::time::Instant;
 
 use federation_types::binding::TemplateRef;
 use federation_types::cluster::conditions::REACHABLE;
@@ -70,6 +71,8 @@ pub(crate) struct World {
     pub templates: RwLock<BTreeMap<Kind, Reflection<TemplateSeen>>>,
     /// Guards the look-ups; held for single changes only.
     pub index: Mutex<Index>,
+    /// Whether an author may act on a cluster, and when that was asked. Guards the answers; held for single changes.
+    pub rights: Mutex<HashMap<(String, String), (Instant, bool)>>,
 }
 
 /// `placementbindings.fedgate.dev`, and so on.

@@ -64,6 +64,9 @@ pub struct BindingCluster {
     pub replicas: Option<i64>,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub withdraw: bool,
+    /// The copy stays as it is: who changed the template last may not act on this cluster.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub hold: bool,
 }
 
 /// What became of the decision.

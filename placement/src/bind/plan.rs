@@ -80,6 +80,7 @@ pub fn withdraw(binding: &PlacementBinding, known: impl Fn(&str) -> bool) -> Act
     spec.clusters.retain(|row| known(&row.name) && !(row.withdraw && is_gone(binding, &row.name)));
     for row in &mut spec.clusters {
         row.withdraw = true;
+        row.hold = false;
     }
     if spec.clusters.is_empty() {
         return Action::Delete;
@@ -99,7 +100,7 @@ fn is_gone(binding: &PlacementBinding, cluster: &str) -> bool {
 fn stored(row: &Row) -> BindingCluster {
     // Counts come from an i32 field, or from a division of one.
     let replicas = row.replicas.map(|n| i64::try_from(n).unwrap_or(i64::MAX));
-    BindingCluster { name: row.name.clone(), replicas, withdraw: row.withdraw }
+    BindingCluster { name: row.name.clone(), replicas, withdraw: row.withdraw, hold: row.hold }
 }
 
 #[cfg(test)]
@@ -111,7 +112,7 @@ mod tests {
     use crate::schedule::{Decision, Row};
 
     fn row(name: &str, withdraw: bool) -> Row {
-        Row { name: name.to_owned(), replicas: Some(2), withdraw }
+        Row { name: name.to_owned(), replicas: Some(2), withdraw, hold: false }
     }
 
     fn decision(rows: Vec<Row>, unschedulable: &str) -> Decision {

@@ -55,7 +55,7 @@ pub enum Action {
 #[must_use]
 pub fn plan(inputs: &Inputs<'_>) -> Action {
     let Some(row) = inputs.row else { return Action::Hold };
-    if inputs.suspended {
+    if inputs.suspended || row.hold {
         return Action::Hold;
     }
     if row.withdraw { withdraw(inputs) } else { write(inputs) }

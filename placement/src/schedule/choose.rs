@@ -81,7 +81,8 @@ fn follow(inputs: &Inputs<'_>, mut decision: Decision) -> Decision {
     let known = |name: &str| inputs.clusters.iter().any(|c| c.name == name);
     for (cluster, because) in &wanted {
         if known(cluster) && (!inputs.denied.contains_key(*cluster) || standing(inputs, cluster).is_some()) {
-            decision.rows.push(row(cluster, None, false));
+            let hold = inputs.denied.contains_key(*cluster);
+            decision.rows.push(Row { hold, ..row(cluster, None, false) });
             decision.verdicts.push(verdict(cluster, true, &format!("{because} needs it there")));
         }
     }
@@ -122,6 +123,7 @@ fn place(inputs: &Inputs<'_>, spec: &PlacementSpec, mut decision: Decision) -> D
         return held(inputs, decision, "spec.replicas.weights: every selected cluster has weight 0".to_owned());
     }
     decision.rows = rows(inputs, &replicas, chosen, &mut reasons);
+    hold_denied(inputs, &mut decision, &mut reasons);
     leave_behind(inputs, &mut decision, &rejected, nowhere);
     decision.rows.sort_by(|a, b| a.name.cmp(&b.name));
     let given: Vec<String> = decision.rows.iter().filter(|r| !r.withdraw).map(|r| r.name.clone()).collect();
@@ -133,6 +135,20 @@ fn place(inputs: &Inputs<'_>, spec: &PlacementSpec, mut decision: Decision) -> D
     }
     decision.unschedulable = reasons.join("; ");
     decision
+}
+
+/// Where the author may not act, what stands stays as it is, and the reason is said.
+fn hold_denied(inputs: &Inputs<'_>, decision: &mut Decision, reasons: &mut Vec<String>) {
+    let considered: Vec<&str> = decision.verdicts.iter().map(|v| v.cluster.as_str()).collect();
+    reasons.extend(
+        inputs.denied.iter().filter(|(c, _)| considered.contains(&c.as_str())).map(|(c, why)| format!("{c}: {why}")),
+    );
+    for row in decision.rows.iter_mut().filter(|row| inputs.denied.contains_key(&row.name)) {
+        row.hold = true;
+        if row.replicas.is_some() {
+            row.replicas = standing(inputs, &row.name);
+        }
+    }
 }
 
 /// The first group that fits; a group that holds copies stays the active one until it has no cluster left.
@@ -384,7 +400,7 @@ fn held(inputs: &Inputs<'_>, mut decision: Decision, reason: String) -> Decision
             .spec
             .clusters
             .iter()
-            .map(|r| row(&r.name, r.replicas.and_then(|n| u64::try_from(n).ok()), r.withdraw))
+            .map(|r| Row { hold: r.hold, ..row(&r.name, r.replicas.and_then(|n| u64::try_from(n).ok()), r.withdraw) })
             .collect();
     }
     decision.unschedulable = reason;
@@ -429,7 +445,7 @@ fn standing(inputs: &Inputs<'_>, cluster: &str) -> Option<u64> {
 }
 
 fn row(name: &str, replicas: Option<u64>, withdraw: bool) -> Row {
-    Row { name: name.to_owned(), replicas, withdraw }
+    Row { name: name.to_owned(), replicas, withdraw, hold: false }
 }
 
 fn verdict(cluster: &str, chosen: bool, reason: &str) -> Verdict {

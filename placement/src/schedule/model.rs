@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use federation_types::binding::{BindingSpec, BindingStatus, PlacementRef};
 use federation_types::cluster::{self, Taint};
 use federation_types::placement::PlacementSpec;
-use federation_types::{Cluster, ClusterName, Gvk, Placement, condition};
+use federation_types::{Cluster, ClusterName, Gvk, Placement, condition, label};
 use serde_json::Value;
 
 use super::capacity::{Free, Request};
@@ -62,6 +62,8 @@ pub struct Policy {
     pub namespace: String,
     /// RFC 3339; the oldest wins a tie.
     pub created: String,
+    /// Who wrote it last, as the write pipeline recorded it; empty where it recorded nobody.
+    pub author: String,
     pub spec: PlacementSpec,
 }
 
@@ -129,6 +131,8 @@ pub struct Row {
     pub replicas: Option<u64>,
     /// The copy there shall go.
     pub withdraw: bool,
+    /// The copy there stays as it is.
+    pub hold: bool,
 }
 
 /// Why one cluster was or was not chosen.
@@ -200,6 +204,7 @@ impl Policy {
             source: PlacementRef { kind: kind.to_owned(), name: placement.metadata.name.clone() },
             namespace,
             created: placement.metadata.creation_timestamp.clone().unwrap_or_default(),
+            author: placement.metadata.annotations.get(label::AUTHOR).cloned().unwrap_or_default(),
             spec: placement.spec.clone(),
         }
     }

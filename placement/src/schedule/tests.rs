@@ -51,6 +51,7 @@ fn policy(name: &str, namespace: &str, spec: Value) -> Policy {
         source: PlacementRef { kind: kind.to_owned(), name: name.to_owned() },
         namespace: namespace.to_owned(),
         created: "2026-01-01T00:00:00Z".to_owned(),
+        author: String::new(),
         spec: serde_json::from_value(whole).expect("a placement spec"),
     }
 }
@@ -110,6 +111,7 @@ impl World {
             name: r.name.clone(),
             replicas: r.replicas.map(|n| n as i64),
             withdraw: r.withdraw,
+            hold: r.hold,
         });
         let status = decision.rows.iter().map(|r| BindingClusterStatus {
             name: r.name.clone(),
@@ -467,4 +469,14 @@ fn an_author_without_the_right_adds_nothing_and_what_stands_holds() {
     let decision = world.decide();
     assert_eq!(shown(&decision), "east:4");
     assert!(decision.verdicts.iter().any(|v| v.cluster == "west" && v.reason.contains("jane")));
+    assert!(decision.unschedulable.contains("west: jane may not"), "{}", decision.unschedulable);
+    // A copy that stands there stays exactly as it is.
+    world.denied.clear();
+    let both = world.decide();
+    world.settle(&both, Phase::Applied);
+    world.denied.insert("west".to_owned(), "jane may not execute-as on west".to_owned());
+    world.template.shape = Shape::Replicas(8);
+    let held = world.decide();
+    assert_eq!(shown(&held), "east:4 west:2");
+    assert_eq!(held.rows.iter().map(|r| r.hold).collect::<Vec<_>>(), [false, true]);
 }

@@ -268,9 +268,14 @@ impl Fake {
         let mut next = old.clone();
         merge(&mut next, patch);
         if target.subresource == "status" {
-            let status = next["status"].take();
+            let (status, annotations) = (next["status"].take(), next["metadata"]["annotations"].take());
             next = old.clone();
-            next["status"] = status;
+            if !status.is_null() {
+                next["status"] = status;
+            }
+            if !annotations.is_null() {
+                next["metadata"]["annotations"] = annotations;
+            }
         }
         disown(&mut next, &old);
         Ok(self.store(target.key(), Some(next)).expect("stored"))

@@ -25,7 +25,7 @@ fn there(hub: &str, template: &str, epoch: u64, hash: &str) -> Seen {
 }
 
 fn row(withdraw: bool) -> BindingCluster {
-    BindingCluster { name: "east".to_owned(), replicas: None, withdraw }
+    BindingCluster { name: "east".to_owned(), withdraw, ..BindingCluster::default() }
 }
 
 fn inputs<'a>(row: Option<&'a BindingCluster>, seen: &'a Seen) -> Inputs<'a> {
@@ -155,6 +155,8 @@ fn holding() {
     let (write, withdraw) = (row(false), row(true));
     let seen = there("hub", "t", 5, "h0");
     assert_eq!(plan(&inputs(None, &seen)), Action::Hold);
+    let held = BindingCluster { hold: true, ..row(false) };
+    assert_eq!(plan(&inputs(Some(&held), &seen)), Action::Hold);
     for target in [&write, &withdraw] {
         let mut suspended = inputs(Some(target), &seen);
         suspended.suspended = true;
