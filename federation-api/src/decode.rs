@@ -3,33 +3,17 @@
 //! The formats are the schema's; this is where verbs meet them.
 
 use bytes::Bytes;
-use federation_schema::facts::Resource;
+use federation_schema::decode::{self as formats, Broken, DecodeError, Expected, FieldValidation, Format};
+use federation_schema::facts::TypeId;
+use federation_types::label;
 use serde_json::Value;
 
 use crate::call::Call;
-use crate::error::ApiError;
-use crate::request::options::FieldValidation;
-
-/// What we take on built-in kinds, as messages list it.
-pub(crate) const ACCEPTED: &str = "application/json, application/yaml, application/vnd.kubernetes.protobuf";
-
-/// Which object a body has to be.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Expected<'a> {
-    pub(crate) group: &'a str,
-    pub(crate) version: &'a str,
-    pub(crate) kind: &'a str,
-}
-
-impl<'a> Expected<'a> {
-    pub(crate) fn of(kind: &'a Resource) -> Self {
-        Self { group: &kind.group, version: &kind.version, kind: &kind.kind }
-    }
-
-    pub(crate) fn api_version(&self) -> String {
-        federation_schema::facts::api_version(self.group, self.version)
-    }
-}
+use crate::error::{ApiError, Cause};
+use crate::kind;
+use crate::object;
+use crate::request::options::DeleteOptions;
+use crate::wire::negotiate::{NegotiateError, body_format};
 
 /// Reads an object of the expected type; an absent type is filled in.
 ///
@@ -39,63 +23,112 @@ pub(crate) fn object(
     call: &mut Call,
     body: &Bytes,
     expected: Expected<'_>,
-    _validation: FieldValidation,
+    validation: FieldValidation,
 ) -> Result<Value, ApiError> {
-    let mut object: Value = match call.content_type() {
-        "" | "application/json" => serde_json::from_slice(body)
-            .map_err(|error| ApiError::BadRequest(format!("the object provided is not valid JSON: {error}")))?,
-        _ => return Err(ApiError::UnsupportedMediaType(ACCEPTED.to_owned())),
-    };
-    check_type(&mut object, expected)?;
-    Ok(object)
+    let format = format_of(call, expected.group)?;
+    let decoded = formats::decode(call.server.facts, &expected, body, format).map_err(refused)?;
+    let (value, warnings) = decoded.judge(validation).map_err(refused)?;
+    warnings.into_iter().for_each(|warning| call.warn(warning));
+    Ok(value)
 }
 
-/// Refuses an object of another type; fills an absent type in.
+/// Makes what a patch produced an object of its type: unknown fields go, values become canonical.
+///
+/// # Errors
+/// 422 where a field has the wrong type, or under Strict where a field is unknown; 400 where it is another object.
+pub(crate) fn patched(
+    call: &mut Call,
+    ty: TypeId,
+    new: Value,
+    (patch, validation): (&Value, FieldValidation),
+) -> Result<Value, ApiError> {
+    let invalid = |detail: &str| {
+        let cause = Cause::invalid("patch", &patch.to_string(), detail);
+        ApiError::invalid(kind::kind_subject(call.kind, &call.info.name), cause)
+    };
+    let (value, findings) =
+        formats::conform(call.server.facts, ty, new).map_err(|broken| invalid(&broken.to_string()))?;
+    let warnings = formats::judge(findings, validation).map_err(|strict| invalid(&strict.to_string()))?;
+    warnings.into_iter().for_each(|warning| call.warn(warning));
+    Ok(value)
+}
+
+/// The type and name of an object have to be those of the path.
 ///
 /// # Errors
 /// 400.
-pub(crate) fn check_type(object: &mut Value, expected: Expected<'_>) -> Result<(), ApiError> {
-    let api_version = expected.api_version();
-    let Some(map) = object.as_object_mut() else {
-        return Err(ApiError::BadRequest("the object provided is no object".to_owned()));
+pub(crate) fn check_identity(call: &Call, new: &Value) -> Result<(), ApiError> {
+    let text = |key: &str| new.get(key).and_then(Value::as_str).unwrap_or("");
+    let (version, of) = (text("apiVersion"), text("kind"));
+    if version != call.kind.api_version() || of != call.kind.kind {
+        return Err(ApiError::BadRequest(format!(
+            "the object provided is a {of} of {version}, the path takes a {} of {}",
+            call.kind.kind,
+            call.kind.api_version()
+        )));
+    }
+    check_name(call, new)
+}
+
+/// The name in the object is that of the path.
+///
+/// # Errors
+/// 400.
+pub(crate) fn check_name(call: &Call, sent: &Value) -> Result<(), ApiError> {
+    let shown = match object::name(sent) {
+        name if name == call.info.name => return Ok(()),
+        "" => "empty",
+        name => name,
     };
-    let text = |key: &str| map.get(key).and_then(Value::as_str).unwrap_or("").to_owned();
-    let (sent_version, sent_kind) = (text("apiVersion"), text("kind"));
-    if !sent_version.is_empty() && sent_version != api_version {
-        return Err(ApiError::BadRequest(format!(
-            "the API version in the data ({sent_version}) does not match the expected API version ({api_version})"
-        )));
-    }
-    if !sent_kind.is_empty() && sent_kind != expected.kind {
-        let version = if sent_version.is_empty() { &api_version } else { &sent_version };
-        return Err(ApiError::BadRequest(format!(
-            "{sent_kind} in version {version:?} cannot be handled as a {}: converting ({version}.{sent_kind}) to ({api_version}.{}): unknown conversion",
-            expected.kind, expected.kind
-        )));
-    }
-    if map.get("metadata").is_some_and(|meta| !meta.is_object() && !meta.is_null()) {
-        return Err(ApiError::BadRequest("metadata: expected an object".to_owned()));
-    }
-    map.insert("apiVersion".to_owned(), api_version.into());
-    map.insert("kind".to_owned(), expected.kind.into());
-    Ok(())
+    Err(ApiError::BadRequest(format!(
+        "the name of the object ({shown}) does not match the name on the URL ({})",
+        call.info.name
+    )))
 }
 
 /// Reads the DeleteOptions of a DELETE's body.
 ///
 /// # Errors
 /// As [`object`].
-pub(crate) fn delete_options(call: &Call, body: &Bytes) -> Result<crate::request::options::DeleteOptions, ApiError> {
-    let value: Value = match call.content_type() {
-        "" | "application/json" => serde_json::from_slice(body)
-            .map_err(|error| ApiError::BadRequest(format!("the object provided is not valid JSON: {error}")))?,
-        _ => return Err(ApiError::UnsupportedMediaType(ACCEPTED.to_owned())),
+pub(crate) fn delete_options(call: &Call, body: &Bytes) -> Result<DeleteOptions, ApiError> {
+    let format = format_of(call, "")?;
+    let expected = Expected::options(call.server.facts, "DeleteOptions")
+        .ok_or_else(|| ApiError::Internal("the table of kinds has no DeleteOptions".to_owned()))?;
+    let decoded = formats::decode(call.server.facts, &expected, body, format).map_err(refused)?;
+    serde_json::from_value(decoded.value)
+        .map_err(|error| ApiError::BadRequest(format!("invalid DeleteOptions: {error}")))
+}
+
+/// Reads a patch or an apply configuration: no type yet.
+///
+/// # Errors
+/// 400 for what is no such text; under Strict also for duplicate fields.
+pub(crate) fn untyped(
+    call: &mut Call,
+    body: &Bytes,
+    format: Format,
+    validation: FieldValidation,
+) -> Result<Value, ApiError> {
+    let broken = |broken: Broken| ApiError::BadRequest(format!("error decoding patch: {broken}"));
+    let (value, findings) = formats::untyped(body, format).map_err(broken)?;
+    let warnings = formats::judge(findings, validation).map_err(refused)?;
+    warnings.into_iter().for_each(|warning| call.warn(warning));
+    Ok(value)
+}
+
+fn format_of(call: &Call, group: &str) -> Result<Format, ApiError> {
+    let unsupported = |error: NegotiateError| match error {
+        NegotiateError::Unsupported(taken) => ApiError::UnsupportedMediaType(taken.to_owned()),
+        NegotiateError::NotAcceptable => ApiError::NotAcceptable(crate::wire::negotiate::PRODUCED.to_owned()),
     };
-    match value.get("kind").and_then(Value::as_str) {
-        None | Some("" | "DeleteOptions") => {}
-        Some(other) => {
-            return Err(ApiError::BadRequest(format!("decoded object cannot be converted to DeleteOptions: {other}")));
-        }
+    let format = body_format(call.content_type()).map_err(unsupported)?;
+    // Our kinds have no protobuf form, as custom resources have none.
+    if format == Format::Protobuf && group == label::GROUP {
+        return Err(ApiError::UnsupportedMediaType(crate::wire::negotiate::PRODUCED.to_owned()));
     }
-    serde_json::from_value(value).map_err(|error| ApiError::BadRequest(format!("invalid DeleteOptions: {error}")))
+    Ok(format)
+}
+
+fn refused(error: DecodeError) -> ApiError {
+    ApiError::BadRequest(error.to_string())
 }

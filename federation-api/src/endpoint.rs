@@ -11,6 +11,8 @@ use crate::error::ApiError;
 use crate::request::RequestInfo;
 use crate::request::query::Query;
 use crate::server::Server;
+use crate::wire::negotiate::NegotiateError;
+use crate::wire::version::{self, Build};
 
 /// What one health check says.
 struct Check {
@@ -18,17 +20,24 @@ struct Check {
     healthy: bool,
 }
 
+/// What a request for such a path says.
+pub(crate) struct Asked<'a> {
+    pub(crate) info: &'a RequestInfo,
+    pub(crate) query: &'a Query,
+    pub(crate) raw_query: Option<&'a str>,
+    pub(crate) headers: &'a HeaderMap,
+}
+
 /// Answers a path that is no resource.
 ///
 /// # Errors
-/// 404 for paths that nobody knows.
+/// 404 for paths that nobody knows, 406 for formats that nobody writes.
 pub(crate) async fn answer(
     server: &Arc<Server>,
-    info: &RequestInfo,
-    query: &Query,
     method: &Method,
-    _headers: &HeaderMap,
+    asked: &Asked<'_>,
 ) -> Result<Response<Body>, ApiError> {
+    let Asked { info, query, raw_query, headers } = *asked;
     if !matches!(*method, Method::GET | Method::HEAD) {
         return Err(ApiError::UnknownPath);
     }
@@ -36,7 +45,19 @@ pub(crate) async fn answer(
     let mut parts = path.trim_start_matches('/').splitn(2, '/');
     match (parts.next().unwrap_or(""), parts.next()) {
         (root @ ("livez" | "readyz" | "healthz"), check) => health(server, root, check, query).await,
-        ("version", None) => Ok(answer::json(StatusCode::OK, version(server).to_string())),
+        ("version", None) => {
+            let build = Build { commit: "", date: "1970-01-01T00:00:00Z", platform: platform() };
+            Ok(answer::json(StatusCode::OK, version::version(server.facts, build).to_string()))
+        }
+        ("", None) => Ok(answer::json(StatusCode::OK, paths(server).to_string())),
+        ("openapi", Some(_)) => {
+            let found = server.openapi.answer(&info.path, raw_query, headers).map_err(not_acceptable)?;
+            found.map(|found| found.map(Body::full)).ok_or(ApiError::UnknownPath)
+        }
+        ("api" | "apis", _) => {
+            let found = server.discovery.answer(&info.path, headers).map_err(not_acceptable)?;
+            found.map(|found| found.map(Body::full)).ok_or(ApiError::UnknownPath)
+        }
         ("metrics", None) => {
             let text = server.metrics.render(&server.cache.sizes(), server.in_flight.counts());
             Ok(answer::text(StatusCode::OK, text))
@@ -45,33 +66,26 @@ pub(crate) async fn answer(
     }
 }
 
-fn version(server: &Server) -> serde_json::Value {
-    let upstream = server.facts.version();
-    let mut numbers = upstream.trim_start_matches('v').split('.');
-    let (major, minor) = (numbers.next().unwrap_or("1"), numbers.next().unwrap_or("0"));
-    json!({
-        "major": major,
-        "minor": minor,
-        "emulationMajor": major,
-        "emulationMinor": minor,
-        "minCompatibilityMajor": major,
-        "minCompatibilityMinor": minor,
-        "gitVersion": format!("{upstream}+fedgate"),
-        "gitCommit": "",
-        "gitTreeState": "clean",
-        "buildDate": "1970-01-01T00:00:00Z",
-        "goVersion": "none",
-        "compiler": "rustc",
-        "platform": format!("{}/{}", std::env::consts::OS, arch()),
-    })
+/// As Go names it: clients compare.
+fn platform() -> &'static str {
+    match std::env::consts::ARCH {
+        "aarch64" => "linux/arm64",
+        _ => "linux/amd64",
+    }
 }
 
-/// The processor as Go names it: clients compare.
-fn arch() -> &'static str {
-    match std::env::consts::ARCH {
-        "x86_64" => "amd64",
-        "aarch64" => "arm64",
-        other => other,
+/// What `GET /` lists.
+fn paths(server: &Server) -> serde_json::Value {
+    let own = ["/healthz", "/livez", "/metrics", "/openapi/v2", "/openapi/v3", "/readyz", "/version"];
+    let mut paths: Vec<&str> = server.discovery.paths().chain(own).collect();
+    paths.sort_unstable();
+    json!({"paths": paths})
+}
+
+fn not_acceptable(error: NegotiateError) -> ApiError {
+    match error {
+        NegotiateError::NotAcceptable => ApiError::NotAcceptable(crate::wire::negotiate::PRODUCED.to_owned()),
+        NegotiateError::Unsupported(taken) => ApiError::UnsupportedMediaType(taken.to_owned()),
     }
 }
 

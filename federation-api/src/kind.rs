@@ -2,7 +2,10 @@
 //!
 //! Source: k8s.io/kubernetes `pkg/registry/**/strategy.go` and the tables of its `apidefinitions` tests.
 
-use federation_schema::facts::Resource;
+use std::collections::HashSet;
+use std::sync::LazyLock;
+
+use federation_schema::facts::{Group, Resource};
 
 use crate::error::Subject;
 
@@ -166,4 +169,33 @@ pub fn is_namespace(kind: &Resource) -> bool {
 #[must_use]
 pub fn keeps_status_on_create(kind: &Resource) -> bool {
     kind.group.is_empty() && matches!(&*kind.plural, "nodes" | "namespaces")
+}
+
+/// Whether this version of a resource is served: the newest one that there is.
+///
+/// Older versions have other shapes; they come with conversion.
+#[must_use]
+pub fn serves(kind: &Resource) -> bool {
+    static SERVED: LazyLock<HashSet<(&str, &str, &str)>> = LazyLock::new(|| {
+        let facts = federation_schema::facts::kubernetes();
+        let groups = facts.groups();
+        facts.resources().filter(|kind| is_newest(&groups, kind)).map(path).collect()
+    });
+    SERVED.contains(&path(kind))
+}
+
+/// Another view of core events, which comes with conversion.
+const EVENTS_VIEW: &str = "events.k8s.io";
+
+fn is_newest(groups: &[Group], kind: &Resource) -> bool {
+    let facts = federation_schema::facts::kubernetes();
+    let versions = groups.iter().find(|group| group.name == kind.group).map(|group| &group.versions);
+    let newest = versions.into_iter().flatten().find(|version| {
+        facts.resource(&kind.group, version, &kind.plural).is_some_and(|other| !other.verbs.is_empty())
+    });
+    kind.group != EVENTS_VIEW && newest.is_some_and(|newest| *newest == kind.version)
+}
+
+fn path(kind: &Resource) -> (&str, &str, &str) {
+    (&kind.group, &kind.version, &kind.plural)
 }

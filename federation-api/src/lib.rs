@@ -33,6 +33,7 @@
 //! - Every bound is a named constant in [`limit`], [`listen`](mod@listen), [`cache`] or beside its use.
 
 mod access;
+mod account;
 mod admission;
 mod answer;
 mod call;
@@ -49,9 +50,11 @@ mod render;
 mod server;
 mod service;
 mod verb;
+mod wire;
 
 pub mod body;
 pub mod cache;
+pub mod controller;
 pub mod error;
 pub mod json;
 pub mod limit;

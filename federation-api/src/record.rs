@@ -2,23 +2,40 @@
 //!
 //! The bookkeeping is the schema's; this is where verbs meet it.
 
+use federation_schema::managed::{self, Typing, Write};
 use serde_json::Value;
 
 use crate::call::Call;
-use crate::error::ApiError;
+use crate::kind;
 use crate::object;
-use crate::verb::write::Intent;
+use crate::verb::write::{Intent, Part};
 
 /// Records which fields this write has set.
-///
-/// # Errors
-/// 400 for managed fields that a request brings and that cannot be read.
-pub(crate) fn track(_call: &Call, old: Option<&Value>, new: &mut Value, _intent: Intent<'_>) -> Result<(), ApiError> {
+pub(crate) fn track(call: &Call, old: Option<&Value>, new: &mut Value, intent: Intent<'_>) {
+    let manager = call.field_manager(&intent.options.field_manager);
+    let now = call.server.timestamp();
+    let api_version = call.kind.api_version();
+    let write = circumstances(call, intent.part, (&manager, &now, &api_version));
+    let typing = Typing::new(call.server.facts, call.kind.ty);
     match old {
-        Some(old) => object::copy_meta(new, old, "managedFields"),
-        None => object::set_meta(new, "managedFields", Value::Null),
+        Some(old) => managed::on_update(typing, old, new, &write),
+        None => managed::on_create(typing, new, &write),
     }
-    Ok(())
+}
+
+/// The circumstances of a write: (manager, time, API version).
+pub(crate) fn circumstances<'a>(
+    call: &Call,
+    part: Part,
+    (manager, now, api_version): (&'a str, &'a str, &'a str),
+) -> Write<'a> {
+    let subresource = match part {
+        Part::Main => "",
+        Part::Status => "status",
+        Part::Scale => "scale",
+        Part::Finalize => "finalize",
+    };
+    Write { manager, subresource, api_version, now, has_status: kind::has_status(call.kind) }
 }
 
 /// Whether a write would change nothing but the times of managed fields.
@@ -27,19 +44,17 @@ pub(crate) fn is_unchanged(old: &Value, new: &Value) -> bool {
         return false;
     }
     let (Some(old), Some(new)) = (old.get("metadata"), new.get("metadata")) else { return false };
-    if object::differs(old, new, &["managedFields"]) {
-        return false;
-    }
-    let entries = |meta: &Value| -> Vec<Value> {
-        let list = meta.get("managedFields").and_then(Value::as_array);
-        let timeless = |entry: &Value| {
-            let mut entry = entry.clone();
-            if let Some(map) = entry.as_object_mut() {
-                map.remove("time");
-            }
-            entry
-        };
-        list.into_iter().flatten().map(timeless).collect()
+    !object::differs(old, new, &["managedFields"]) && timeless(old) == timeless(new)
+}
+
+fn timeless(meta: &Value) -> Vec<Value> {
+    let list = meta.get("managedFields").and_then(Value::as_array);
+    let without_time = |entry: &Value| {
+        let mut entry = entry.clone();
+        if let Some(map) = entry.as_object_mut() {
+            map.remove("time");
+        }
+        entry
     };
-    entries(old) == entries(new)
+    list.into_iter().flatten().map(without_time).collect()
 }

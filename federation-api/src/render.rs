@@ -2,68 +2,124 @@
 //!
 //! The formats themselves are the wire's; this is where verbs meet them.
 
-use http::Response;
+mod frame;
+mod view;
 
-use crate::answer::{self, Answer};
+pub(crate) use frame::FrameStyle;
+
+use bytes::Bytes;
+use http::{HeaderValue, Response, StatusCode, header};
+use serde_json::{Value, json};
+
+use crate::answer::{self, Answer, ListAnswer};
 use crate::body::Body;
-use crate::cache::{Entry, EventKind};
 use crate::call::Call;
 use crate::error::ApiError;
-
-/// How the frames of one watch look.
-#[derive(Debug, Clone)]
-pub(crate) struct FrameStyle {
-    api_version: String,
-    kind: String,
-}
-
-impl FrameStyle {
-    /// Whether frames are those that the cache holds encoded.
-    pub(crate) fn is_plain(&self) -> bool {
-        true
-    }
-
-    pub(crate) fn content_type(&self) -> &'static str {
-        "application/json"
-    }
-
-    /// Appends the frame of one event.
-    pub(crate) fn write(&mut self, kind: EventKind, entry: &Entry, out: &mut Vec<u8>) {
-        if kind == entry.kind() {
-            out.extend_from_slice(&entry.frame());
-        } else {
-            entry.write_frame(kind, out);
-        }
-    }
-
-    /// Appends a bookmark; `initial` marks the end of the initial events.
-    pub(crate) fn write_bookmark(&mut self, rev: u64, initial: bool, out: &mut Vec<u8>) {
-        let annotations = if initial { r#","annotations":{"k8s.io/initial-events-end":"true"}"# } else { "" };
-        let frame = format!(
-            "{{\"type\":\"BOOKMARK\",\"object\":{{\"kind\":\"{}\",\"apiVersion\":\"{}\",\"metadata\":{{\"resourceVersion\":\"{rev}\"{annotations}}}}}}}\n",
-            self.kind, self.api_version
-        );
-        out.extend_from_slice(frame.as_bytes());
-    }
-}
+use crate::verb::review;
+use crate::wire::negotiate::{self, Accepted, Convert, Encoding, MetaVersion};
+use crate::wire::table::{partial, table};
+use crate::wire::yaml;
+use view::TableView;
 
 /// The style of a watch's frames.
 ///
 /// # Errors
-/// 406 where the client accepts none.
+/// 406 where the client accepts none that can be streamed; 400 for a bad `includeObject`.
 pub(crate) fn watch_style(call: &Call) -> Result<FrameStyle, ApiError> {
-    Ok(FrameStyle { api_version: call.kind.api_version(), kind: call.kind.kind.to_string() })
+    let accepted = accepted(call)?;
+    if accepted.encoding == Encoding::Yaml {
+        return Err(ApiError::NotAcceptable("application/json, application/json;stream=watch".to_owned()));
+    }
+    Ok(match accepted.convert {
+        Some(Convert::Table(version)) => FrameStyle::table(version, TableView::new(call)?),
+        Some(Convert::Partial(version) | Convert::PartialList(version)) => FrameStyle::partial(version),
+        Some(Convert::Discovery) | None => FrameStyle::plain(call.kind),
+    })
 }
 
 /// Writes an answer in a format that the client accepts.
 ///
 /// # Errors
-/// 406 where there is none.
-pub(crate) fn render(_call: &Call, answer: Answer) -> Result<Response<Body>, ApiError> {
-    Ok(match answer {
-        Answer::Object(object) => answer::json(object.code, object.json),
-        Answer::List(list) => answer::json(http::StatusCode::OK, list.to_json()),
-        Answer::Status(status) => answer::json(http::StatusCode::OK, status.to_json()),
-        Answer::Response(response) => response,
+/// 406 where there is none; 400 for a bad `includeObject`.
+pub(crate) fn render(call: &Call, answer: Answer) -> Result<Response<Body>, ApiError> {
+    let accepted = accepted(call)?;
+    let (code, json): (StatusCode, Bytes) = match answer {
+        Answer::Object(object) => (object.code, convert_object(call, accepted, object.json)?),
+        Answer::List(list) => (StatusCode::OK, convert_list(call, accepted, &list)?),
+        Answer::Status(status) => (StatusCode::OK, status.to_json().into()),
+        Answer::Response(response) => return Ok(response),
+    };
+    Ok(encode(accepted, code, json))
+}
+
+/// What the client accepts of what this request can be answered with.
+///
+/// # Errors
+/// 406 where that is nothing.
+pub(crate) fn accepted(call: &Call) -> Result<Accepted, ApiError> {
+    let text = |name: header::HeaderName| call.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or("");
+    let converts = !review::is_review(call.kind);
+    let allows = |convert: Convert| converts && negotiate::object_conversions(convert);
+    let mut accepted = negotiate::accept(text(header::ACCEPT), allows)
+        .map_err(|_| ApiError::NotAcceptable(negotiate::PRODUCED.to_owned()))?;
+    accepted.pretty |= negotiate::wants_pretty(call.query.get("pretty"), text(header::USER_AGENT));
+    Ok(accepted)
+}
+
+fn convert_object(call: &Call, accepted: Accepted, json: Bytes) -> Result<Bytes, ApiError> {
+    let converted = match accepted.convert {
+        None | Some(Convert::Discovery) => return Ok(json),
+        Some(Convert::Table(version)) => {
+            let object = parsed(&json);
+            let view = TableView::new(call)?;
+            let metadata = json!({"resourceVersion": crate::object::meta_text(&object, "resourceVersion")});
+            table(version, &metadata, &view.columns(), &[view.row(&object)])
+        }
+        Some(Convert::Partial(version) | Convert::PartialList(version)) => partial(version, &parsed(&json)),
+    };
+    Ok(crate::json::to_vec(&converted).into())
+}
+
+fn convert_list(call: &Call, accepted: Accepted, list: &ListAnswer) -> Result<Bytes, ApiError> {
+    let converted = match accepted.convert {
+        None | Some(Convert::Discovery) => return Ok(list.to_json().into()),
+        Some(Convert::Table(version)) => {
+            let view = TableView::new(call)?;
+            let rows: Vec<Value> = list.items.iter().map(|entry| view.row(&entry.value())).collect();
+            table(version, &list.metadata(), &view.columns(), &rows)
+        }
+        Some(Convert::Partial(version) | Convert::PartialList(version)) => partial_list(version, list),
+    };
+    Ok(crate::json::to_vec(&converted).into())
+}
+
+fn partial_list(version: MetaVersion, list: &ListAnswer) -> Value {
+    let items: Vec<Value> = list.items.iter().map(|entry| partial(version, &view::metadata_of(entry))).collect();
+    json!({
+        "kind": "PartialObjectMetadataList",
+        "apiVersion": version.api_version(),
+        "metadata": list.metadata(),
+        "items": items,
     })
+}
+
+fn parsed(json: &[u8]) -> Value {
+    serde_json::from_slice(json).expect("answers are valid JSON")
+}
+
+fn encode(accepted: Accepted, code: StatusCode, json: Bytes) -> Response<Body> {
+    match accepted.encoding {
+        Encoding::Yaml => {
+            let mut response = answer::json(code, yaml::render(&parsed(&json)));
+            let yaml = HeaderValue::from_static("application/yaml");
+            response.headers_mut().insert(header::CONTENT_TYPE, yaml);
+            response
+        }
+        Encoding::Json if accepted.pretty => {
+            let mut text = serde_json::to_vec_pretty(&parsed(&json)).expect("JSON values serialise");
+            text.push(b'\n');
+            answer::json(code, text)
+        }
+        Encoding::Json => answer::json(code, json),
+    }
 }

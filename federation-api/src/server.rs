@@ -6,6 +6,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use auth::service_account::{ServiceAccountKey, ServiceAccountTokens, TokenError};
 use auth::{AuthenticatorChain, Authorizer, AuthorizerChain, Mode, RbacAuthorizer, RbacRules, UserInfo};
 use bytes::Bytes;
 use federation_schema::facts::{self, Facts};
@@ -17,6 +18,8 @@ use crate::cache::{Cache, Clock, REGISTRY};
 use crate::limit::InFlight;
 use crate::metrics::Metrics;
 use crate::service::{Api, InProcess};
+use crate::wire::discovery::Discovery;
+use crate::wire::openapi::OpenApi;
 
 /// Where the objects are kept.
 #[derive(Debug, Clone)]
@@ -34,6 +37,8 @@ pub enum OpenError {
     Store(#[from] federation_store::StoreError),
     #[error("the store cannot be loaded")]
     Cache(#[from] crate::cache::CacheError),
+    #[error("service account tokens cannot be issued")]
+    Tokens(#[from] TokenError),
 }
 
 /// Time as the server sees it; tests pass their own.
@@ -49,6 +54,8 @@ pub struct Builder {
     replica: u8,
     service_range: Option<crate::admission::ServiceRange>,
     components: Vec<String>,
+    account_key: Option<ServiceAccountKey>,
+    address: String,
     now: Now,
 }
 
@@ -57,7 +64,11 @@ pub(crate) struct Server {
     pub(crate) store: Arc<dyn Store>,
     pub(crate) cache: Cache,
     pub(crate) facts: &'static Facts,
+    pub(crate) discovery: Discovery,
+    pub(crate) openapi: OpenApi<&'static Facts>,
     pub(crate) authenticators: AuthenticatorChain,
+    /// Issues service account tokens, where this server does.
+    pub(crate) tokens: Option<Arc<ServiceAccountTokens>>,
     pub(crate) access: Access,
     pub(crate) placement: Arc<dyn PlacementView>,
     pub(crate) service_range: Option<crate::admission::ServiceRange>,
@@ -83,6 +94,8 @@ impl Default for Builder {
             replica: 0,
             service_range: None,
             components: Vec::new(),
+            account_key: None,
+            address: String::new(),
             now: Arc::new(jiff::Timestamp::now),
         }
     }
@@ -93,6 +106,13 @@ impl Builder {
     #[must_use]
     pub fn authenticators(mut self, chain: AuthenticatorChain) -> Self {
         self.authenticators = chain;
+        self
+    }
+
+    /// Issues and believes service account tokens, signed with `key`.
+    #[must_use]
+    pub fn service_accounts(mut self, key: ServiceAccountKey) -> Self {
+        self.account_key = Some(key);
         self
     }
 
@@ -145,6 +165,13 @@ impl Builder {
         self
     }
 
+    /// `HOST:PORT` that `/api` tells old clients.
+    #[must_use]
+    pub fn address(mut self, address: impl Into<String>) -> Self {
+        self.address = address.into();
+        self
+    }
+
     /// The clock, for tests.
     #[must_use]
     pub fn now(mut self, now: Now) -> Self {
@@ -181,16 +208,25 @@ impl Builder {
             .iter()
             .map(|(group, resource)| (crate::kind::storage_name(group, resource), clock.clone()))
             .collect();
+        let facts = facts::kubernetes();
         let cache = Cache::open(Arc::clone(&store), mirrored).await?;
         let rbac = Arc::new(RbacAuthorizer::new(RbacRules::default()));
         let mut chain = self.extra_authorizers;
         chain.push(Arc::new(AuthorizerChain::of_modes(&self.modes, &rbac)));
         let access = Access::new(AuthorizerChain::new(chain), rbac, &cache);
+        let tokens = self.account_key.map(|key| crate::account::tokens(key, &cache)).transpose()?.map(Arc::new);
+        let mut authenticators = self.authenticators;
+        if let Some(tokens) = &tokens {
+            authenticators = authenticators.and(tokens.clone());
+        }
         Ok(Api::new(Server {
             store,
             cache,
-            facts: facts::kubernetes(),
-            authenticators: self.authenticators,
+            facts,
+            discovery: Discovery::new(facts, &self.address, crate::kind::serves),
+            openapi: OpenApi::new(facts, crate::kind::serves),
+            authenticators,
+            tokens,
             access,
             records_authors: self.placement.is_some(),
             placement: self.placement.unwrap_or_else(|| Arc::new(NoPlacement)),
@@ -242,6 +278,19 @@ impl Api {
     /// From now on `/readyz` fails, so that load balancers turn away before the listener closes.
     pub fn begin_drain(&self) {
         self.server().draining.store(true, std::sync::atomic::Ordering::Release);
+    }
+
+    /// The server's metrics in the text format.
+    #[must_use]
+    pub fn metrics(&self) -> String {
+        let server = self.server();
+        server.metrics.render(&server.cache.sizes(), server.in_flight.counts())
+    }
+
+    /// Names of what keeps this server from being ready; empty where it is.
+    #[must_use]
+    pub fn not_ready(&self) -> Vec<String> {
+        if self.server().is_draining() { vec!["shutdown".to_owned()] } else { Vec::new() }
     }
 
     /// The cache of a resource, for those who feed rings (the mirror) and those who only read.

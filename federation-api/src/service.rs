@@ -105,9 +105,11 @@ impl Api {
         if !info.is_resource {
             trace.known = true;
             let Asked { method, headers, .. } = asked;
-            return endpoint::answer(server, &info, &query, &method, &headers).await;
+            let asked = endpoint::Asked { info: &info, query: &query, raw_query: asked.uri.query(), headers: &headers };
+            return endpoint::answer(server, &method, &asked).await;
         }
-        let kind = server.facts.resource(&info.group, &info.version, &info.resource).ok_or(ApiError::UnknownPath)?;
+        let kind = server.facts.resource(&info.group, &info.version, &info.resource);
+        let kind = kind.filter(|kind| crate::kind::serves(kind)).ok_or(ApiError::UnknownPath)?;
         trace.known = true;
         let mut call = Call {
             server: Arc::clone(server),

@@ -2,6 +2,7 @@
 //!
 //! Source: k8s.io/apimachinery `pkg/apis/meta/internalversion/validation`, `pkg/apis/meta/v1/validation`.
 
+use federation_schema::decode::FieldValidation;
 use serde::Deserialize;
 
 use super::query::{Query, truthy};
@@ -47,15 +48,6 @@ pub struct WriteOptions {
     pub validation: FieldValidation,
     /// Only of an apply patch.
     pub force: bool,
-}
-
-/// What to do about unknown and duplicate fields.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum FieldValidation {
-    Ignore,
-    #[default]
-    Warn,
-    Strict,
 }
 
 /// Options of a delete, from its body or its query.
@@ -218,23 +210,19 @@ impl WriteOptions {
         let mut causes = dry_run_causes(query.all("dryRun"));
         let manager = query.get("fieldManager").unwrap_or("");
         causes.extend(manager_causes(manager));
-        let validation = match query.get("fieldValidation").unwrap_or("") {
-            "" | "Warn" => FieldValidation::Warn,
-            "Ignore" => FieldValidation::Ignore,
-            "Strict" => FieldValidation::Strict,
-            other => {
-                let supported = ["", "Ignore", "Strict", "Warn"];
-                causes.push(Cause::not_supported("fieldValidation", other, &supported));
-                FieldValidation::Warn
-            }
-        };
+        let sent = query.get("fieldValidation").unwrap_or("");
+        let validation = FieldValidation::parse(sent);
+        if validation.is_none() {
+            let supported = ["", "Ignore", "Strict", "Warn"];
+            causes.push(Cause::not_supported("fieldValidation", sent, &supported));
+        }
         if !causes.is_empty() {
             return Err(ApiError::invalid_options(kind, causes));
         }
         Ok(Self {
             dry_run: query.get("dryRun").is_some(),
             field_manager: manager.to_owned(),
-            validation,
+            validation: validation.unwrap_or_default(),
             force: query.filled("force").is_some_and(truthy),
         })
     }

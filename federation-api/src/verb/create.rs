@@ -1,10 +1,11 @@
 //! POST to a collection.
 
+use federation_schema::decode::Expected;
 use serde_json::Value;
 
 use crate::answer::Answer;
 use crate::call::Call;
-use crate::decode::{self, Expected};
+use crate::decode;
 use crate::error::ApiError;
 use crate::kind;
 use crate::object;
@@ -21,7 +22,7 @@ const MAX_NAMES: usize = 8;
 pub(crate) async fn create(call: &mut Call) -> Result<Answer, ApiError> {
     let options = WriteOptions::read(&call.query, "CreateOptions")?;
     let body = call.read_body().await?;
-    let expected = Expected::of(call.kind);
+    let expected = Expected::object(call.kind);
     let mut new = decode::object(call, &body, expected, options.validation)?;
     check_name(call, &mut new)?;
     let intent = Intent { options: &options, part: Part::Main, creates: true, applies: false };

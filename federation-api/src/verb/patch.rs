@@ -3,25 +3,37 @@
 //! The surgery is the schema's; this chooses it by media type and runs it over the newest object.
 
 use bytes::Bytes;
+use federation_schema::decode::{FieldValidation, Format};
+use federation_schema::facts::TypeId;
 use federation_schema::patch::{self as surgery, PatchError};
 use serde_json::Value;
 
 use crate::answer::Answer;
 use crate::call::Call;
-use crate::decode::{self, Expected};
-use crate::error::ApiError;
+use crate::decode;
+use crate::error::{ApiError, Cause, Status};
 use crate::object;
 use crate::request::options::WriteOptions;
 use crate::verb::write::{self, Intent, Part};
 
 /// The formats of patches on built-in kinds, as messages list them.
 const ACCEPTED: &str = "application/json-patch+json, application/merge-patch+json, application/strategic-merge-patch+json, application/apply-patch+yaml";
+/// The formats of patches on kinds without patch strategies.
+const ACCEPTED_PLAIN: &str = "application/json-patch+json, application/merge-patch+json, application/apply-patch+yaml";
+
+/// How a patch is meant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Form {
+    Json,
+    Merge,
+    Strategic,
+}
 
 /// A patch, parsed once and run as often as races demand.
-pub(crate) enum Patch {
-    Json(Value),
-    Merge(Value),
-    Strategic(Value),
+pub(crate) struct Patch {
+    form: Form,
+    body: Value,
+    validation: FieldValidation,
 }
 
 /// Answers a PATCH to an object.
@@ -42,11 +54,11 @@ pub(crate) async fn patch_part(call: &mut Call, part: Part) -> Result<Answer, Ap
         return crate::verb::apply::apply(call, part, &options).await;
     }
     if options.force {
-        let cause = crate::error::Cause::forbidden("force", "may not be specified for non-apply patch");
+        let cause = Cause::forbidden("force", "may not be specified for non-apply patch");
         return Err(ApiError::invalid_options("PatchOptions", vec![cause]));
     }
     let body = call.read_body().await?;
-    let patch = Patch::read(call.content_type(), &body)?;
+    let patch = Patch::read(call, &body, options.validation)?;
     let intent = Intent { options: &options, part, creates: false, applies: false };
     let written = write::update(call, intent, |call, old| {
         let old = old.ok_or_else(|| ApiError::NotFound(call.subject()))?;
@@ -57,37 +69,33 @@ pub(crate) async fn patch_part(call: &mut Call, part: Part) -> Result<Answer, Ap
 }
 
 impl Patch {
-    /// Parses a patch of that media type.
+    /// Parses a patch of the request's media type.
     ///
     /// # Errors
     /// 415, 400.
-    pub(crate) fn read(media_type: &str, body: &Bytes) -> Result<Self, ApiError> {
-        let parse = || -> Result<Value, ApiError> {
-            serde_json::from_slice(body).map_err(|error| ApiError::BadRequest(format!("error decoding patch: {error}")))
+    pub(crate) fn read(call: &mut Call, body: &Bytes, validation: FieldValidation) -> Result<Self, ApiError> {
+        let plain = call.kind.group == federation_types::label::GROUP;
+        let form = match call.content_type() {
+            "application/json-patch+json" => Form::Json,
+            "application/merge-patch+json" => Form::Merge,
+            "application/strategic-merge-patch+json" if !plain => Form::Strategic,
+            _ => {
+                let accepted = if plain { ACCEPTED_PLAIN } else { ACCEPTED };
+                return Err(ApiError::UnsupportedMediaType(accepted.to_owned()));
+            }
         };
-        match media_type {
-            "application/json-patch+json" => parse().map(Self::Json),
-            "application/merge-patch+json" => parse().map(Self::Merge),
-            "application/strategic-merge-patch+json" => parse().map(Self::Strategic),
-            _ => Err(ApiError::UnsupportedMediaType(ACCEPTED.to_owned())),
-        }
+        let body = decode::untyped(call, body, Format::Json, validation)?;
+        Ok(Self { form, body, validation })
     }
 
     /// Runs the patch over an object of the call's kind.
     ///
     /// # Errors
-    /// As the surgery says; 400 where the outcome is of another type.
-    pub(crate) fn patched(&self, call: &Call, old: &Value) -> Result<Value, ApiError> {
+    /// As the surgery says; 400 where the outcome is another object.
+    pub(crate) fn patched(&self, call: &mut Call, old: &Value) -> Result<Value, ApiError> {
         let mut new = self.run(call, call.kind.ty, old.clone())?;
-        decode::check_type(&mut new, Expected::of(call.kind))?;
-        if object::name(&new) != call.info.name {
-            return Err(ApiError::BadRequest(format!(
-                "the name of the object ({}) does not match the name on the URL ({})",
-                object::name(&new),
-                call.info.name
-            )));
-        }
-        // The patch names a revision only if it is another one than the object's own.
+        decode::check_identity(call, &new)?;
+        // The patch names a revision only if it says so itself.
         let untouched = object::meta_text(&new, "resourceVersion") == object::meta_text(old, "resourceVersion");
         if untouched && !self.names_revision() {
             object::set_meta(&mut new, "resourceVersion", Value::Null);
@@ -98,32 +106,26 @@ impl Patch {
     /// Runs the patch over any value of that type.
     ///
     /// # Errors
-    /// As the surgery says.
-    pub(crate) fn run(&self, call: &Call, ty: federation_schema::facts::TypeId, old: Value) -> Result<Value, ApiError> {
-        let outcome = match self {
-            Self::Json(patch) => surgery::json::apply(old, patch.clone()),
-            Self::Merge(patch) => surgery::merge::apply(old, patch.clone()),
-            Self::Strategic(patch) => surgery::strategic::apply(call.server.facts, ty, old, patch.clone()),
+    /// As the surgery says; 422 where the outcome does not fit the type.
+    pub(crate) fn run(&self, call: &mut Call, ty: TypeId, old: Value) -> Result<Value, ApiError> {
+        let patch = self.body.clone();
+        let outcome = match self.form {
+            Form::Json => surgery::json::apply(old, patch),
+            Form::Merge => surgery::merge::apply(old, patch),
+            Form::Strategic => surgery::strategic::apply(call.server.facts, ty, old, patch),
         };
-        outcome.map_err(refused)
+        decode::patched(call, ty, outcome.map_err(refused)?, (&self.body, self.validation))
     }
 
     fn names_revision(&self) -> bool {
-        match self {
-            Self::Json(_) => false,
-            Self::Merge(patch) | Self::Strategic(patch) => {
-                patch.pointer("/metadata/resourceVersion").is_some_and(Value::is_string)
-            }
-        }
+        self.form != Form::Json && self.body.pointer("/metadata/resourceVersion").is_some_and(Value::is_string)
     }
 }
 
 fn refused(error: PatchError) -> ApiError {
     match error {
         PatchError::Malformed(text) => ApiError::BadRequest(text),
-        PatchError::TooLarge(text) => {
-            ApiError::Foreign(Box::new(crate::error::Status::failure(413, "RequestEntityTooLarge", text)))
-        }
+        PatchError::TooLarge(text) => ApiError::Foreign(Box::new(Status::failure(413, "RequestEntityTooLarge", text))),
         PatchError::Unprocessable(text) => ApiError::Unprocessable(text),
         PatchError::Schema(text) => ApiError::Plain(text),
     }

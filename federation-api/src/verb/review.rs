@@ -1,13 +1,14 @@
 //! Reviews: questions in the form of objects. Answered 201, never stored.
 
 use auth::{Attributes, ResourceAttributes, UserInfo};
+use federation_schema::decode::Expected;
 use federation_schema::facts::Resource;
 use http::StatusCode;
 use serde_json::{Map, Value, json};
 
 use crate::answer::Answer;
 use crate::call::Call;
-use crate::decode::{self, Expected};
+use crate::decode;
 use crate::error::{ApiError, Cause};
 use crate::kind;
 use crate::object;
@@ -25,7 +26,7 @@ pub(crate) fn is_review(kind: &Resource) -> bool {
 pub(crate) async fn review(call: &mut Call) -> Result<Answer, ApiError> {
     let options = WriteOptions::read(&call.query, "CreateOptions")?;
     let body = call.read_body().await?;
-    let mut review = decode::object(call, &body, Expected::of(call.kind), options.validation)?;
+    let mut review = decode::object(call, &body, Expected::object(call.kind), options.validation)?;
     let status = match &*call.kind.kind {
         "SelfSubjectReview" => json!({"userInfo": user_json(&call.user)}),
         "SelfSubjectAccessReview" => access(call, &review, None).await?,

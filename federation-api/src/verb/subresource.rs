@@ -2,11 +2,12 @@
 //!
 //! What the table of kinds lists and this file does not serve is refused by name.
 
+use federation_schema::decode::Expected;
 use serde_json::{Value, json};
 
 use crate::answer::Answer;
 use crate::call::Call;
-use crate::decode::{self, Expected};
+use crate::decode;
 use crate::error::ApiError;
 use crate::kind;
 use crate::object;
@@ -59,25 +60,24 @@ async fn scale_write(call: &mut Call) -> Result<Answer, ApiError> {
     let patches = call.info.verb == "patch";
     let options = WriteOptions::read(&call.query, if patches { "PatchOptions" } else { "UpdateOptions" })?;
     let body = call.read_body().await?;
-    let expected = Expected { group: "autoscaling", version: "v1", kind: "Scale" };
-    let ty = call.kind.subresource("scale").and_then(|of| of.ty).unwrap_or(call.kind.ty);
-    let patch = patches.then(|| Patch::read(call.content_type(), &body)).transpose()?;
+    let expected = call.kind.subresource("scale").and_then(Expected::subresource);
+    let expected = expected.ok_or_else(|| ApiError::Internal("scale has no type".to_owned()))?;
+    let patch = if patches { Some(Patch::read(call, &body, options.validation)?) } else { None };
     let sent = match &patch {
         Some(_) => None,
         None => Some(decode::object(call, &body, expected, options.validation)?),
     };
     if let Some(sent) = &sent {
-        update::check_name(call, sent)?;
+        decode::check_name(call, sent)?;
     }
     let intent = Intent { options: &options, part: Part::Scale, creates: false, applies: false };
     let written = write::update(call, intent, |call, old| {
         let old = old.ok_or_else(|| ApiError::NotFound(call.subject()))?;
-        let mut scale = match (&patch, &sent) {
-            (Some(patch), _) => patch.run(call, ty, scale_of(old))?,
+        let scale = match (&patch, &sent) {
+            (Some(patch), _) => patch.run(call, expected.ty, scale_of(old))?,
             (None, Some(sent)) => sent.clone(),
             (None, None) => scale_of(old),
         };
-        decode::check_type(&mut scale, expected)?;
         scaled(call, old, &scale, patch.is_some())
     })
     .await?;

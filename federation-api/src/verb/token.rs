@@ -25,14 +25,11 @@ pub(crate) async fn create(call: &mut Call) -> Result<Answer, ApiError> {
     if call.server.tokens.is_none() {
         return Err(ApiError::NotSupported("this server issues no service account tokens".to_owned()));
     }
-    let request_kind = call
-        .server
-        .facts
-        .by_kind("authentication.k8s.io", "v1", "TokenRequest")
-        .ok_or_else(|| ApiError::Internal("the table of kinds has no TokenRequest".to_owned()))?;
+    let expected = call.kind.subresource("token").and_then(Expected::subresource);
+    let expected = expected.ok_or_else(|| ApiError::Internal("the table of kinds has no TokenRequest".to_owned()))?;
     let options = WriteOptions::read(&call.query, "CreateOptions")?;
     let body = call.read_body().await?;
-    let mut request = decode::object(call, &body, Expected::object(request_kind), options.validation)?;
+    let mut request = decode::object(call, &body, expected, options.validation)?;
     let spec = spec(call, &account, &request)?;
     let tokens = call.server.tokens.as_ref().expect("checked above, and never unset");
     let issued = tokens.issue(&spec, (call.server.now)()).map_err(|error| ApiError::Internal(error.to_string()))?;
@@ -56,7 +53,11 @@ fn spec(call: &Call, account: &Value, request: &Value) -> Result<TokenSpec, ApiE
         None | Some(Value::Null) => DEFAULT_LIFETIME,
         Some(seconds) => match seconds.as_u64().map(Duration::from_secs) {
             Some(life) if life < MIN_LIFETIME => {
-                return Err(invalid("spec.expirationSeconds", seconds, "may not specify a duration less than 10 minutes"));
+                return Err(invalid(
+                    "spec.expirationSeconds",
+                    seconds,
+                    "may not specify a duration less than 10 minutes",
+                ));
             }
             Some(life) if life <= MAX_LIFETIME => life,
             _ => {
@@ -94,7 +95,8 @@ fn bound(call: &Call, account: &Value, asked: Option<&Value>) -> Result<Option<B
     let missing = || ApiError::NotFound(crate::error::Subject::new("", plural, name));
     let uid = found.ok_or_else(missing)?.text(&["metadata", "uid"]).unwrap_or_default();
     if !text("uid").is_empty() && text("uid") != uid {
-        let message = format!("the UID in the bound object reference ({}) does not match the UID in record", text("uid"));
+        let message =
+            format!("the UID in the bound object reference ({}) does not match the UID in record", text("uid"));
         return Err(ApiError::BadRequest(message));
     }
     Ok(Some(BoundObject { kind, name: name.to_owned(), uid }))

@@ -1,11 +1,12 @@
 //! PUT of one object: the whole of it is replaced, but for what an update cannot change.
 
+use federation_schema::decode::Expected;
+
 use crate::answer::Answer;
 use crate::call::Call;
-use crate::decode::{self, Expected};
+use crate::decode;
 use crate::error::ApiError;
 use crate::kind;
-use crate::object;
 use crate::request::options::WriteOptions;
 use crate::verb::write::{self, Intent, Part};
 
@@ -25,25 +26,10 @@ pub(crate) async fn update(call: &mut Call) -> Result<Answer, ApiError> {
 pub(crate) async fn replace(call: &mut Call, part: Part, creates: bool) -> Result<Answer, ApiError> {
     let options = WriteOptions::read(&call.query, "UpdateOptions")?;
     let body = call.read_body().await?;
-    let expected = Expected::of(call.kind);
+    let expected = Expected::object(call.kind);
     let sent = decode::object(call, &body, expected, options.validation)?;
-    check_name(call, &sent)?;
+    decode::check_name(call, &sent)?;
     let intent = Intent { options: &options, part, creates, applies: false };
     let written = write::update(call, intent, |_, _| Ok(sent.clone())).await?;
     Ok(written.into_answer())
-}
-
-/// The name in the object is that of the path.
-pub(crate) fn check_name(call: &Call, sent: &serde_json::Value) -> Result<(), ApiError> {
-    match object::name(sent) {
-        "" => Err(ApiError::BadRequest(format!(
-            "the name of the object (empty) does not match the name on the URL ({})",
-            call.info.name
-        ))),
-        name if name == call.info.name => Ok(()),
-        name => Err(ApiError::BadRequest(format!(
-            "the name of the object ({name}) does not match the name on the URL ({})",
-            call.info.name
-        ))),
-    }
 }

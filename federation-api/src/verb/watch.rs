@@ -50,7 +50,7 @@ pub(crate) async fn watch(call: &Call, place: OwnedSemaphorePermit) -> Result<Re
     let filter = Filter::new(call.kind, call.scope(), &options)?;
     let from = options.revision()?;
     let style = watch_style(call)?;
-    let content_type = HeaderValue::from_str(style.content_type()).expect("media types are visible ASCII");
+    let content_type = HeaderValue::from_str(&style.content_type()).expect("media types are visible ASCII");
     let life_s = options.timeout_s.unwrap_or_else(|| rand::rng().random_range(DEFAULT_LIFE_S));
     let stream = Stream {
         server: Arc::clone(&call.server),

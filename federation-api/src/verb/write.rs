@@ -88,7 +88,7 @@ pub(crate) async fn insert(call: &mut Call, mut new: Value, intent: Intent<'_>) 
         Review { operation: Operation::Create, part: intent.part, old: None, dry_run: intent.options.dry_run };
     admission::admit(call, &mut new, &review).await?;
     if !intent.applies {
-        record::track(call, None, &mut new, intent)?;
+        record::track(call, None, &mut new, intent);
     }
     admission::validate(call, &mut new, &mut review)?;
     let key = kind::object_key(call.kind, call.namespace(), object::name(&new));
@@ -177,7 +177,7 @@ async fn attempt(
         Review { operation: Operation::Update, part: intent.part, old: Some(&old), dry_run: intent.options.dry_run };
     admission::admit(call, new, &review).await?;
     if !intent.applies {
-        record::track(call, Some(&old), new, intent)?;
+        record::track(call, Some(&old), new, intent);
     }
     set_generation(call, &old, new);
     admission::validate(call, new, &mut review)?;
