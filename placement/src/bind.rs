@@ -7,6 +7,7 @@ pub mod plan;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use federation_types::binding::TemplateRef;
 use federation_types::{Gvk, PlacementBinding, label, text};
@@ -15,11 +16,14 @@ use hub_client::{ApiError, Collection, DeleteOptions, ReconcileError, WriteOptio
 use serde_json::{Value, json};
 
 use crate::interpret;
+use crate::namespaces;
 use crate::render::{content_hash, overrides_for, short_hash};
 use crate::schedule::{Decision, Inputs, Previous, Referrer, Template, decide};
 use crate::world::{TemplateKey, TemplateSeen, World, ours};
 use plan::{Action, Wanted};
 
+/// Wait before an author without rights is asked about again.
+const ASK_AGAIN: Duration = Duration::from_secs(30);
 /// Annotation of a binding: hash of the template's content and of the overrides that mean it.
 pub(crate) const CONTENT: &str = "fedgate.dev/content";
 /// Annotation of a binding: how the user wanted the template's dependents treated, recorded before it goes.
@@ -33,6 +37,9 @@ pub fn binding_name(gvk: &Gvk, namespace: &str, name: &str, uid: &str) -> String
 
 /// Brings the binding of one template up to date.
 pub(crate) async fn reconcile(world: Arc<World>, key: TemplateKey) -> Result<(), ReconcileError> {
+    if namespaces::is_namespace(&key) {
+        return Ok(());
+    }
     // A kind that is not served now says nothing about its objects.
     let Some(kind) = world.kind_of(&key.gvr) else { return Ok(()) };
     let gvk = kind.gvk();
@@ -70,12 +77,13 @@ async fn confirm_gone(world: &World, key: &TemplateKey) -> Result<(), ReconcileE
 }
 
 /// A binding as it stands in the store.
-struct Fresh {
-    binding: PlacementBinding,
+pub(crate) struct Fresh {
+    pub binding: PlacementBinding,
     object: Value,
 }
 
-async fn read(world: &World, name: &str) -> Result<Option<Fresh>, ReconcileError> {
+/// Reads a binding afresh.
+pub(crate) async fn read(world: &World, name: &str) -> Result<Option<Fresh>, ReconcileError> {
     let found = world.hub.get(&ours("placementbindings"), label::SYSTEM_NAMESPACE, name).await.map_err(retry)?;
     found
         .map(|object| {
@@ -93,7 +101,7 @@ async fn present(world: &World, key: &TemplateKey, gvk: &Gvk, template: &Value) 
         return record_cascade(world, template, fresh).await;
     }
     let facts = Template::of(template);
-    let decision = decided(world, key, template, fresh.as_ref().map(|f| &f.binding)).await?;
+    let (decision, denied) = decided(world, key, template, fresh.as_ref().map(|f| &f.binding)).await?;
     let reference = TemplateRef {
         api_version: gvk.api_version(),
         kind: gvk.kind.clone(),
@@ -105,16 +113,18 @@ async fn present(world: &World, key: &TemplateKey, gvk: &Gvk, template: &Value) 
     let content = content(world, (&facts, template), &reference);
     let standing = fresh.as_ref().map(|f| (&f.binding, f.binding.metadata.annotations.get(CONTENT).map_or("", |c| c)));
     let action = plan::plan(&Wanted { template: &reference, decision: &decision, content: &content }, standing);
-    commit(world, &name, fresh.as_ref(), action, Some(&content)).await
+    commit(world, &name, fresh.as_ref(), action, Some(&content)).await?;
+    // Rights come without a sign.
+    if denied { Err(ReconcileError::Wait(ASK_AGAIN, "an author may not act everywhere".to_owned())) } else { Ok(()) }
 }
 
-/// Runs the decision over what is known now; asks whether the authors may act where it leads.
+/// Runs the decision over what is known now; asks whether the authors may act where it leads, and says if not.
 async fn decided(
     world: &World,
     key: &TemplateKey,
     template: &Value,
     standing: Option<&PlacementBinding>,
-) -> Result<Decision, ReconcileError> {
+) -> Result<(Decision, bool), ReconcileError> {
     let facts = Template::of(template);
     let (clusters, policies) = (world.facts(), world.policies(&key.namespace));
     let annotations = world.namespaces.get("", &key.namespace).map(|n| n.annotations.clone()).unwrap_or_default();
@@ -133,7 +143,10 @@ async fn decided(
     let scope = interpret::scope(template);
     let first = decide(&inputs, scope);
     let denied = author::denied(world, &inputs, &first).await?;
-    if denied.is_empty() { Ok(first) } else { Ok(decide(&Inputs { denied: &denied, ..inputs }, scope)) }
+    if denied.is_empty() {
+        return Ok((first, false));
+    }
+    Ok((decide(&Inputs { denied: &denied, ..inputs }, scope), true))
 }
 
 /// Templates whose pods need this one, where they follow their pods.
@@ -169,7 +182,8 @@ fn content(world: &World, (facts, template): (&Template, &Value), reference: &Te
     short_hash(&[&TemplateSeen::of(template).content, &overrides, autoscaled])
 }
 
-async fn commit(
+/// Writes what a plan says of one binding.
+pub(crate) async fn commit(
     world: &World,
     name: &str,
     fresh: Option<&Fresh>,

@@ -9,6 +9,7 @@ mod clock;
 mod history;
 pub mod interpret;
 pub mod kinds;
+mod namespaces;
 pub mod propagate;
 pub mod render;
 mod run;

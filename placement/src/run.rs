@@ -16,7 +16,7 @@ use crate::render::IpRange;
 use crate::schedule::DefaultPlacement;
 use crate::wire::{Queues, Wires};
 use crate::world::{ClusterSeen, NamespaceSeen, World, all_of, binding, policy};
-use crate::{aggregate, bind, history};
+use crate::{aggregate, bind, history, namespaces};
 
 /// Reconciles at once, per controller: each is a few calls to the hub, which may be another process.
 const WIDTH: usize = 8;
@@ -103,18 +103,26 @@ async fn controllers(wires: &Wires, tasks: &TaskTracker, ending: &CancellationTo
     let bind = |key| bind::reconcile(world.clone(), key);
     let history = |key| history::reconcile(world.clone(), key);
     let aggregate = |name| aggregate::reconcile(world.clone(), name);
+    let leave = |leaving| namespaces::reconcile(world.clone(), leaving);
     let record = |name| record(fleet.clone(), name);
     tokio::join!(
         drive("schedule", queues.bind, WIDTH, bind, ending.clone()),
         drive("record", queues.record, WIDTH, record, ending.clone()),
         drive("aggregate", queues.aggregate, WIDTH, aggregate, ending.clone()),
         drive("history", queues.history, WIDTH, history, ending.clone()),
+        drive("namespaces", queues.namespaces, WIDTH, leave, ending.clone()),
     );
 }
 
 /// A queue of its own for every controller.
 impl Default for Queues {
     fn default() -> Self {
-        Self { bind: Queue::new(), record: Queue::new(), aggregate: Queue::new(), history: Queue::new() }
+        Self {
+            bind: Queue::new(),
+            record: Queue::new(),
+            aggregate: Queue::new(),
+            history: Queue::new(),
+            namespaces: Queue::new(),
+        }
     }
 }

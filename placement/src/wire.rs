@@ -15,6 +15,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::history;
 use crate::kinds::{Kind, discover};
+use crate::namespaces::{self, Leaving};
 use crate::propagate::Fleet;
 use crate::schedule::Policy;
 use crate::world::{ClusterSeen, NamespaceSeen, TemplateKey, TemplateSeen, World, dependency_key};
@@ -31,6 +32,7 @@ pub(crate) struct Queues {
     pub record: Queue<String>,
     pub aggregate: Queue<String>,
     pub history: Queue<TemplateKey>,
+    pub namespaces: Queue<Leaving>,
 }
 
 /// What every edge needs.
@@ -89,6 +91,9 @@ impl Wires {
             if change.old.map(|o| &o.annotations) != change.new.map(|n| &n.annotations) {
                 wires.rebind(Some(&change.key.1));
             }
+            if let Some(leaving) = change.new.filter(|n| n.deleting) {
+                wires.queues.namespaces.add((change.key.1.clone(), leaving.uid.clone()));
+            }
         })
     }
 
@@ -105,7 +110,9 @@ impl Wires {
                 wires.wake(binding);
                 wires.queues.record.add(name.clone());
             }
-            if spec_changed || progress(old) != progress(new) {
+            // With its binding a namespace's withdrawal is over.
+            let over = new.is_none() && namespaces::of(&binding.spec.template).is_some();
+            if !over && (spec_changed || progress(old) != progress(new)) {
                 wires.rebind_template(binding);
             }
         })
@@ -204,6 +211,10 @@ impl Wires {
     /// Looks again at a binding's template, and at what its pods need.
     fn rebind_template(&self, binding: &PlacementBinding) {
         let template = &binding.spec.template;
+        if let Some(leaving) = namespaces::of(template) {
+            self.queues.namespaces.add(leaving);
+            return;
+        }
         let Some(kind) = self.world.kind(&template.api_version, &template.kind) else { return };
         let key = TemplateKey { gvr: kind.gvr, namespace: template.namespace.clone(), name: template.name.clone() };
         for dependency in self.world.template(&key).iter().flat_map(|seen| &seen.dependencies) {

@@ -15,6 +15,7 @@ use serde_json::Value;
 
 use crate::interpret::{self, Dependency, Scope};
 use crate::kinds::Kind;
+use crate::namespaces;
 use crate::render::{IpRange, content_hash};
 use crate::schedule::{ClusterFacts, DefaultPlacement, Policy};
 
@@ -52,6 +53,7 @@ pub(crate) struct ClusterSeen {
 pub(crate) struct NamespaceSeen {
     pub uid: String,
     pub annotations: BTreeMap<String, String>,
+    pub deleting: bool,
 }
 
 /// Everything that controllers share.
@@ -146,7 +148,11 @@ impl ClusterSeen {
 
 impl NamespaceSeen {
     pub(crate) fn of(object: &Value) -> Self {
-        Self { uid: text::uid(object).to_owned(), annotations: crate::schedule::Template::of(object).annotations }
+        Self {
+            uid: text::uid(object).to_owned(),
+            annotations: crate::schedule::Template::of(object).annotations,
+            deleting: text::at(object, &["metadata", "deletionTimestamp"]).is_some(),
+        }
     }
 }
 
@@ -179,11 +185,19 @@ impl World {
     /// The kind that a template reference names, in the version that the hub prefers.
     pub(crate) fn kind(&self, api_version: &str, kind: &str) -> Option<Kind> {
         let wanted = Gvk::new(api_version, kind);
+        let namespaces = namespaces::kind();
+        if wanted == namespaces.gvk() {
+            return Some(namespaces);
+        }
         self.templates.read().keys().find(|k| k.gvr.group == wanted.group && k.kind == wanted.kind).cloned()
     }
 
     /// The kind of a resource.
     pub(crate) fn kind_of(&self, gvr: &Gvr) -> Option<Kind> {
+        let namespaces = namespaces::kind();
+        if *gvr == namespaces.gvr {
+            return Some(namespaces);
+        }
         self.templates.read().keys().find(|k| k.gvr == *gvr).cloned()
     }
 

@@ -2,7 +2,7 @@
 //!
 //! Source: `k8s.io/kubernetes/pkg/controller/deployment/util` and `pkg/controller/history`; the hash is ours.
 
-use federation_types::text::{at, int_at, list_at, name, str_at, uid};
+use federation_types::text::{at, int_at, list_at, name, str_at, uid, without_empty};
 use serde_json::{Map, Value, json};
 
 use crate::render::content_hash;
@@ -82,9 +82,13 @@ pub(super) fn plan(template: &Value, revisions: &[Value]) -> Vec<Action> {
     actions
 }
 
-/// The pod template without what a revision adds.
+/// The pod template without what a revision adds, and without what typed clients such as `rollout undo` add.
 fn content(template: &Value) -> String {
-    content_hash(&without_hash(at(template, &["spec", "template"]).cloned().unwrap_or(Value::Null)))
+    comparable(at(template, &["spec", "template"]))
+}
+
+fn comparable(pod: Option<&Value>) -> String {
+    content_hash(&without_empty(&without_hash(pod.cloned().unwrap_or(Value::Null))))
 }
 
 fn without_hash(mut pod: Value) -> Value {
@@ -113,7 +117,7 @@ fn without_hash(mut pod: Value) -> Value {
 fn kept_content(revision: &Value) -> String {
     let path: &[&str] =
         if revision.get("data").is_some() { &["data", "spec", "template"] } else { &["spec", "template"] };
-    content_hash(&without_hash(at(revision, path).cloned().unwrap_or(Value::Null)))
+    comparable(at(revision, path))
 }
 
 fn number(revision: &Value) -> i64 {

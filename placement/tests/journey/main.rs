@@ -279,6 +279,39 @@ async fn revisions_are_kept_at_the_hub_and_never_placed() {
 }
 
 #[tokio::test]
+async fn a_namespace_goes_where_we_made_it_and_only_there() {
+    let stage = Stage::start(&["east", "west"]).await;
+    stage.member("west").put(
+        CORE,
+        "namespaces",
+        json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "shop"}}),
+    );
+    stage.hub.put(CORE, "configmaps", config_map("app", &[(label::CLUSTERS, "*")], "1"));
+    stage.until_row("app", "east", |row| row["phase"] == "Applied").await;
+    stage.until_row("app", "west", |row| row["phase"] == "Applied").await;
+    // A namespace that merely vanishes says nothing.
+    let namespace = stage.hub.get(CORE, "namespaces", "", "shop").expect("it");
+    stage.hub.remove(CORE, "namespaces", "", "shop");
+    stage.quiet().await;
+    assert!(stage.member("east").get(CORE, "namespaces", "", "shop").is_some());
+    stage.hub.put(CORE, "namespaces", namespace.clone());
+    let mut leaving = namespace;
+    leaving["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z".into();
+    stage.hub.put(CORE, "namespaces", leaving);
+    stage.hub.remove(CORE, "configmaps", "shop", "app");
+    stage.hub.remove(CORE, "namespaces", "", "shop");
+    stage
+        .until("gone in east", || stage.member("east").get(CORE, "namespaces", "", "shop").is_none().then_some(()))
+        .await;
+    stage.until("no bindings", || stage.bindings().is_empty().then_some(())).await;
+    stage.quiet().await;
+    assert!(stage.bindings().is_empty());
+    assert!(stage.member("west").get(CORE, "namespaces", "", "shop").is_some());
+    assert!(stage.member("west").all(CORE, "configmaps").is_empty());
+    stage.stop().await;
+}
+
+#[tokio::test]
 async fn two_thousand_applies_arrive_quickly() {
     let stage = Stage::start(&["east", "west"]).await;
     let count = 500;
