@@ -2,8 +2,6 @@
 //!
 //! Source: `sigs.k8s.io/structured-merge-diff/v6/typed`; the order of merged lists is its own.
 
-use std::collections::{BTreeMap, HashSet};
-
 use serde_json::{Map, Value};
 
 use crate::managed::element::Element;
@@ -84,74 +82,90 @@ fn as_map(value: Option<&Value>) -> Option<&Map<String, Value>> {
     value.and_then(Value::as_object)
 }
 
-/// Two lists with the elements that tell their items apart.
+/// The elements that tell the items of a list apart, in order and findable.
+struct Index<'v> {
+    elements: Vec<Element<'v>>,
+    /// Places sorted by element, equal ones by place.
+    sorted: Vec<usize>,
+}
+
+impl<'v> Index<'v> {
+    fn new(list: &'v [Value], relation: &Relation<'v>) -> Result<Self, String> {
+        let element = |(i, item)| item_element(relation, item).map_err(|e| format!(": element {i}: {e}"));
+        let elements: Vec<Element<'v>> = list.iter().enumerate().map(element).collect::<Result<_, _>>()?;
+        let mut sorted: Vec<usize> = (0..elements.len()).collect();
+        sorted.sort_by(|a, b| elements[*a].cmp(&elements[*b]).then(a.cmp(b)));
+        Ok(Index { elements, sorted })
+    }
+
+    /// The first place of an element, and whether there is a second.
+    fn find(&self, element: &Element<'_>) -> Option<(usize, bool)> {
+        let start = self.sorted.partition_point(|place| self.elements[*place] < *element);
+        let is_it = |at: usize| self.sorted.get(at).filter(|place| self.elements[**place] == *element);
+        is_it(start).map(|place| (*place, is_it(start + 1).is_some()))
+    }
+
+    fn duplicate(&self) -> Option<&Element<'v>> {
+        let pair = self.sorted.windows(2).find(|pair| self.elements[pair[0]] == self.elements[pair[1]])?;
+        Some(&self.elements[pair[0]])
+    }
+}
+
+/// Two lists whose items are merged.
 struct Lists<'v> {
     old: &'v [Value],
     new: &'v [Value],
-    old_elements: Vec<Element<'v>>,
-    new_elements: Vec<Element<'v>>,
-    /// The first place of each element, and whether it is there more than once.
-    old_places: BTreeMap<Element<'v>, (usize, bool)>,
-    new_places: BTreeMap<Element<'v>, usize>,
+    old_index: Index<'v>,
+    new_index: Index<'v>,
 }
 
 impl<'v> Lists<'v> {
     fn new(old: &'v [Value], new: &'v [Value], relation: &Relation<'v>) -> Result<Self, String> {
-        let elements = |list: &'v [Value]| -> Result<Vec<Element<'v>>, String> {
-            let element = |(i, item)| item_element(relation, item).map_err(|e| format!(": element {i}: {e}"));
-            list.iter().enumerate().map(element).collect()
-        };
-        let (old_elements, new_elements) = (elements(old)?, elements(new)?);
-        let mut old_places = BTreeMap::new();
-        for (i, element) in old_elements.iter().enumerate() {
-            old_places.entry(element.clone()).and_modify(|(_, twice)| *twice = true).or_insert((i, false));
+        let (old_index, new_index) = (Index::new(old, relation)?, Index::new(new, relation)?);
+        if let Some(twice) = new_index.duplicate() {
+            return Err(format!(": duplicate entries for key {twice}"));
         }
-        let mut new_places = BTreeMap::new();
-        for (i, element) in new_elements.iter().enumerate() {
-            if new_places.insert(element.clone(), i).is_some() {
-                return Err(format!(": duplicate entries for key {element}"));
-            }
-        }
-        Ok(Lists { old, new, old_elements, new_elements, old_places, new_places })
+        Ok(Lists { old, new, old_index, new_index })
     }
 
     /// The configuration's items in their order; between them the others, beside their old neighbours.
     fn merge(&self, item: Typing<'_>) -> Result<Vec<Value>, String> {
+        let (old, new) = (&self.old_index, &self.new_index);
         let mut out = Vec::with_capacity(self.old.len().max(self.new.len()));
-        let mut shared = self.new_elements.iter().filter(|element| self.old_places.contains_key(element));
+        let mut shared = new.elements.iter().filter(|element| old.find(element).is_some());
         let mut next_shared = shared.next();
-        let mut merged: HashSet<usize> = HashSet::with_capacity(self.new.len());
+        let mut merged = vec![false; self.new.len()];
         let (mut l, mut r) = (0, 0);
         while l < self.old.len() || r < self.new.len() {
-            if let (Some(left), Some(right)) = (self.old_elements.get(l), self.new_elements.get(r)) {
+            if let (Some(left), Some(right)) = (old.elements.get(l), new.elements.get(r)) {
                 if left == right {
-                    merged.insert(r);
-                    out.extend(self.merge_item(right, item)?);
+                    merged[r] = true;
+                    out.extend(self.merge_item(right, r, item)?);
                     l += 1;
                     r += 1;
                     next_shared = shared.next();
                     continue;
                 }
-                if self.new_places.contains_key(left) && next_shared.is_some_and(|next| next != left) {
+                if next_shared.is_some_and(|next| next != left) && new.find(left).is_some() {
                     // It moves: it will come where the configuration has it.
                     l += 1;
                     continue;
                 }
             }
-            if let Some(left) = self.old_elements.get(l) {
-                match self.new_places.get(left) {
+            if let Some(left) = old.elements.get(l) {
+                match new.find(left) {
                     None => {
                         out.push(self.old[l].clone());
                         l += 1;
                         continue;
                     }
-                    Some(place) if merged.contains(place) => l += 1,
+                    Some((place, _)) if merged[place] => l += 1,
                     Some(_) => {}
                 }
             }
-            if let Some(right) = self.new_elements.get(r) {
-                merged.insert(r);
-                out.extend(self.merge_item(right, item)?);
+            if let Some(right) = new.elements.get(r) {
+                merged[r] = true;
+                out.extend(self.merge_item(right, r, item)?);
                 r += 1;
                 if next_shared == Some(right) {
                     next_shared = shared.next();
@@ -161,14 +175,13 @@ impl<'v> Lists<'v> {
         Ok(out)
     }
 
-    fn merge_item(&self, element: &Element<'_>, item: Typing<'_>) -> Result<Option<Value>, String> {
+    fn merge_item(&self, element: &Element<'_>, place: usize, item: Typing<'_>) -> Result<Option<Value>, String> {
         // An item that is twice in the live list is replaced as a whole.
-        let live = match self.old_places.get(element) {
-            Some((place, false)) => self.old.get(*place),
+        let live = match self.old_index.find(element) {
+            Some((place, false)) => self.old.get(place),
             _ => None,
         };
-        let config = self.new_places.get(element).and_then(|place| self.new.get(*place));
-        merge(live, config, item).map_err(|e| format!("{element}{e}"))
+        merge(live, self.new.get(place), item).map_err(|e| format!("{element}{e}"))
     }
 }
 
