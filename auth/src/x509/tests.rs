@@ -184,15 +184,15 @@ async fn an_authority_is_made_once_and_found_again() {
 /// Does a whole handshake over memory and says what the server saw of the client.
 fn handshake(
     server: rustls::ServerConfig,
-    client: rustls::ClientConfig,
+    caller: rustls::ClientConfig,
 ) -> Result<(usize, Option<Vec<u8>>), rustls::Error> {
     let mut server = rustls::ServerConnection::new(Arc::new(server)).unwrap();
     let name = ServerName::try_from("localhost").unwrap();
-    let mut client = rustls::ClientConnection::new(Arc::new(client), name).unwrap();
-    while client.is_handshaking() || server.is_handshaking() {
+    let mut peer = rustls::ClientConnection::new(Arc::new(caller), name).unwrap();
+    while peer.is_handshaking() || server.is_handshaking() {
         let mut wire = Vec::new();
-        while client.wants_write() {
-            client.write_tls(&mut wire).unwrap();
+        while peer.wants_write() {
+            peer.write_tls(&mut wire).unwrap();
         }
         let mut read = wire.as_slice();
         while !read.is_empty() {
@@ -205,13 +205,13 @@ fn handshake(
         }
         let mut read = wire.as_slice();
         while !read.is_empty() {
-            client.read_tls(&mut read).unwrap();
-            client.process_new_packets()?;
+            peer.read_tls(&mut read).unwrap();
+            peer.process_new_packets()?;
         }
     }
-    client.writer().write_all(b"x").unwrap();
+    peer.writer().write_all(b"x").unwrap();
     let mut wire = Vec::new();
-    client.write_tls(&mut wire).unwrap();
+    peer.write_tls(&mut wire).unwrap();
     server.read_tls(&mut wire.as_slice()).unwrap();
     server.process_new_packets()?;
     let mut byte = [0];
@@ -230,7 +230,7 @@ fn tls_asks_for_a_certificate_and_lets_requests_judge_it() {
     let serving = ServingCertificate::from_pem(&issued.certificate_pem, issued.key_pem.expose()).unwrap();
     let serving = Arc::new(serving);
     let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let client = || {
+    let connector = || {
         let mut roots = rustls::RootCertStore::empty();
         roots.add(authority.certificate().clone()).unwrap();
         rustls::ClientConfig::builder_with_provider(provider.clone())
@@ -238,20 +238,20 @@ fn tls_asks_for_a_certificate_and_lets_requests_judge_it() {
             .unwrap()
             .with_root_certificates(roots)
     };
-    let mut bare = client().with_no_client_auth();
+    let mut bare = connector().with_no_client_auth();
     bare.alpn_protocols = vec![b"h2".to_vec()];
     let seen = handshake(server_config(serving.clone()).unwrap(), bare).unwrap();
     assert_eq!(seen, (0, Some(b"h2".to_vec())));
     let foreign = stranger.issue_client("eve", &[], HOUR, at).unwrap();
     let key = PrivateKeyDer::from_pem_slice(foreign.key_pem.expose().as_bytes()).unwrap();
     let certificate = CertificateDer::from_pem_slice(foreign.certificate_pem.as_bytes()).unwrap();
-    let with_foreign = client().with_client_auth_cert(vec![certificate], key).unwrap();
+    let with_foreign = connector().with_client_auth_cert(vec![certificate], key).unwrap();
     let seen = handshake(server_config(serving.clone()).unwrap(), with_foreign).unwrap();
     assert_eq!(seen.0, 1, "the handshake does not judge the authority");
     // A reload is shown to the next client; a bad one changes nothing.
     let other = stranger.issue_serving(&names, HOUR, at).unwrap();
     assert!(serving.reload(&other.certificate_pem, issued.key_pem.expose()).is_err());
-    assert!(handshake(server_config(serving.clone()).unwrap(), client().with_no_client_auth()).is_ok());
+    assert!(handshake(server_config(serving.clone()).unwrap(), connector().with_no_client_auth()).is_ok());
     serving.reload(&other.certificate_pem, other.key_pem.expose()).unwrap();
-    assert!(handshake(server_config(serving).unwrap(), client().with_no_client_auth()).is_err());
+    assert!(handshake(server_config(serving).unwrap(), connector().with_no_client_auth()).is_err());
 }

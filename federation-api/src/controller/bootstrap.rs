@@ -1,0 +1,137 @@
+//! The objects that a server has from its first start: namespaces, the default policy, its own Service.
+//!
+//! Written before the first request of anybody else. What people have changed stays: objects are made where they are
+//! absent, and of the default policy only what is missing is added.
+
+mod policy;
+mod seed;
+
+use std::net::SocketAddr;
+
+use federation_types::Gvr;
+use federation_types::text::{name, namespace};
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
+use hub_client::error::ApiError;
+use hub_client::{At, DeleteOptions, Hub, WriteOptions};
+use serde_json::Value;
+
+/// Objects written at once, so that they share commits.
+const WIDTH: usize = 32;
+/// How often an object is looked at anew, when somebody else changes it at the same time.
+const ATTEMPTS: usize = 4;
+
+/// What a server is to start with.
+#[derive(Clone, Debug)]
+pub struct Bootstrap {
+    /// Whether this is the hub, with a namespace, accounts and an IngressClass of our own, or a plain API server.
+    pub hub: bool,
+    /// PEM of the authorities that client certificates are verified with; empty for none.
+    pub client_ca_pem: String,
+    /// Where this server can be reached; loopback addresses are not published.
+    pub address: SocketAddr,
+}
+
+/// One object to start with.
+#[derive(Clone, Debug)]
+struct Seed {
+    gvr: Gvr,
+    object: Value,
+    upkeep: Upkeep,
+}
+
+/// What is done about an object that is there already.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Upkeep {
+    /// Left as people made it.
+    Leave,
+    /// Its `data` is made ours again.
+    Data,
+    /// Its Service ports or endpoints are made ours again: the address may have changed.
+    Address,
+    /// Mended as a part of the default policy.
+    Policy,
+}
+
+/// One write.
+#[derive(Clone, Debug, PartialEq)]
+enum Write {
+    Create(Value),
+    Replace(Value),
+    /// A binding refers to another role, which cannot be changed in place.
+    Recreate(Value),
+}
+
+/// Writes what is absent, and mends what is ours; done when all of it is stored.
+///
+/// `system` acts as a member of `system:masters`: before this nobody else has any right.
+///
+/// # Errors
+/// The first write that fails; calling again goes on from there.
+pub async fn ensure(system: &Hub, config: &Bootstrap) -> Result<(), ApiError> {
+    let (namespaces, others): (Vec<Seed>, Vec<Seed>) =
+        seed::objects(config).into_iter().partition(|seed| seed.gvr.resource == "namespaces");
+    for seeds in [namespaces, others] {
+        stream::iter(seeds)
+            .map(|seed| async move { settle(system, &seed).await })
+            .buffer_unordered(WIDTH)
+            .try_collect::<()>()
+            .await?;
+    }
+    Ok(())
+}
+
+async fn settle(hub: &Hub, seed: &Seed) -> Result<(), ApiError> {
+    let Seed { gvr, object, .. } = seed;
+    let at = At::new(gvr, namespace(object), name(object));
+    let mut attempt = 1;
+    loop {
+        let stored = hub.get(gvr, at.namespace, at.name).await?;
+        let written = match plan(stored.as_ref(), seed) {
+            None => return Ok(()),
+            Some(Write::Create(object)) => hub.create(gvr, at.namespace, &object).await,
+            Some(Write::Replace(object)) => hub.replace(gvr, &object, &WriteOptions::default()).await,
+            Some(Write::Recreate(object)) => {
+                hub.delete(at, &DeleteOptions::default()).await?;
+                hub.create(gvr, at.namespace, &object).await
+            }
+        };
+        match written {
+            Ok(_) => return Ok(()),
+            Err(error)
+                if attempt < ATTEMPTS && (error.is_conflict() || error.is_already_exists() || error.is_not_found()) =>
+            {
+                attempt += 1;
+            }
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+fn plan(stored: Option<&Value>, seed: &Seed) -> Option<Write> {
+    let Seed { object: wanted, upkeep, .. } = seed;
+    let Some(stored) = stored else { return Some(Write::Create(wanted.clone())) };
+    match upkeep {
+        Upkeep::Leave => None,
+        Upkeep::Data => with_fields(stored, wanted, &["/data"]),
+        Upkeep::Address => with_fields(stored, wanted, &["/spec/ports", "/endpoints", "/ports"]),
+        Upkeep::Policy => policy::mended(stored, wanted),
+    }
+}
+
+/// The stored object with these fields as they are wanted, where the seed has them.
+fn with_fields(stored: &Value, wanted: &Value, fields: &[&str]) -> Option<Write> {
+    let mut object = stored.clone();
+    for pointer in fields {
+        let Some(value) = wanted.pointer(pointer).filter(|value| !seed::includes(stored.pointer(pointer), value))
+        else {
+            continue;
+        };
+        let (parent, field) = pointer.rsplit_once('/')?;
+        let parent = if parent.is_empty() { &mut object } else { object.pointer_mut(parent)? };
+        parent[field] = value.clone();
+    }
+    (object != *stored).then_some(Write::Replace(object))
+}
+
+#[cfg(test)]
+mod tests;

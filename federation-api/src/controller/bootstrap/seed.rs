@@ -1,0 +1,140 @@
+//! The table of first objects.
+//!
+//! Data only; when and how they are written is the parent's business.
+
+use auth::bootstrap::COMPONENTS;
+use federation_types::Gvr;
+use federation_types::label::{INGRESS_CLASS, INGRESS_CONTROLLER, SYSTEM_NAMESPACE};
+use serde_json::{Value, json};
+
+use super::{Bootstrap, Seed, Upkeep};
+
+/// The namespaces of every API server.
+const NAMESPACES: [&str; 4] = ["default", "kube-node-lease", "kube-public", "kube-system"];
+
+/// All first objects of a server.
+pub(super) fn objects(config: &Bootstrap) -> Vec<Seed> {
+    let mut seeds: Vec<Seed> = NAMESPACES.iter().map(|name| namespace(name)).collect();
+    let policy = auth::bootstrap::objects();
+    let concerns_us = |object: &Value| {
+        let name = object["metadata"]["name"].as_str().unwrap_or("");
+        name.starts_with("system:fedgate:") || name.starts_with("fedgate:")
+    };
+    // The collector empties namespaces in every API server; our other components know the hub only.
+    let collects = |object: &Value| object["metadata"]["name"] == "system:fedgate:collector";
+    seeds.extend(
+        policy.into_iter().filter(|object| config.hub || !concerns_us(object) || collects(object)).map(policy_seed),
+    );
+    seeds.push(kubernetes_service(config));
+    seeds.extend(kubernetes_endpoints(config));
+    seeds.extend(priority_classes());
+    if !config.client_ca_pem.is_empty() {
+        let object = json!({
+            "apiVersion": "v1", "kind": "ConfigMap",
+            "metadata": {"name": "extension-apiserver-authentication", "namespace": "kube-system"},
+            "data": {"client-ca-file": config.client_ca_pem},
+        });
+        seeds.push(Seed { gvr: Gvr::new("v1", "configmaps"), object, upkeep: Upkeep::Data });
+    }
+    seeds.push(namespace(SYSTEM_NAMESPACE));
+    if config.hub {
+        seeds.extend(COMPONENTS.iter().map(|name| account(name)));
+        seeds.push(ingress_class());
+    } else {
+        seeds.push(account("collector"));
+    }
+    seeds
+}
+
+/// Whether `stored` says all that `wanted` says; a server adds defaults to what it stores.
+pub(super) fn includes(stored: Option<&Value>, wanted: &Value) -> bool {
+    match (stored, wanted) {
+        (Some(Value::Object(stored)), Value::Object(wanted)) => {
+            wanted.iter().all(|(key, value)| includes(stored.get(key), value))
+        }
+        (Some(Value::Array(stored)), Value::Array(wanted)) => {
+            stored.len() == wanted.len() && stored.iter().zip(wanted).all(|(old, new)| includes(Some(old), new))
+        }
+        (stored, wanted) => stored == Some(wanted),
+    }
+}
+
+fn namespace(name: &str) -> Seed {
+    let object = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}});
+    Seed { gvr: Gvr::new("v1", "namespaces"), object, upkeep: Upkeep::Leave }
+}
+
+fn account(name: &str) -> Seed {
+    let metadata = json!({"name": name, "namespace": SYSTEM_NAMESPACE});
+    let object = json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": metadata});
+    Seed { gvr: Gvr::new("v1", "serviceaccounts"), object, upkeep: Upkeep::Leave }
+}
+
+fn policy_seed(object: Value) -> Seed {
+    let resource = match object["kind"].as_str() {
+        Some("ClusterRole") => "clusterroles",
+        Some("ClusterRoleBinding") => "clusterrolebindings",
+        Some("Role") => "roles",
+        _ => "rolebindings",
+    };
+    Seed { gvr: Gvr::new("rbac.authorization.k8s.io/v1", resource), object, upkeep: Upkeep::Policy }
+}
+
+fn kubernetes_service(config: &Bootstrap) -> Seed {
+    let port = json!({"name": "https", "port": 443, "protocol": "TCP", "targetPort": config.address.port()});
+    let object = json!({
+        "apiVersion": "v1", "kind": "Service",
+        "metadata": {"name": "kubernetes", "namespace": "default", "labels": {"component": "apiserver", "provider": "kubernetes"}},
+        "spec": {"type": "ClusterIP", "sessionAffinity": "None", "ports": [port]},
+    });
+    Seed { gvr: Gvr::new("v1", "services"), object, upkeep: Upkeep::Address }
+}
+
+/// `None` where the server listens on loopback or on every address: nobody can be sent there.
+fn kubernetes_endpoints(config: &Bootstrap) -> Option<Seed> {
+    let address = config.address.ip();
+    if address.is_loopback() || address.is_unspecified() {
+        return None;
+    }
+    let object = json!({
+        "apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice",
+        "metadata": {"name": "kubernetes", "namespace": "default", "labels": {"kubernetes.io/service-name": "kubernetes"}},
+        "addressType": if address.is_ipv4() { "IPv4" } else { "IPv6" },
+        "endpoints": [{"addresses": [address.to_string()], "conditions": {"ready": true}}],
+        "ports": [{"name": "https", "port": config.address.port(), "protocol": "TCP"}],
+    });
+    Some(Seed { gvr: Gvr::new("discovery.k8s.io/v1", "endpointslices"), object, upkeep: Upkeep::Address })
+}
+
+/// Source: upstream's `pkg/apis/scheduling/v1/helpers.go`.
+fn priority_classes() -> [Seed; 2] {
+    let class = |name: &str, value: u32, description: &str| Seed {
+        gvr: Gvr::new("scheduling.k8s.io/v1", "priorityclasses"),
+        object: json!({
+            "apiVersion": "scheduling.k8s.io/v1", "kind": "PriorityClass",
+            "metadata": {"name": name}, "value": value, "description": description,
+        }),
+        upkeep: Upkeep::Leave,
+    };
+    [
+        class(
+            "system-node-critical",
+            2_000_001_000,
+            "Used for system critical pods that must not be moved from their current node.",
+        ),
+        class(
+            "system-cluster-critical",
+            2_000_000_000,
+            "Used for system critical pods that must run in the cluster, but can be moved to another node if necessary.",
+        ),
+    ]
+}
+
+fn ingress_class() -> Seed {
+    let object = json!({
+        "apiVersion": "networking.k8s.io/v1", "kind": "IngressClass",
+        "metadata": {"name": INGRESS_CLASS},
+        "spec": {"controller": INGRESS_CONTROLLER},
+    });
+    Seed { gvr: Gvr::new("networking.k8s.io/v1", "ingressclasses"), object, upkeep: Upkeep::Leave }
+}
