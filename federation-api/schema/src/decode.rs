@@ -10,6 +10,7 @@ use thiserror::Error;
 use crate::facts::{Facts, Resource, Shape, Subresource, TypeId, api_version};
 
 mod json;
+pub mod legacy;
 mod protobuf;
 pub mod time;
 mod typed;
@@ -159,7 +160,7 @@ pub fn untyped(body: &[u8], format: Format) -> Result<(Value, Vec<Finding>), Bro
     match format {
         Format::Json => json::untyped(body),
         Format::Yaml => yaml::parse(body),
-        Format::Protobuf => Err(Broken::Protobuf("not a patch format".to_owned())),
+        Format::Protobuf => Err(Broken::Protobuf("it is not taken without the current kind".to_owned())),
     }
 }
 

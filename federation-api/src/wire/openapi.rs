@@ -118,7 +118,7 @@ impl<F: Deref<Target = Facts>> OpenApi<F> {
 
     /// The v3 document of a group and version, as JSON.
     pub fn v3_json(&self, group: &str, version: &str) -> Value {
-        let resources = of_version(&*self.facts, self.serves, group, version);
+        let resources = of_version(&self.facts, self.serves, group, version);
         let mut schemas = Schemas::new(&self.facts, Dialect::V3);
         let paths = Paths::new(Dialect::V3, &mut schemas);
         let mut all = serde_json::Map::new();

@@ -99,16 +99,11 @@ impl Layout {
         row.into()
     }
 
-    /// Added columns stand behind the last one that is always shown.
+    /// Added columns stand before the age, or behind the last one that is always shown.
     fn extra_at(&self) -> usize {
         let shown = |column: &str| !column.contains('*');
-        self.columns
-            .split('|')
-            .enumerate()
-            .filter(|(_, column)| shown(column))
-            .map(|(at, _)| at + 1)
-            .last()
-            .unwrap_or(0)
+        let age = self.columns.split('|').position(|column| column.starts_with("Age"));
+        age.unwrap_or_else(|| self.columns.split('|').filter(|column| shown(column)).count())
     }
 }
 
