@@ -11,9 +11,9 @@ use serde_json::Value;
 
 use crate::cache::Entry;
 use crate::call::Call;
-use crate::error::{ApiError, Cause};
+use crate::error::ApiError;
 use crate::verb::write::Part;
-use crate::{check, kind, object};
+use crate::{check, kind};
 
 pub use addresses::ServiceRange;
 
@@ -30,7 +30,6 @@ pub(crate) struct Review<'a> {
     pub(crate) operation: Operation,
     pub(crate) part: Part,
     pub(crate) old: Option<&'a Value>,
-    pub(crate) dry_run: bool,
 }
 
 /// Runs the plugins that may change the object or refuse it for what it is not itself.
@@ -42,22 +41,10 @@ pub(crate) async fn admit(call: &mut Call, new: &mut Value, review: &Review<'_>)
     namespaces::admit(call, new, review)?;
     author::admit(call, new, review);
     if review.part == Part::Main {
-        check::default(call, new)?;
+        check::default(call, new, review)?;
         addresses::admit(call, new, review)?;
     }
     Ok(())
-}
-
-/// Judges the finished object.
-///
-/// # Errors
-/// 422 with every complaint.
-pub(crate) fn validate(call: &mut Call, new: &Value, review: &mut Review<'_>) -> Result<(), ApiError> {
-    let causes = check::complaints(call, new, review);
-    if causes.is_empty() {
-        return Ok(());
-    }
-    Err(ApiError::Invalid(kind::kind_subject(call.kind, object::name(new)), causes))
 }
 
 /// What there is to tell about a write that happened.
@@ -86,9 +73,4 @@ fn refuse_unfinished(of: &Resource, review: &Review<'_>) -> Result<(), ApiError>
         ))),
         _ => Ok(()),
     }
-}
-
-/// A complaint that a field is none that this request may set.
-pub(crate) fn refused_field(call: &Call, new: &Value, cause: Cause) -> ApiError {
-    ApiError::invalid(kind::kind_subject(call.kind, object::name(new)), cause)
 }

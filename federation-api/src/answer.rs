@@ -7,9 +7,11 @@ use std::sync::Arc;
 use bytes::Bytes;
 use federation_schema::facts::Resource;
 use http::{HeaderValue, Response, StatusCode, header};
+use serde_json::Value;
 
 use crate::body::Body;
 use crate::cache::Entry;
+use crate::convert;
 use crate::error::{ApiError, Status};
 
 /// The outcome of a request.
@@ -53,6 +55,16 @@ impl Answer {
 }
 
 impl ListAnswer {
+    /// The items as trees, in the shape of the list's kind.
+    pub(crate) fn values(&self) -> impl Iterator<Item = Value> + '_ {
+        let stored = convert::stored(federation_schema::facts::kubernetes(), self.kind);
+        self.items.iter().map(move |entry| {
+            let mut object = entry.value();
+            convert::from_stored(self.kind, stored, &mut object);
+            object
+        })
+    }
+
     /// The whole list as JSON: `{"kind":…,"apiVersion":…,"metadata":…,"items":[…]}`.
     pub(crate) fn to_json(&self) -> Vec<u8> {
         let size: usize = self.items.iter().map(|entry| entry.bytes().len() + 1).sum();
@@ -65,6 +77,10 @@ impl ListAnswer {
         serde_json::to_writer(&mut out, &self.metadata()).expect("metadata serialises into memory");
         out.extend_from_slice(b",\"items\":[");
         let typed = self.kind.group == federation_types::label::GROUP;
+        if convert::is_view(self.kind) {
+            self.write_converted(&mut out);
+            return out;
+        }
         for (at, entry) in self.items.iter().enumerate() {
             if at > 0 {
                 out.push(b',');
@@ -79,6 +95,16 @@ impl ListAnswer {
         }
         out.extend_from_slice(b"]}");
         out
+    }
+
+    fn write_converted(&self, out: &mut Vec<u8>) {
+        for (at, object) in self.values().enumerate() {
+            if at > 0 {
+                out.push(b',');
+            }
+            out.extend_from_slice(&crate::json::canonical(&object));
+        }
+        out.extend_from_slice(b"]}");
     }
 
     /// The list's metadata.

@@ -25,6 +25,8 @@ pub(crate) struct Call {
     pub(crate) headers: HeaderMap,
     pub(crate) user: Arc<UserInfo>,
     pub(crate) kind: &'static Resource,
+    /// The kind as which its objects are stored: the same, but for views.
+    pub(crate) stored: &'static Resource,
     pub(crate) cache: Arc<ResourceCache>,
     pub(crate) body: Option<RequestBody>,
     pub(crate) warnings: Vec<String>,

@@ -8,6 +8,8 @@ use federation_schema::facts::Resource;
 use federation_schema::selector::{FieldSelector, LabelSelector, Labels, selectable};
 
 use crate::cache::{Entry, Scope};
+use crate::call::Call;
+use crate::convert;
 use crate::error::ApiError;
 use crate::json;
 use crate::request::options::ListOptions;
@@ -29,6 +31,8 @@ pub(crate) struct Filter {
     pub(crate) scope: Scope,
     labels: LabelSelector,
     fields: FieldSelector,
+    /// The kind and what it is stored as, where fields have other names than in the stored bytes.
+    view: Option<(&'static Resource, &'static Resource)>,
 }
 
 impl Filter {
@@ -36,7 +40,8 @@ impl Filter {
     ///
     /// # Errors
     /// 400 for what cannot be read, and for fields that the kind does not offer.
-    pub(crate) fn new(kind: &Resource, scope: Scope, options: &ListOptions) -> Result<Self, ApiError> {
+    pub(crate) fn new(call: &Call, options: &ListOptions) -> Result<Self, ApiError> {
+        let (kind, scope) = (call.kind, call.scope());
         let bad = |error: federation_schema::selector::SelectorError| ApiError::BadRequest(error.to_string());
         let labels = LabelSelector::parse(&options.label_selector)
             .map_err(|error| ApiError::BadRequest(format!("unable to parse requirement: {error}")))?;
@@ -46,7 +51,8 @@ impl Filter {
                 && (kind.namespaced || field != "metadata.namespace")
         };
         fields.check(offered).map_err(bad)?;
-        Ok(Self { scope, labels, fields })
+        let view = convert::is_view(kind).then_some((kind, call.stored));
+        Ok(Self { scope, labels, fields, view })
     }
 
     /// Whether there are no selectors (the scope does not count).
@@ -65,15 +71,13 @@ impl Filter {
         self.fields.is_empty() || self.selects_fields(entry)
     }
 
-    /// Whether an object is within scope and selected.
-    pub(crate) fn matches(&self, entry: &Entry) -> bool {
-        self.scope.covers(entry.key()) && self.selects(entry)
-    }
-
     fn selects_fields(&self, entry: &Entry) -> bool {
         let computed = self.fields.terms().iter().any(|term| COMPUTED_FIELDS.contains(&term.field.as_str()));
-        if computed {
-            let object = entry.value();
+        if computed || self.view.is_some() {
+            let mut object = entry.value();
+            if let Some((kind, stored)) = self.view {
+                convert::from_stored(kind, stored, &mut object);
+            }
             return self.fields.matches(|field| selectable::value(&object, field));
         }
         self.fields.matches(|field| plain_field(entry, field))

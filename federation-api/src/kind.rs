@@ -184,16 +184,13 @@ pub fn serves(kind: &Resource) -> bool {
     SERVED.contains(&path(kind))
 }
 
-/// Another view of core events, which comes with conversion.
-const EVENTS_VIEW: &str = "events.k8s.io";
-
 fn is_newest(groups: &[Group], kind: &Resource) -> bool {
     let facts = federation_schema::facts::kubernetes();
     let versions = groups.iter().find(|group| group.name == kind.group).map(|group| &group.versions);
     let newest = versions.into_iter().flatten().find(|version| {
         facts.resource(&kind.group, version, &kind.plural).is_some_and(|other| !other.verbs.is_empty())
     });
-    kind.group != EVENTS_VIEW && newest.is_some_and(|newest| *newest == kind.version)
+    newest.is_some_and(|newest| *newest == kind.version)
 }
 
 fn path(kind: &Resource) -> (&str, &str, &str) {

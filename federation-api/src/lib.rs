@@ -38,6 +38,7 @@ mod admission;
 mod answer;
 mod call;
 mod check;
+mod convert;
 mod decode;
 mod endpoint;
 mod filter;

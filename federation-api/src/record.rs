@@ -14,9 +14,9 @@ use crate::verb::write::{Intent, Part};
 pub(crate) fn track(call: &Call, old: Option<&Value>, new: &mut Value, intent: Intent<'_>) {
     let manager = call.field_manager(&intent.options.field_manager);
     let now = call.server.timestamp();
-    let api_version = call.kind.api_version();
+    let api_version = call.stored.api_version();
     let write = circumstances(call, intent.part, (&manager, &now, &api_version));
-    let typing = Typing::new(call.server.facts, call.kind.ty);
+    let typing = Typing::new(call.server.facts, call.stored.ty);
     match old {
         Some(old) => managed::on_update(typing, old, new, &write),
         None => managed::on_create(typing, new, &write),

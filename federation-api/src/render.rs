@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 use crate::answer::{self, Answer, ListAnswer};
 use crate::body::Body;
 use crate::call::Call;
+use crate::convert;
 use crate::error::ApiError;
 use crate::verb::review;
 use crate::wire::negotiate::{self, Accepted, Convert, Encoding, MetaVersion};
@@ -33,6 +34,7 @@ pub(crate) fn watch_style(call: &Call) -> Result<FrameStyle, ApiError> {
     Ok(match accepted.convert {
         Some(Convert::Table(version)) => FrameStyle::table(version, TableView::new(call)?),
         Some(Convert::Partial(version) | Convert::PartialList(version)) => FrameStyle::partial(version),
+        Some(Convert::Discovery) | None if convert::is_view(call.kind) => FrameStyle::converted(call.kind, call.stored),
         Some(Convert::Discovery) | None => FrameStyle::plain(call.kind),
     })
 }
@@ -67,6 +69,13 @@ pub(crate) fn accepted(call: &Call) -> Result<Accepted, ApiError> {
 }
 
 fn convert_object(call: &Call, accepted: Accepted, json: Bytes) -> Result<Bytes, ApiError> {
+    let json = if convert::is_view(call.kind) {
+        let mut object = parsed(&json);
+        convert::from_stored(call.kind, call.stored, &mut object);
+        crate::json::canonical(&object).into()
+    } else {
+        json
+    };
     let converted = match accepted.convert {
         None | Some(Convert::Discovery) => return Ok(json),
         Some(Convert::Table(version)) => {
@@ -85,7 +94,7 @@ fn convert_list(call: &Call, accepted: Accepted, list: &ListAnswer) -> Result<By
         None | Some(Convert::Discovery) => return Ok(list.to_json().into()),
         Some(Convert::Table(version)) => {
             let view = TableView::new(call)?;
-            let rows: Vec<Value> = list.items.iter().map(|entry| view.row(&entry.value())).collect();
+            let rows: Vec<Value> = list.values().map(|object| view.row(&object)).collect();
             table(version, &list.metadata(), &view.columns(), &rows)
         }
         Some(Convert::Partial(version) | Convert::PartialList(version)) => partial_list(version, list),

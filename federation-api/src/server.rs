@@ -74,8 +74,8 @@ pub(crate) struct Server {
     pub(crate) service_range: Option<crate::admission::ServiceRange>,
     /// User names of our own components: their writes have no author.
     pub(crate) components: Vec<String>,
-    /// Whether writes record their author: only where there is placement.
-    pub(crate) records_authors: bool,
+    /// Whether there is placement: then writes record their author, and fields that only a member can fill are refused.
+    pub(crate) is_hub: bool,
     pub(crate) in_flight: InFlight,
     pub(crate) metrics: Metrics,
     /// Set once, when the process begins to stop.
@@ -228,7 +228,7 @@ impl Builder {
             authenticators,
             tokens,
             access,
-            records_authors: self.placement.is_some(),
+            is_hub: self.placement.is_some(),
             placement: self.placement.unwrap_or_else(|| Arc::new(NoPlacement)),
             service_range: self.service_range,
             components: self.components,

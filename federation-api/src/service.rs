@@ -24,7 +24,7 @@ use crate::listen::PeerCertificate;
 use crate::request::RequestInfo;
 use crate::request::query::Query;
 use crate::server::Server;
-use crate::{endpoint, render, verb};
+use crate::{convert, endpoint, render, verb};
 
 static AUDIT_ID: HeaderName = HeaderName::from_static("audit-id");
 /// Longest `Audit-Id` that is taken over from a request.
@@ -115,6 +115,7 @@ impl Api {
             server: Arc::clone(server),
             cache: server.cache.resource(&crate::kind::storage_name(&kind.group, &kind.plural)),
             kind,
+            stored: convert::stored(server.facts, kind),
             method: asked.method,
             info,
             query,

@@ -1,6 +1,4 @@
-//! Addresses that a hub hands out so that clients see what they expect, and fields that only a member can fill.
-//!
-//! What is handed out never travels to a member; what a user writes there is refused, because it could not.
+//! Addresses of Services: handed out from a range, because clients expect them; they never travel to a member.
 
 use std::collections::{HashMap, HashSet};
 use std::net::{IpAddr, Ipv4Addr};
@@ -10,10 +8,10 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 use serde_json::{Value, json};
 
-use super::{Review, refused_field};
+use super::Review;
 use crate::cache::Scope;
 use crate::call::Call;
-use crate::error::{ApiError, Cause};
+use crate::error::ApiError;
 use crate::object;
 
 /// How long an address is kept for a Service whose creation has not shown yet.
@@ -26,8 +24,6 @@ const MAX_ADDRESSES: u32 = 1 << 20;
 pub struct ServiceRange {
     first: u32,
     count: u32,
-    /// Whether clusterIPs, nodePorts and volume names that users write are refused: on a hub they cannot travel.
-    refuses_written: bool,
     /// Guards addresses that were handed out and have not shown in the cache yet; held for one search.
     reserved: Arc<Mutex<HashMap<u32, Instant>>>,
 }
@@ -41,14 +37,7 @@ impl ServiceRange {
         let size = 1_u32.checked_shl(32_u32.checked_sub(u32::from(prefix))?)?;
         let base = u32::from(network) & !(size - 1);
         let count = size.checked_sub(2).filter(|count| *count > 0)?.min(MAX_ADDRESSES);
-        Some(Self { first: base + 1, count, refuses_written: false, reserved: Arc::default() })
-    }
-
-    /// As a hub has it: addresses that users write are refused.
-    #[must_use]
-    pub fn refusing_written(mut self) -> Self {
-        self.refuses_written = true;
-        self
+        Some(Self { first: base + 1, count, reserved: Arc::default() })
     }
 
     /// Whether an address is of this range.
@@ -71,33 +60,21 @@ impl ServiceRange {
     }
 }
 
-/// Gives a Service its address; refuses addresses that cannot travel.
+/// Gives a Service its address.
 ///
 /// # Errors
-/// 422 for a field that only a member can fill, 500 where the range is used up.
+/// 500 where the range is used up.
 pub(crate) fn admit(call: &Call, new: &mut Value, review: &Review<'_>) -> Result<(), ApiError> {
     let Some(range) = call.server.service_range.clone() else { return Ok(()) };
-    if !call.kind.group.is_empty() {
+    if !call.kind.group.is_empty() || call.kind.plural != "services" {
         return Ok(());
     }
-    match &*call.kind.plural {
-        "services" => service(call, &range, new, review),
-        "persistentvolumeclaims" if range.refuses_written => {
-            refuse_written(call, new, review, "/spec/volumeName", "spec.volumeName")
-        }
-        _ => Ok(()),
-    }
+    service(call, &range, new, review)
 }
 
 fn service(call: &Call, range: &ServiceRange, new: &mut Value, review: &Review<'_>) -> Result<(), ApiError> {
     let sent = text(new, "/spec/clusterIP");
     let before = review.old.map(|old| text(old, "/spec/clusterIP")).unwrap_or_default();
-    if range.refuses_written {
-        if !matches!(sent.as_str(), "" | "None") {
-            refuse_written(call, new, review, "/spec/clusterIP", "spec.clusterIP")?;
-        }
-        refuse_node_ports(call, new, review)?;
-    }
     if text(new, "/spec/type") == "ExternalName" || sent == "None" {
         if sent == "None" {
             set_addresses(new, "None");
@@ -136,27 +113,6 @@ fn taken(call: &Call) -> HashSet<u32> {
         _ => None,
     };
     snapshot.range(&Scope::All, "").filter_map(|entry| entry.text(&["spec", "clusterIP"]).and_then(address)).collect()
-}
-
-fn refuse_node_ports(call: &Call, new: &Value, review: &Review<'_>) -> Result<(), ApiError> {
-    let ports = |object: &Value| object.pointer("/spec/ports").and_then(Value::as_array).map_or(0, Vec::len);
-    for at in 0..ports(new) {
-        let pointer = format!("/spec/ports/{at}/nodePort");
-        if new.pointer(&pointer).and_then(Value::as_i64).unwrap_or(0) != 0 {
-            refuse_written(call, new, review, &pointer, &format!("spec.ports[{at}].nodePort"))?;
-        }
-    }
-    Ok(())
-}
-
-/// Refuses a value at `pointer` unless it stood there before.
-fn refuse_written(call: &Call, new: &Value, review: &Review<'_>, pointer: &str, field: &str) -> Result<(), ApiError> {
-    let sent = new.pointer(pointer);
-    if sent.is_none() || sent == review.old.and_then(|old| old.pointer(pointer)) {
-        return Ok(());
-    }
-    let detail = "each member cluster chooses its own; leave it out";
-    Err(refused_field(call, new, Cause::forbidden(field, detail)))
 }
 
 fn text(object: &Value, pointer: &str) -> String {

@@ -18,7 +18,7 @@ const DECIDING: &[&str] = &["placements", "clusterplacements", "overrides", "clu
 ///
 /// Of users it names the writer; writes of our own components and to a status leave it as it was.
 pub(crate) fn admit(call: &mut Call, new: &mut Value, review: &Review<'_>) {
-    if !call.server.records_authors {
+    if !call.server.is_hub {
         return;
     }
     let before = review.old.and_then(|old| object::annotation(old, AUTHOR)).map(str::to_owned);

@@ -7,6 +7,7 @@ use serde_json::{Map, Value, json};
 
 use crate::answer::Answer;
 use crate::call::Call;
+use crate::convert;
 use crate::decode;
 use crate::error::{ApiError, Cause};
 use crate::object;
@@ -48,6 +49,7 @@ fn check(call: &Call, config: &mut Value) -> Result<(), ApiError> {
         object::set_meta(config, "name", call.info.name.clone());
     }
     decode::check_identity(call, config)?;
+    convert::to_stored(call.kind, call.stored, config);
     let namespace = object::namespace(config);
     if namespace.is_empty() {
         object::set_meta(config, "namespace", call.namespace().to_owned());
@@ -59,16 +61,16 @@ fn applied(call: &mut Call, old: Option<&Value>, config: &Value, intent: Intent<
     if old.is_none() && !intent.creates {
         return Err(ApiError::NotFound(call.subject()));
     }
-    let missing = json!({"apiVersion": call.kind.api_version(), "kind": call.kind.kind, "metadata": Map::new()});
+    let missing = json!({"apiVersion": call.stored.api_version(), "kind": call.stored.kind, "metadata": Map::new()});
     let live = old.unwrap_or(&missing);
     let now = call.server.timestamp();
-    let api_version = call.kind.api_version();
+    let api_version = call.stored.api_version();
     let circumstances = (intent.options.field_manager.as_str(), now.as_str(), api_version.as_str());
     let write = record::circumstances(call, intent.part, circumstances);
-    let typing = Typing::new(call.server.facts, call.kind.ty);
+    let typing = Typing::new(call.server.facts, call.stored.ty);
     let outcome = surgery::apply(typing, live, config, &write, intent.options.force).map_err(refused)?;
     let validation = FieldValidation::Ignore;
-    let mut new = decode::patched(call, call.kind.ty, outcome.object, (config, validation))?;
+    let mut new = decode::patched(call, call.stored.ty, outcome.object, (config, validation))?;
     // The configuration pins a revision only if it names one itself.
     if object::meta_text(config, "resourceVersion").is_empty() {
         object::set_meta(&mut new, "resourceVersion", Value::Null);

@@ -5,6 +5,7 @@ use serde_json::Value;
 
 use crate::answer::Answer;
 use crate::call::Call;
+use crate::convert;
 use crate::decode;
 use crate::error::ApiError;
 use crate::kind;
@@ -25,6 +26,7 @@ pub(crate) async fn create(call: &mut Call) -> Result<Answer, ApiError> {
     let expected = Expected::object(call.kind);
     let mut new = decode::object(call, &body, expected, options.validation)?;
     check_name(call, &mut new)?;
+    convert::to_stored(call.kind, call.stored, &mut new);
     let intent = Intent { options: &options, part: Part::Main, creates: true, applies: false };
     let generated = object::name(&new).is_empty();
     if !generated {

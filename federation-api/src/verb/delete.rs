@@ -66,7 +66,7 @@ pub(crate) async fn delete(call: &mut Call) -> Result<Answer, ApiError> {
 pub(crate) async fn delete_collection(call: &mut Call) -> Result<Answer, ApiError> {
     let options = read_options(call).await?;
     let listing = ListOptions::for_list(&call.query)?;
-    let filter = Filter::new(call.kind, call.scope(), &listing)?;
+    let filter = Filter::new(call, &listing)?;
     let selected = list::read(call, &listing, &filter).await?;
     for entry in &selected.items {
         match delete_named(call, entry.key(), &options).await {

@@ -36,7 +36,7 @@ struct Token {
 /// 400 and 422 for bad options, 410 for expired revisions, 504 for future ones.
 pub(crate) async fn list(call: &Call) -> Result<Answer, ApiError> {
     let options = ListOptions::for_list(&call.query)?;
-    let filter = Filter::new(call.kind, call.scope(), &options)?;
+    let filter = Filter::new(call, &options)?;
     Ok(Answer::List(read(call, &options, &filter).await?))
 }
 

@@ -10,6 +10,7 @@ use serde_json::Value;
 
 use crate::answer::Answer;
 use crate::call::Call;
+use crate::convert;
 use crate::decode;
 use crate::error::{ApiError, Cause, Status};
 use crate::object;
@@ -93,8 +94,11 @@ impl Patch {
     /// # Errors
     /// As the surgery says; 400 where the outcome is another object.
     pub(crate) fn patched(&self, call: &mut Call, old: &Value) -> Result<Value, ApiError> {
-        let mut new = self.run(call, call.kind.ty, old.clone())?;
+        let mut shown = old.clone();
+        convert::from_stored(call.kind, call.stored, &mut shown);
+        let mut new = self.run(call, call.kind.ty, shown)?;
         decode::check_identity(call, &new)?;
+        convert::to_stored(call.kind, call.stored, &mut new);
         // The patch names a revision only if it says so itself.
         let untouched = object::meta_text(&new, "resourceVersion") == object::meta_text(old, "resourceVersion");
         if untouched && !self.names_revision() {

@@ -4,6 +4,7 @@ use federation_schema::decode::Expected;
 
 use crate::answer::Answer;
 use crate::call::Call;
+use crate::convert;
 use crate::decode;
 use crate::error::ApiError;
 use crate::kind;
@@ -27,8 +28,9 @@ pub(crate) async fn replace(call: &mut Call, part: Part, creates: bool) -> Resul
     let options = WriteOptions::read(&call.query, "UpdateOptions")?;
     let body = call.read_body().await?;
     let expected = Expected::object(call.kind);
-    let sent = decode::object(call, &body, expected, options.validation)?;
+    let mut sent = decode::object(call, &body, expected, options.validation)?;
     decode::check_name(call, &sent)?;
+    convert::to_stored(call.kind, call.stored, &mut sent);
     let intent = Intent { options: &options, part, creates, applies: false };
     let written = write::update(call, intent, |_, _| Ok(sent.clone())).await?;
     Ok(written.into_answer())

@@ -47,7 +47,7 @@ pub(crate) async fn watch(call: &Call, place: OwnedSemaphorePermit) -> Result<Re
         });
     }
     let options = ListOptions::for_watch(&call.query)?;
-    let filter = Filter::new(call.kind, call.scope(), &options)?;
+    let filter = Filter::new(call, &options)?;
     let from = options.revision()?;
     let style = watch_style(call)?;
     let content_type = HeaderValue::from_str(&style.content_type()).expect("media types are visible ASCII");

@@ -21,7 +21,7 @@ use crate::record;
 use crate::request::options::{self, WriteOptions};
 use crate::server::Server;
 use crate::verb::list;
-use crate::{json, name};
+use crate::{check, json, name};
 
 /// Races that a write without a resourceVersion runs again before it gives up; upstream's number.
 pub(crate) const MAX_RACES: usize = 5;
@@ -84,13 +84,12 @@ impl Written {
 /// 409 where it exists, and whatever admission and validation refuse.
 pub(crate) async fn insert(call: &mut Call, mut new: Value, intent: Intent<'_>) -> Result<Written, ApiError> {
     prepare_insert(call, &mut new)?;
-    let mut review =
-        Review { operation: Operation::Create, part: intent.part, old: None, dry_run: intent.options.dry_run };
+    let review = Review { operation: Operation::Create, part: intent.part, old: None };
     admission::admit(call, &mut new, &review).await?;
     if !intent.applies {
         record::track(call, None, &mut new, intent);
     }
-    admission::validate(call, &mut new, &mut review)?;
+    check::validate(call, &new, &review)?;
     let key = kind::object_key(call.kind, call.namespace(), object::name(&new));
     if intent.options.dry_run {
         if call.cache.get(&key).is_some() {
@@ -173,14 +172,13 @@ async fn attempt(
 ) -> Result<Option<Written>, ApiError> {
     object::set_meta(&mut old, "resourceVersion", Value::Null);
     prepare_update(call, &old, new, intent.part)?;
-    let mut review =
-        Review { operation: Operation::Update, part: intent.part, old: Some(&old), dry_run: intent.options.dry_run };
+    let review = Review { operation: Operation::Update, part: intent.part, old: Some(&old) };
     admission::admit(call, new, &review).await?;
     if !intent.applies {
         record::track(call, Some(&old), new, intent);
     }
     set_generation(call, &old, new);
-    admission::validate(call, new, &mut review)?;
+    check::validate(call, new, &review)?;
     if is_final(call, &old, new) {
         return remove(call, entry, std::mem::take(new), intent.options.dry_run).await;
     }
