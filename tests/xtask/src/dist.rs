@@ -21,7 +21,7 @@ pub fn run() -> Result<()> {
         fs::remove_dir_all(&staged)?;
     }
     fs::create_dir_all(&staged)?;
-    fs::copy(paths::fedgate(), staged.join("fedgate")).context("the release binary")?;
+    fs::copy(paths::target().join("release/fedgate"), staged.join("fedgate")).context("the release binary")?;
     for file in ["LICENSE", "README.md", "CHANGELOG.md"] {
         fs::copy(root.join(file), staged.join(file)).with_context(|| format!("{file} at the top of the repository"))?;
     }

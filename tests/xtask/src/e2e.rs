@@ -24,7 +24,7 @@ pub struct Options {
     /// Which journeys (default: all)
     #[arg(long, value_enum)]
     only: Vec<Name>,
-    /// Use the release binary that is there, do not build it
+    /// Use the binary that is there (FEDGATE_BINARY, or the last release build), do not build it
     #[arg(long)]
     no_build: bool,
     /// How often the crash journey kills the hub

@@ -31,7 +31,7 @@ pub fn target() -> PathBuf {
     }
 }
 
-/// The product's release binary, once built.
+/// The product's binary under test: `FEDGATE_BINARY`, or else the release build.
 pub fn fedgate() -> PathBuf {
-    target().join("release/fedgate")
+    env::var_os("FEDGATE_BINARY").map_or_else(|| target().join("release/fedgate"), PathBuf::from)
 }

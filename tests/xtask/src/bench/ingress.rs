@@ -205,7 +205,7 @@ fn fedgate(ground: &mut Ground) -> Result<Entry> {
          {{selector: {{app: web}}, ports: [{{name: http, port: 80, targetPort: http}}]}}}}\n"
     );
     let ingress = format!(
-        "---\n{{apiVersion: networking.k8s.io/v1, kind: Ingress, metadata: {{name: web}}, spec: {{rules: [{{host: {HOST}, \
+        "---\n{{apiVersion: networking.k8s.io/v1, kind: Ingress, metadata: {{name: web}}, spec: {{ingressClassName: fedgate, rules: [{{host: {HOST}, \
          http: {{paths: [{{path: /, pathType: Prefix, backend: {{service: {{name: web, port: {{name: http}}}}}}}}]}}}}]}}}}\n"
     );
     std::fs::write(&manifest, deployment("web", EVERYWHERE) + &service + &ingress)?;
