@@ -10,8 +10,8 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use federation_types::text::{list_at, name, str_at, uid};
-use federation_types::{ClusterName, Gvr};
+use federation_types::text::{annotation, list_at, name, str_at, uid};
+use federation_types::{ClusterName, Gvr, label};
 use futures_util::StreamExt as _;
 use futures_util::future::{BoxFuture, join_all};
 use futures_util::stream::FuturesUnordered;
@@ -36,6 +36,8 @@ const DISCOVERY: Duration = Duration::from_secs(30);
 const VERBS: &[&str] = &["delete", "list", "watch"];
 /// How long to wait for what cannot be seen now.
 const HOLD: Duration = Duration::from_secs(10);
+/// How long to wait for a binding, which is written as soon as its controller runs.
+const UNRECORDED: Duration = Duration::from_millis(200);
 
 /// Everything that a reconcile needs; shared by all of them.
 struct Collector {
@@ -44,14 +46,15 @@ struct Collector {
     queue: Queue<Uid>,
     /// Guards the last discovery; replaced as a whole.
     discovered: Mutex<Arc<Discovered>>,
-    /// The deletion policies that bindings have recorded, by the uid of their template; `None` where nothing is placed.
-    policies: Option<Reflection<(Uid, String)>>,
+    /// How bindings have recorded that dependents are treated, with the uid of their template; `None` where nothing is
+    /// placed.
+    recorded: Option<Reflection<(Uid, String)>>,
 }
 
 pub(super) async fn run(hub: Hub, places: bool, stop: CancellationToken) {
     let bindings = places.then(|| bindings_of(&hub));
     let collector = Collector {
-        policies: bindings.as_ref().map(Reflector::reflection),
+        recorded: bindings.as_ref().map(Reflector::reflection),
         hub,
         graph: Arc::default(),
         queue: Queue::new(),
@@ -74,10 +77,10 @@ pub(super) async fn run(hub: Hub, places: bool, stop: CancellationToken) {
 }
 
 fn bindings_of(hub: &Hub) -> Reflector<(Uid, String)> {
-    let gvr = Gvr::new(federation_types::label::API_VERSION, "placementbindings");
+    let gvr = Gvr::new(label::API_VERSION, "placementbindings");
     Reflector::new(hub.clone(), Collection::all(gvr), |binding| {
         let template = str_at(&binding, &["spec", "template", "uid"]);
-        Some((template.into(), str_at(&binding, &["spec", "onDelete"]).to_owned()))
+        Some((template.into(), annotation(&binding, label::CASCADE).unwrap_or("").to_owned()))
     })
 }
 
@@ -157,7 +160,7 @@ impl Collector {
             self.orphan_dependents(uid).await?;
             self.patch(&node, &plan::without_finalizer(&latest, ORPHAN)).await
         } else if has(FOREGROUND) {
-            self.may_release(uid, "")?;
+            self.may_release(uid, "Foreground")?;
             self.follow_dependents(&node, &latest).await
         } else {
             Ok(())
@@ -216,24 +219,23 @@ impl Collector {
 
     /// Whether an owner's name is that of a member's object, whose absence here proves nothing.
     async fn may_be_mirrored(&self, owner: &Owner) -> Result<bool, ReconcileError> {
-        let Some((_, cluster)) = ClusterName::split_suffix(&owner.name).filter(|_| self.policies.is_some()) else {
+        let Some((_, cluster)) = ClusterName::split_suffix(&owner.name).filter(|_| self.recorded.is_some()) else {
             return Ok(false);
         };
-        let clusters = Gvr::new(federation_types::label::API_VERSION, "clusters");
+        let clusters = Gvr::new(label::API_VERSION, "clusters");
         Ok(self.hub.get(&clusters, "", cluster.as_str()).await?.is_some())
     }
 
-    /// Whether the binding of a template has recorded what is to become of its copies; without a binding, always.
-    fn may_release(&self, uid: &Uid, policy: &str) -> Result<(), ReconcileError> {
-        let Some(policies) = &self.policies else { return Ok(()) };
-        let wait = |why: &str| Err(ReconcileError::Wait(Duration::from_millis(500), why.to_owned()));
-        if !policies.state().synced {
+    /// Whether the binding of a template has recorded how it goes; without a binding, always.
+    fn may_release(&self, uid: &Uid, cascade: &str) -> Result<(), ReconcileError> {
+        let Some(recorded) = &self.recorded else { return Ok(()) };
+        let wait = |why: &str| Err(ReconcileError::Wait(UNRECORDED, why.to_owned()));
+        if !recorded.state().synced {
             return wait("the bindings are not read yet");
         }
-        let bindings = policies.all();
-        match bindings.iter().find(|(_, binding)| binding.0 == *uid) {
-            Some((_, binding)) if binding.1.is_empty() || (!policy.is_empty() && binding.1 != policy) => {
-                wait("the binding has not recorded the deletion policy yet")
+        match recorded.all().iter().find(|(_, binding)| binding.0 == *uid) {
+            Some((_, binding)) if binding.1 != cascade => {
+                wait("the binding has not recorded yet how dependents are treated")
             }
             _ => Ok(()),
         }

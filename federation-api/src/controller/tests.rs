@@ -241,7 +241,7 @@ async fn foreground_waits_for_blocking_dependents_and_orphan_releases() {
 }
 
 #[tokio::test]
-async fn a_template_is_released_after_its_binding_has_recorded_the_policy() {
+async fn a_template_is_released_after_its_binding_has_recorded_how() {
     let server = start().await;
     let template = server.config_map("default", "template", &[]).await;
     let binding = json!({"apiVersion": "fedgate.dev/v1alpha1", "kind": "PlacementBinding", "metadata": {"name": "b"},
@@ -254,6 +254,13 @@ async fn a_template_is_released_after_its_binding_has_recorded_the_policy() {
     server.delete("configmaps", "default", "other", "Foreground").await;
     server.goes("configmaps", "default", "other").await;
     assert!(server.get("configmaps", "default", "template").await.is_some(), "its copies are not safe yet");
-    server.patch("placementbindings", "fedgate-system", "b", json!({"spec": {"onDelete": "Orphan"}})).await;
+    server
+        .patch(
+            "placementbindings",
+            "fedgate-system",
+            "b",
+            json!({"metadata": {"annotations": {"fedgate.dev/cascade": "Orphan"}}}),
+        )
+        .await;
     server.goes("configmaps", "default", "template").await;
 }

@@ -26,6 +26,10 @@ pub const MARKER: &str = "fedgate.dev/mirror-marker";
 /// Annotation that the write pipeline alone sets: who last changed a template, placement or override.
 pub const AUTHOR: &str = "fedgate.dev/author";
 
+/// Annotation of a binding: how dependents are treated when its template goes, `Orphan` or `Foreground`; the hub keeps
+/// the template until it is recorded.
+pub const CASCADE: &str = "fedgate.dev/cascade";
+
 /// Annotation: the clusters that a template (or a namespace's templates) goes to.
 pub const CLUSTERS: &str = "fedgate.dev/clusters";
 /// Annotation: `divided` or `duplicated`.
