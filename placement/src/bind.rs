@@ -128,7 +128,7 @@ async fn decided(
     let facts = Template::of(template);
     let (clusters, policies) = (world.facts(), world.policies(&key.namespace));
     let annotations = world.namespaces.get("", &key.namespace).map(|n| n.annotations.clone()).unwrap_or_default();
-    let referrers = referrers(world, &facts.gvk, key);
+    let (referrers, referrers_known) = referrers(world, &facts.gvk, key);
     let nobody = BTreeMap::new();
     let inputs = Inputs {
         template: &facts,
@@ -137,6 +137,7 @@ async fn decided(
         clusters: &clusters,
         previous: standing.map(|b| Previous { spec: &b.spec, status: b.status.as_ref() }),
         referrers: &referrers,
+        referrers_known,
         denied: &nobody,
         default: world.default,
     };
@@ -149,11 +150,15 @@ async fn decided(
     Ok((decide(&Inputs { denied: &denied, ..inputs }, scope), true))
 }
 
-/// Templates whose pods need this one, where they follow their pods.
-fn referrers(world: &World, gvk: &Gvk, key: &TemplateKey) -> Vec<Referrer> {
+/// Templates whose pods need this one, where they follow their pods; and whether these are all.
+fn referrers(world: &World, gvk: &Gvk, key: &TemplateKey) -> (Vec<Referrer>, bool) {
     let mut found = Vec::new();
+    let mut known = world.knows_pods();
     for needing in world.needed_by(gvk, key) {
-        let (Some(kind), Some(seen)) = (world.kind_of(&needing.gvr), world.template(&needing)) else { continue };
+        let (Some(kind), Some(seen)) = (world.kind_of(&needing.gvr), world.template(&needing)) else {
+            known = false;
+            continue;
+        };
         let name = binding_name(&kind.gvk(), &needing.namespace, &needing.name, &seen.uid);
         let Some(binding) = world.bindings.get(label::SYSTEM_NAMESPACE, &name) else { continue };
         if world.policy_of(&binding).is_some_and(|p| p.spec.dependencies == "Ignore") {
@@ -166,7 +171,7 @@ fn referrers(world: &World, gvk: &Gvk, key: &TemplateKey) -> Vec<Referrer> {
         }
     }
     found.sort_by(|a, b| (&a.kind, &a.name).cmp(&(&b.kind, &b.name)));
-    found
+    (found, known)
 }
 
 /// A hash of everything that shapes the manifests beside the row itself.

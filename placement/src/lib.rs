@@ -9,6 +9,7 @@ mod clock;
 mod history;
 pub mod interpret;
 pub mod kinds;
+mod leave;
 mod namespaces;
 pub mod propagate;
 pub mod render;

@@ -3,6 +3,7 @@
 //! Builds nothing that outlives the call; knows no flags.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use federation_types::Gvr;
 use hub_client::{Collection, Hub, Queue, Reflector, drive};
@@ -11,6 +12,7 @@ use parking_lot::{Mutex, RwLock};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::leave::{self, Leaving};
 use crate::propagate::{DRAIN, Fleet, record};
 use crate::render::IpRange;
 use crate::schedule::DefaultPlacement;
@@ -76,10 +78,13 @@ fn watch(config: PlacementConfig, tasks: &TaskTracker, ending: &CancellationToke
         namespaces: namespaces.reflection(),
         bindings: bindings.reflection(),
         templates: RwLock::default(),
+        discovered: AtomicBool::new(false),
         index: Mutex::default(),
         rights: Mutex::default(),
     });
     let queues = Queues::default();
+    let leaving = Leaving { hub: world.hub.clone(), members: config.members.clone(), hub_uid: world.hub_uid.clone() };
+    tasks.spawn(leave::run(leaving, ending.clone()));
     let fleet = Fleet::new(world.clone(), config.members, queues.record.clone());
     let wires = Wires { world, queues, fleet };
     tasks.spawn(wires.clusters(clusters).run(ending.clone()));

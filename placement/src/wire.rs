@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use federation_types::{Override, PlacementBinding, label};
@@ -17,7 +18,7 @@ use crate::history;
 use crate::kinds::{Kind, discover};
 use crate::namespaces::{self, Leaving};
 use crate::propagate::Fleet;
-use crate::schedule::Policy;
+use crate::schedule::{FOLLOWS, Policy};
 use crate::world::{ClusterSeen, NamespaceSeen, TemplateKey, TemplateSeen, World, dependency_key};
 
 /// Between looks at the hub's discovery while nothing says that it changed.
@@ -172,6 +173,9 @@ impl Wires {
                             unwatched.insert(token);
                         }
                     }
+                    if !self.world.discovered.swap(true, Ordering::AcqRel) {
+                        tasks.spawn(self.clone().followers(stop.clone()));
+                    }
                     REDISCOVER
                 }
                 Err(error) => {
@@ -183,6 +187,26 @@ impl Wires {
                 () = stop.cancelled() => return,
                 () = rediscover.notified() => {}
                 () = tokio::time::sleep(wait) => {}
+            }
+        }
+    }
+
+    /// Looks at everything that follows pods again, once all pods' templates have been read: some may be gone.
+    async fn followers(self, stop: CancellationToken) {
+        let all: Vec<_> = self.world.templates.read().values().cloned().collect();
+        let read = async {
+            for seen in all {
+                // A kind that is watched no more has nobody who needs anything.
+                seen.synced().await;
+            }
+        };
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = read => {}
+        }
+        for (_, binding) in self.world.bindings.all() {
+            if binding.spec.placement.as_ref().is_some_and(|p| p.kind == FOLLOWS) {
+                self.rebind_template(&binding);
             }
         }
     }

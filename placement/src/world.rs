@@ -4,6 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use federation_types::binding::TemplateRef;
@@ -71,6 +72,8 @@ pub(crate) struct World {
     pub bindings: Reflection<PlacementBinding>,
     /// Guards the table of kinds and their templates; held for look-ups and single inserts only.
     pub templates: RwLock<BTreeMap<Kind, Reflection<TemplateSeen>>>,
+    /// The kinds of the hub have been read once.
+    pub discovered: AtomicBool,
     /// Guards the look-ups; held for single changes only.
     pub index: Mutex<Index>,
     /// Whether an author may act on a cluster, and when that was asked. Guards the answers; held for single changes.
@@ -133,6 +136,10 @@ fn scales(object: &Value) -> Option<(String, String)> {
 impl ClusterSeen {
     pub(crate) fn of(object: Value) -> Option<Self> {
         let member: Cluster = serde_json::from_value(object).ok()?;
+        if member.metadata.deletion_timestamp.is_some() {
+            // It leaves with what it runs: to placement it is no member any more.
+            return None;
+        }
         let conditions = member.status.iter().flat_map(|s| &s.conditions);
         let lost = conditions.clone().find(|c| c.kind == REACHABLE && c.status == "False");
         let unreachable_since = lost.map(|c| c.last_transition_time.clone());
@@ -270,6 +277,12 @@ impl World {
     pub(crate) fn bindings_of(&self, gvk: &Gvk, key: &TemplateKey) -> Vec<Arc<PlacementBinding>> {
         let names = self.index.lock().bindings.get(&Subject::of(gvk, key)).cloned().unwrap_or_default();
         names.iter().filter_map(|name| self.bindings.get(label::SYSTEM_NAMESPACE, name)).collect()
+    }
+
+    /// Whether every template that runs pods has been read once.
+    pub(crate) fn knows_pods(&self) -> bool {
+        self.discovered.load(Ordering::Acquire)
+            && self.templates.read().iter().all(|(k, seen)| !interpret::runs_pods(&k.gvk()) || seen.state().synced)
     }
 
     /// Templates whose pods name this ConfigMap, Secret, ServiceAccount or claim.

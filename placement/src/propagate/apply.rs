@@ -81,7 +81,10 @@ impl Copy<'_> {
             // The template is gone or another: its binding is about to say so.
             None => return Ok(()),
         };
-        let mut seen = self.fleet.seen(self.room, &self.place).await;
+        let mut seen = match self.fleet.seen(self.room, &self.place).await {
+            Ok(seen) => seen,
+            Err(error) => return self.failed(error),
+        };
         let mut action = self.plan(&seen, &rendered).await?;
         if action == Action::Look {
             seen = match self.look().await {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use federation_types::{Gvr, label};
-use hub_client::{Collection, Queue, Reflection, Reflector, drive};
+use hub_client::{ApiError, Collection, Queue, Reflection, Reflector, drive};
 use member_cluster::{Member, Members};
 use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
@@ -153,16 +153,21 @@ impl Fleet {
     }
 
     /// What the member's watch says of one object; begins to watch its kind at the first question.
-    pub(crate) async fn seen(self: &Arc<Self>, room: &Arc<Room>, place: &Place) -> Seen {
+    ///
+    /// # Errors
+    /// If the kind was never listed there and the member does not answer.
+    pub(crate) async fn seen(self: &Arc<Self>, room: &Arc<Room>, place: &Place) -> Result<Seen, ApiError> {
         let watch = self.watch(room, &place.0);
         if !watch.state().synced {
+            // A member that does not answer would be waited for in vain.
+            room.member.uid().await?;
             // Not within time: the object itself will be asked for.
             tokio::select! {
                 _ = watch.synced() => {}
                 () = tokio::time::sleep(FIRST_LIST) => {}
             }
         }
-        room.known(place)
+        Ok(room.known(place))
     }
 
     fn watch(self: &Arc<Self>, room: &Arc<Room>, gvr: &Gvr) -> Reflection<Live> {

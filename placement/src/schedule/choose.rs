@@ -55,6 +55,9 @@ pub fn decide(inputs: &Inputs<'_>, scope: Scope) -> Decision {
 /// Nothing places it by itself: it goes where the templates go that need it.
 fn follow(inputs: &Inputs<'_>, mut decision: Decision) -> Decision {
     if inputs.referrers.is_empty() {
+        if !inputs.referrers_known {
+            return held(inputs, decision, String::new());
+        }
         let followed = inputs.previous.and_then(|p| p.spec.placement.as_ref()).is_some_and(|p| p.kind == FOLLOWS);
         if followed && let Some(previous) = inputs.previous {
             // The last template that needed it is gone from the hub, or needs it no more: that is known, not missing.
@@ -86,8 +89,22 @@ fn follow(inputs: &Inputs<'_>, mut decision: Decision) -> Decision {
             decision.verdicts.push(verdict(cluster, true, &format!("{because} needs it there")));
         }
     }
-    leave_behind(inputs, &mut decision, &[], false);
+    if inputs.referrers_known {
+        leave_behind(inputs, &mut decision, &[], false);
+    } else {
+        stay(inputs, &mut decision);
+    }
     decision
+}
+
+/// Rows that nobody chose stay as they are.
+fn stay(inputs: &Inputs<'_>, decision: &mut Decision) {
+    let rows = inputs.previous.map(|p| p.spec.clusters.as_slice()).unwrap_or_default();
+    for old in rows {
+        if !decision.rows.iter().any(|r| r.name == old.name) {
+            decision.rows.push(row(&old.name, None, old.withdraw));
+        }
+    }
 }
 
 /// `placement.kind` of a binding whose template goes where others need it.

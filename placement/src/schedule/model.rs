@@ -88,6 +88,8 @@ pub struct Inputs<'a> {
     pub previous: Option<Previous<'a>>,
     /// Templates that need this one, and where they are: this one follows them.
     pub referrers: &'a [Referrer],
+    /// Whether `referrers` is everybody: before all templates have been read, nobody is not nobody.
+    pub referrers_known: bool,
     /// Clusters that the template's author may not execute on, with the reason: nothing is added there, what stands holds.
     pub denied: &'a BTreeMap<String, String>,
     pub default: DefaultPlacement,

@@ -64,6 +64,7 @@ struct World {
     clusters: Vec<ClusterFacts>,
     previous: Option<(BindingSpec, BindingStatus)>,
     referrers: Vec<Referrer>,
+    referrers_known: bool,
     denied: BTreeMap<String, String>,
     default: DefaultPlacement,
 }
@@ -77,6 +78,7 @@ impl World {
             clusters: clusters(&["east", "north", "west"]),
             previous: None,
             referrers: Vec::new(),
+            referrers_known: true,
             denied: BTreeMap::new(),
             default: DefaultPlacement::None,
         }
@@ -99,6 +101,7 @@ impl World {
             clusters: &self.clusters,
             previous: self.previous.as_ref().map(|(spec, status)| Previous { spec, status: Some(status) }),
             referrers: &self.referrers,
+            referrers_known: self.referrers_known,
             denied: &self.denied,
             default: self.default,
         };
@@ -453,6 +456,13 @@ fn dependencies_follow_and_leave_with_the_last_who_needs_them() {
     assert_eq!((shown(&both).as_str(), winner(&both).as_str()), ("east west", "Follows a,b"));
     world.settle(&both, Phase::Applied);
     world.referrers.pop();
+    // While somebody may be missing, nothing leaves.
+    world.referrers_known = false;
+    assert_eq!(shown(&world.decide()), "east west");
+    let nobody = std::mem::take(&mut world.referrers);
+    assert_eq!(shown(&world.decide()), "east west");
+    world.referrers = nobody;
+    world.referrers_known = true;
     assert_eq!(shown(&world.decide()), "east -west");
     world.referrers.clear();
     assert_eq!(shown(&world.decide()), "-east -west");
