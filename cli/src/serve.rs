@@ -42,6 +42,8 @@ pub(crate) struct Local {
     pub(crate) identity: Identity,
     /// Placement's answers inside requests.
     pub(crate) view: Arc<placement::View>,
+    /// The Secrets that the ingress may read.
+    pub(crate) tls_secrets: Arc<ingress::NamedSecrets>,
 }
 
 impl Server {

@@ -28,7 +28,9 @@ const OPEN_PATHS: [&str; 6] = ["/livez", "/livez/*", "/readyz", "/readyz/*", "/h
 /// FG-UP-001 where the store is locked, FG-CLI where a file cannot be used.
 pub(super) async fn open(config: &ServeConfig) -> Result<Local, Failure> {
     let identity = Identity::open(&config.data_dir, &config.api_names)?;
+    let tls_secrets = Arc::new(ingress::NamedSecrets::default());
     let mut builder = Api::builder()
+        .authorizer(tls_secrets.clone())
         .authenticators(authenticators(config, &identity)?)
         .authorization_modes(config.authorization_modes.clone())
         .components(auth::bootstrap::COMPONENTS.map(label::component_user))
@@ -45,7 +47,7 @@ pub(super) async fn open(config: &ServeConfig) -> Result<Local, Failure> {
             .because(super::causes(&e))
             .fix("end the other server (`fedgate down`), or give another --data-dir")
     })?;
-    Ok(Local { api, identity, view })
+    Ok(Local { api, identity, view, tls_secrets })
 }
 
 /// Writes the first objects, starts the API's own controllers and listens; gives the bound address.
@@ -81,6 +83,11 @@ pub(super) async fn start(
         controllers.run(hold).await;
         Ok(())
     });
+    let named = local.tls_secrets.clone().follow(planes::component(local, "ingress"), stop.clone());
+    tasks.spawn(async move {
+        named.await;
+        Ok(())
+    });
     let tls = server_config(serving(config, &local.identity)?);
     let tls = Arc::new(tls.map_err(|e| Failure::new("FG-HUB-003", "cannot set up TLS").because(e))?);
     let (api, ends) = (local.api.clone(), stop.clone().cancelled_owned());
@@ -99,7 +106,7 @@ pub(super) fn service_addresses() -> placement::render::IpRange {
 
 fn service_range() -> ServiceRange {
     let (network, prefix) = SERVICE_NETWORK;
-    ServiceRange::new(network, prefix).expect("the constant has addresses").refusing_written()
+    ServiceRange::new(network, prefix).expect("the constant has addresses")
 }
 
 fn serving(config: &ServeConfig, identity: &Identity) -> Result<Arc<ServingCertificate>, Failure> {
