@@ -2,8 +2,11 @@
 //!
 //! Plain objects, as a user would write them.
 
-use federation_types::Gvr;
-use hub_client::{ApiError, Hub, WriteOptions};
+use std::time::Duration;
+
+use federation_types::{Gvr, text};
+use futures_util::StreamExt as _;
+use hub_client::{ApiError, Collection, Hub, WatchEvent, WatchOptions, WriteOptions};
 use serde_json::{Value, json};
 
 /// The demo's objects in the order in which they are applied.
@@ -41,6 +44,37 @@ pub fn objects() -> Vec<(Gvr, Value)> {
             }),
         ),
     ]
+}
+
+/// Waits until every pod of the demo is Ready; false where that takes longer than `within`.
+///
+/// # Errors
+/// As the hub answers.
+pub async fn ready(hub: &Hub, within: Duration) -> Result<bool, ApiError> {
+    let of = Collection::all(Gvr::new("apps/v1", "deployments")).within("default").with_fields("metadata.name=web");
+    let arrived = |object: &Value| {
+        let wanted = text::int_at(object, &["spec", "replicas"]);
+        wanted.is_some() && text::int_at(object, &["status", "readyReplicas"]) == wanted
+    };
+    let follow = async {
+        loop {
+            let listed = hub.list(&of).await?;
+            if listed.items.iter().any(arrived) {
+                return Ok(());
+            }
+            let options = WatchOptions { revision: listed.revision, timeout: within };
+            let mut events = std::pin::pin!(hub.watch(&of, &options).await?);
+            while let Some(event) = events.next().await {
+                if matches!(event?, WatchEvent::Put(object) if arrived(&object)) {
+                    return Ok(());
+                }
+            }
+        }
+    };
+    match tokio::time::timeout(within, follow).await {
+        Ok(done) => done.map(|()| true),
+        Err(_) => Ok(false),
+    }
 }
 
 /// Applies the demo.

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use federation_types::ClusterName;
 use member_cluster::{AddressPolicy, Connector, Target, join};
-use playground::{SimulatedMember, Simulation};
+use playground::{FIRST_NETWORK, SimulatedMember, Simulation};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -26,6 +26,8 @@ const NAMES: [&str; 3] = ["east", "west", "north"];
 const SIMULATED_MAX: u8 = 100;
 /// How long a member may take to be Ready.
 const MEMBER_WITHIN: Duration = Duration::from_secs(20);
+/// How long the demo's pods may take; after that the playground is ready without them.
+const DEMO_WITHIN: Duration = Duration::from_secs(10);
 
 /// `--members`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,6 +45,21 @@ pub struct UpConfig {
     /// Kubeconfig that gets our context.
     pub merge_into: Option<PathBuf>,
     pub serve: ServeConfig,
+}
+
+/// Which simulated members to start.
+pub struct Simulations<'a> {
+    pub count: u8,
+    /// See [`Simulation::network`]: the first member's.
+    pub first_network: u8,
+    pub dir: &'a Dir,
+}
+
+/// A simulated member that lets the hub in.
+pub struct JoinedMember {
+    pub member: SimulatedMember,
+    /// Where and as whom the hub reaches it.
+    pub target: Target,
 }
 
 /// A running playground.
@@ -90,7 +107,11 @@ impl Playground {
         let pid = std::process::id().to_string();
         std::fs::write(dir.pid(), pid).map_err(|e| Failure::local("cannot write the process id", e))?;
         let targets = match &members {
-            MembersFlag::Simulated(count) => simulate(*count, &dir, &mut tasks, &stop).await?,
+            MembersFlag::Simulated(count) => {
+                let wanted = Simulations { count: *count, first_network: FIRST_NETWORK, dir: &dir };
+                let joined = simulate(&wanted, &mut tasks, &stop).await?;
+                joined.into_iter().map(|joined| (joined.member.name, joined.target)).collect()
+            }
             MembersFlag::Contexts(names) => contexts(names).await?,
         };
         let hub = server.administrator();
@@ -108,7 +129,11 @@ impl Playground {
             wait_ready(&hub, &name, MEMBER_WITHIN).await?;
         }
         if demo {
-            demo::apply(&hub).await.map_err(|e| Failure::hub("cannot apply the demo", &e))?;
+            let failed = |e| Failure::hub("cannot apply the demo", &e);
+            demo::apply(&hub).await.map_err(failed)?;
+            if !demo::ready(&hub, DEMO_WITHIN).await.map_err(failed)? {
+                tracing::warn!("the demo's pods are not all Ready yet");
+            }
         }
         let merged = match merge_into {
             Some(path) => Some(server.merge_kubeconfig(&path, &dir)?),
@@ -199,31 +224,36 @@ fn context_name(context: &str) -> String {
     mapped.trim_matches('-').chars().take(federation_types::name::LABEL_MAX).collect()
 }
 
-async fn simulate(
-    count: u8,
-    dir: &Dir,
+/// Starts the simulated members, lets the hub into each, and opens the door for `fedgate sim`.
+///
+/// # Errors
+/// FG-HUB-003 names the member that cannot start.
+pub async fn simulate(
+    wanted: &Simulations<'_>,
     tasks: &mut JoinSet<()>,
     stop: &CancellationToken,
-) -> Result<Vec<(ClusterName, Target)>, Failure> {
+) -> Result<Vec<JoinedMember>, Failure> {
     let failed = |name: &ClusterName, cause: &dyn std::fmt::Display| {
         Failure::new("FG-HUB-003", format!("simulated member {name} cannot start")).because(cause)
     };
-    let mut targets = Vec::new();
+    let mut joined = Vec::new();
     let mut gates = BTreeMap::new();
-    for (index, name) in (0..count).zip(member_names(&MembersFlag::Simulated(count))?) {
-        let simulation = Simulation { name: name.clone(), index, dir: dir.member(name.as_str()) };
+    for (index, name) in (0..wanted.count).zip(member_names(&MembersFlag::Simulated(wanted.count))?) {
+        let (network, dir) = (wanted.first_network + index, wanted.dir.member(name.as_str()));
+        let simulation = Simulation { name: name.clone(), index, network, dir };
         let member = SimulatedMember::start(simulation, tasks, stop).await.map_err(|e| failed(&name, &e))?;
         let credentials = join::join_simulated(&member.api).await.map_err(|e| failed(&name, &e))?;
         gates.insert(name.to_string(), member.gate.clone());
-        targets.push((name, Target { credentials, ..member.admin }));
+        let target = Target { credentials, ..member.admin.clone() };
+        joined.push(JoinedMember { member, target });
     }
-    let (socket, hold) = (dir.control(), stop.clone());
+    let (socket, hold) = (wanted.dir.control(), stop.clone());
     tasks.spawn(async move {
         if let Err(e) = playground::control::serve(&socket, gates, hold).await {
             tracing::warn!(path = %socket.display(), error = %e, "`fedgate sim` will not work");
         }
     });
-    Ok(targets)
+    Ok(joined)
 }
 
 async fn contexts(names: &[String]) -> Result<Vec<(ClusterName, Target)>, Failure> {

@@ -10,4 +10,4 @@ pub mod pods;
 pub mod workload;
 
 pub use gate::Fault;
-pub use member::{SimulatedMember, Simulation};
+pub use member::{FIRST_NETWORK, SimulatedMember, Simulation};

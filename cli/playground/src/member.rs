@@ -29,14 +29,16 @@ use crate::workload;
 
 /// Certificates of a playground live this long; it makes new ones at each start.
 const LIFETIME: Duration = Duration::from_secs(365 * 24 * 3600);
-/// First of the second octets of pod addresses: member N has 127.(FIRST + N).0.0/16.
-const FIRST_NETWORK: u8 = 20;
+/// Second octet of the pod addresses of a playground's first member; each further member has the next one.
+pub const FIRST_NETWORK: u8 = 20;
 
 /// What is particular to a member.
 pub struct Simulation {
     pub name: ClusterName,
-    /// Number among the members, below 200: chooses the pods' network.
+    /// Number among the members: chooses the network of the Services.
     pub index: u8,
+    /// Second octet of the pods' addresses, 127.N.0.0/16: two members of one machine never share it.
+    pub network: u8,
     /// Keeps the member's store and authority.
     pub dir: PathBuf,
 }
@@ -76,14 +78,14 @@ impl SimulatedMember {
         tasks: &mut JoinSet<()>,
         stop: &CancellationToken,
     ) -> Result<Self, SimulationError> {
-        let Simulation { name, index, dir } = simulation;
+        let Simulation { name, index, network, dir } = simulation;
         std::fs::create_dir_all(&dir)?;
         let now = Timestamp::now();
         let authority = CertificateAuthority::open(&dir, "ca", now)?;
         let known = ClientCertificates::new(authority.certificate_pem())?;
         let chain = AuthenticatorChain::new(vec![Arc::new(known)], None);
-        let network = Ipv4Addr::new(10, 100 + index % 100, 0, 0);
-        let range = ServiceRange::new(network, 16).expect("a /16 has addresses");
+        let services = Ipv4Addr::new(10, 100 + index % 100, 0, 0);
+        let range = ServiceRange::new(services, 16).expect("a /16 has addresses");
         let key = ServiceAccountKey::open(&dir.join("service-account.key"))?;
         let builder = Api::builder().authenticators(chain).service_range(range).service_accounts(key);
         let api = builder.open(StoreConfig::Redb(dir.join("member.redb"))).await?;
@@ -100,7 +102,7 @@ impl SimulatedMember {
             gate: gate.clone(),
             cluster: name.to_string(),
             node: node_name(&name),
-            network: FIRST_NETWORK + index,
+            network,
         });
         let (ends, hold) = (stop.clone(), stop.clone());
         tasks.spawn(async move { machine.run(ends).await });

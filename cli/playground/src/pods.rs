@@ -6,6 +6,7 @@ use std::collections::{HashMap, HashSet};
 use std::convert::Infallible;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU16, Ordering};
 
 use bytes::Bytes;
 use federation_types::{Gvr, text};
@@ -38,8 +39,10 @@ struct Inner {
     node: String,
     /// Second octet of the pods' addresses: 127.N.0.0/16.
     network: u8,
-    /// Guards the running pods by UID; never held across an await.
+    /// Guards the running pods by namespace, name and UID; never held across an await.
     running: Mutex<HashMap<String, Running>>,
+    /// The last address given out: the next pod gets a later one, so that a listener that is still closing is not met.
+    last: AtomicU16,
 }
 
 struct Running {
@@ -61,7 +64,17 @@ impl Machine {
     #[must_use]
     pub fn new(config: MachineConfig) -> Self {
         let MachineConfig { api, gate, cluster, node, network } = config;
-        Self { inner: Arc::new(Inner { api, gate, cluster, node, network, running: Mutex::default() }) }
+        Self {
+            inner: Arc::new(Inner {
+                api,
+                gate,
+                cluster,
+                node,
+                network,
+                running: Mutex::default(),
+                last: AtomicU16::new(0),
+            }),
+        }
     }
 
     /// Runs the member's pods until `stop`.
@@ -158,8 +171,10 @@ impl Machine {
         let had = text::str_at(pod, &["status", "podIP"]).parse::<Ipv4Addr>().ok();
         let free = |ip: &Ipv4Addr| !used.contains(ip);
         had.filter(free).or_else(|| {
-            (1..=u16::MAX - 1)
-                .map(|n| Ipv4Addr::new(127, self.inner.network, n.to_be_bytes()[0], n.to_be_bytes()[1]))
+            (0..u16::MAX)
+                .map(|_| self.inner.last.fetch_add(1, Ordering::Relaxed).wrapping_add(1).to_be_bytes())
+                .filter(|n| !matches!(n, [0, 0] | [255, 255]))
+                .map(|n| Ipv4Addr::new(127, self.inner.network, n[0], n[1]))
                 .find(free)
         })
     }

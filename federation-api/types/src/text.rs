@@ -56,3 +56,34 @@ pub fn label<'v>(object: &'v Value, key: &str) -> Option<&'v str> {
 pub fn annotation<'v>(object: &'v Value, key: &str) -> Option<&'v str> {
     at(object, &["metadata", "annotations", key]).and_then(Value::as_str)
 }
+
+/// The value without what typed clients add and drop at will: nulls, and objects and lists with nothing in them.
+///
+/// For comparing only: `emptyDir: {}` means something.
+#[must_use]
+pub fn without_empty(value: &Value) -> Value {
+    let kept = |value: &Value| match without_empty(value) {
+        Value::Null => None,
+        Value::Object(map) if map.is_empty() => None,
+        Value::Array(list) if list.is_empty() => None,
+        some => Some(some),
+    };
+    match value {
+        Value::Object(map) => map.iter().filter_map(|(key, value)| Some((key.clone(), kept(value)?))).collect(),
+        Value::Array(list) => Value::Array(list.iter().map(without_empty).collect()),
+        other => other.clone(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::without_empty;
+
+    #[test]
+    fn empty_parts_do_not_count() {
+        let typed = json!({"a": {}, "b": null, "c": [{"resources": {}, "name": "x"}], "d": {"e": {"f": []}}, "g": 0});
+        assert_eq!(without_empty(&typed), json!({"c": [{"name": "x"}], "g": 0}));
+    }
+}

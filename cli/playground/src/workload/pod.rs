@@ -59,7 +59,7 @@ pub fn from_template(owner: &Value, name: &str, labels: &[(&str, &str)]) -> Valu
 pub fn template_hash(template: &Value) -> String {
     const ALPHABET: &[u8; 27] = b"bcdfghjklmnpqrstvwxz2456789";
     let mut hash = 0xcbf2_9ce4_8422_2325_u64;
-    for byte in template.to_string().bytes() {
+    for byte in text::without_empty(template).to_string().bytes() {
         hash = (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
     }
     let mut text = String::new();
