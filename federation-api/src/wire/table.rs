@@ -10,7 +10,7 @@ use super::negotiate::MetaVersion;
 use row::Row;
 
 mod autoscale;
-mod cluster;
+mod core;
 mod eviction;
 mod layouts;
 mod network;

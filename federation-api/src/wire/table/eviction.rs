@@ -20,7 +20,7 @@ pub(super) fn request(row: &Row<'_>) -> Vec<Value> {
 pub(super) fn eviction(row: &Row<'_>) -> Vec<Value> {
     let [target, kind] = target(row);
     let responders = row.list("status.targetResponders");
-    let in_state = |states: &[&str]| responders.iter().filter(|one| states.contains(&text(one, "state"))).next_back();
+    let in_state = |states: &[&str]| responders.iter().rfind(|one| states.contains(&text(one, "state")));
     let ended = ["Canceled", "Interrupted", "Completed"];
     let active = in_state(&["Active"]).or_else(|| in_state(&ended));
     let begun = responders.iter().filter(|one| text(one, "state") == "Active" || ended.contains(&text(one, "state")));

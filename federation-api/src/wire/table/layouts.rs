@@ -1,6 +1,6 @@
 //! Every kind that has columns of its own, by group.
 
-use super::{Layout, autoscale, cluster, eviction, network, node, ours, pod, policy, schedule, storage, workload};
+use super::{Layout, autoscale, core, eviction, network, node, ours, pod, policy, schedule, storage, workload};
 
 macro_rules! layouts {
     ($($group:literal { $($kind:literal $columns:literal $cells:path;)* })*) => {
@@ -12,20 +12,20 @@ macro_rules! layouts {
 pub(super) static ALL: &[Layout] = layouts! {
     "" {
         "ComponentStatus" "Name#|Status|Message|Error" node::component_status;
-        "ConfigMap" "Name#|Data|Age" cluster::config_map;
+        "ConfigMap" "Name#|Data|Age" core::config_map;
         "Endpoints" "Name#|Endpoints|Age" network::endpoints;
-        "Event" "Last Seen|Type|Reason|Object|Subobject*|Source*|Message|First Seen*|Count*|Name*#" cluster::event;
-        "Namespace" "Name#|Status|Age" cluster::namespace;
+        "Event" "Last Seen|Type|Reason|Object|Subobject*|Source*|Message|First Seen*|Count*|Name*#" core::event;
+        "Namespace" "Name#|Status|Age" core::namespace;
         "Node" "Name#|Status|Roles|Age|Version|Internal-IP*|External-IP*|OS-Image*|Kernel-Version*|Container-Runtime*" node::node;
         "PersistentVolume" "Name#|Capacity|Access Modes|Reclaim Policy|Status|Claim|StorageClass|VolumeAttributesClass|Reason|Age|VolumeMode*" storage::volume;
         "PersistentVolumeClaim" "Name#|Status|Volume|Capacity|Access Modes|StorageClass|VolumeAttributesClass|Age|VolumeMode*" storage::claim;
         "Pod" "Name#|Ready|Status|Restarts|Age|IP*|Node*|Nominated Node*|Readiness Gates*" pod::pod;
         "PodTemplate" "Name#|Containers|Images|Pod Labels" pod::template;
         "ReplicationController" "Name#|Desired:integer|Current:integer|Ready:integer|Age|Containers*|Images*|Selector*" workload::replication_controller;
-        "ResourceQuota" "Name#|Request|Limit|Age" cluster::quota;
-        "Secret" "Name#|Type|Data|Age" cluster::secret;
+        "ResourceQuota" "Name#|Request|Limit|Age" core::quota;
+        "Secret" "Name#|Type|Data|Age" core::secret;
         "Service" "Name#|Type|Cluster-IP|External-IP|Port(s)|Age|Selector*" network::service;
-        "ServiceAccount" "Name#|Age" cluster::name_age;
+        "ServiceAccount" "Name#|Age" core::name_age;
     }
     "admissionregistration.k8s.io" {
         "MutatingAdmissionPolicy" "Name#|Mutations:integer|ParamKind|Age" policy::mutating_policy;
@@ -36,7 +36,7 @@ pub(super) static ALL: &[Layout] = layouts! {
         "ValidatingWebhookConfiguration" "Name#|Webhooks:integer|Age" policy::webhooks;
     }
     "apiregistration.k8s.io" {
-        "APIService" "Name#|Service|Available|Age" cluster::api_service;
+        "APIService" "Name#|Service|Available|Age" core::api_service;
     }
     "apps" {
         "ControllerRevision" "Name#|Controller|Revision|Age" workload::revision;
@@ -59,14 +59,14 @@ pub(super) static ALL: &[Layout] = layouts! {
         "PodCertificateRequest" "Name#|PodName|ServiceAccountName|NodeName|SignerName|State|UnverifiedUserAnnotations" policy::pod_certificate;
     }
     "coordination.k8s.io" {
-        "Lease" "Name#|Holder|Age" cluster::lease;
-        "LeaseCandidate" "Name#|LeaseName|BinaryVersion|EmulationVersion|Age" cluster::lease_candidate;
+        "Lease" "Name#|Holder|Age" core::lease;
+        "LeaseCandidate" "Name#|LeaseName|BinaryVersion|EmulationVersion|Age" core::lease_candidate;
     }
     "discovery.k8s.io" {
         "EndpointSlice" "Name#|AddressType|Ports|Endpoints|Age" network::endpoint_slice;
     }
     "events.k8s.io" {
-        "Event" "Last Seen|Type|Reason|Object|Subobject*|Source*|Message|First Seen*|Count*|Name*#" cluster::event;
+        "Event" "Last Seen|Type|Reason|Object|Subobject*|Source*|Message|First Seen*|Count*|Name*#" core::event;
     }
     "fedgate.dev" {
         "Cluster" "Name#|Ready|Version|Region|Nodes|Age|Zones*|Provider*|Server*|CPU*|Memory*" ours::member;
@@ -81,7 +81,7 @@ pub(super) static ALL: &[Layout] = layouts! {
         "PriorityLevelConfiguration" "Name#|Type|NominalConcurrencyShares|Queues|HandSize|QueueLengthLimit|Age" policy::priority_level;
     }
     "internal.apiserver.k8s.io" {
-        "StorageVersion" "Name#|CommonEncodingVersion|StorageVersions|Age" cluster::storage_version;
+        "StorageVersion" "Name#|CommonEncodingVersion|StorageVersions|Age" core::storage_version;
     }
     "lifecycle.k8s.io" {
         "Eviction" "Name#|Target|Target Type|Status|Active Responder|Responder Status|Responder Expected Finish|Requesters|Age|Responder Heartbeat*|Responder Status Message*" eviction::eviction;
@@ -105,10 +105,10 @@ pub(super) static ALL: &[Layout] = layouts! {
         "RoleBinding" "Name#|Role|Age|Users*|Groups*|ServiceAccounts*" policy::role_binding;
     }
     "resource.k8s.io" {
-        "DeviceClass" "Name#|Age" cluster::name_age;
+        "DeviceClass" "Name#|Age" core::name_age;
         "DeviceTaintRule" "Name#|Key|Value|Effect|TimeAdded|Age" schedule::device_taint;
         "ResourceClaim" "Name#|State|Age" schedule::resource_claim;
-        "ResourceClaimTemplate" "Name#|Age" cluster::name_age;
+        "ResourceClaimTemplate" "Name#|Age" core::name_age;
         "ResourcePoolStatusRequest" "Name#|Driver|Total|Available|Allocated|Unavailable|Errors|Pools:integer|Status|Completed" schedule::pool_status;
         "ResourceSlice" "Name#|Node|Driver|Pool|Age" schedule::resource_slice;
     }
@@ -116,7 +116,7 @@ pub(super) static ALL: &[Layout] = layouts! {
         "CompositePodGroup" "Name#|Policy|Workload|Age" schedule::composite_group;
         "PodGroup" "Name#|Policy|Workload|Status|Age" schedule::pod_group;
         "PriorityClass" "Name#|Value:integer|Global-Default:boolean|Age|PreemptionPolicy" schedule::priority_class;
-        "Workload" "Name#|Age" cluster::name_age;
+        "Workload" "Name#|Age" core::name_age;
     }
     "storage.k8s.io" {
         "CSIDriver" "Name#|AttachRequired:boolean|PodInfoOnMount:boolean|StorageCapacity:boolean|TokenRequests|RequiresRepublish:boolean|Modes|Age" storage::driver;

@@ -82,8 +82,8 @@ pub(super) fn trust_bundle(row: &Row<'_>) -> Vec<Value> {
 
 pub(super) fn pod_certificate(row: &Row<'_>) -> Vec<Value> {
     let states = ["Issued", "Denied", "Failed"];
-    let kinds = row.list("status.conditions").iter().map(|condition| text(condition, "type"));
-    let state = kinds.filter(|kind| states.contains(kind)).next_back().unwrap_or("Pending");
+    let mut kinds = row.list("status.conditions").iter().map(|condition| text(condition, "type"));
+    let state = kinds.rfind(|kind| states.contains(kind)).unwrap_or("Pending");
     let spec = |key: &str| Value::from(text(row.at("spec"), key));
     vec![
         row.name(),

@@ -125,6 +125,6 @@ pub(super) fn migration(row: &Row<'_>) -> Vec<Value> {
     let target = if group.is_empty() { resource.to_owned() } else { format!("{resource}.{group}") };
     let known = ["Running", "Failed", "Succeeded"];
     let holding = row.list("status.conditions").iter().filter(|one| text(one, "status") == "True");
-    let status = holding.map(|one| text(one, "type")).filter(|kind| known.contains(kind)).next_back();
+    let status = holding.map(|one| text(one, "type")).rfind(|kind| known.contains(kind));
     vec![row.name(), target.into(), status.unwrap_or("Unknown").into()]
 }

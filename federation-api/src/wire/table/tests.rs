@@ -65,12 +65,12 @@ fn a_deployment_shows_its_clusters() {
     let names: Vec<&str> = columns.iter().filter_map(|column| column["name"].as_str()).collect();
     assert_eq!(
         names,
-        ["Name", "Ready", "Up-to-date", "Available", "Age", "Clusters", "Containers", "Images", "Selector"]
+        ["Name", "Ready", "Up-to-date", "Available", "Clusters", "Age", "Containers", "Images", "Selector"]
     );
     assert_eq!(columns[0]["format"], "name");
-    assert_eq!((&columns[5]["priority"], &columns[6]["priority"]), (&json!(0), &json!(1)));
-    assert_eq!(layout.cells(&deployment, NOW, Some("east:2 west:1"))[5], "east:2 west:1");
-    assert_eq!(layout.cells(&deployment, NOW, Some(""))[5], "<none>");
+    assert_eq!((&columns[4]["priority"], &columns[6]["priority"]), (&json!(0), &json!(1)));
+    assert_eq!(layout.cells(&deployment, NOW, Some("east:2 west:1"))[4], "east:2 west:1");
+    assert_eq!(layout.cells(&deployment, NOW, Some(""))[4], "<none>");
 }
 
 fn pod(spec: Value, status: Value) -> String {
