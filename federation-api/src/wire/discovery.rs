@@ -53,11 +53,6 @@ impl Discovery {
         Self { legacy, aggregated }
     }
 
-    /// Whether there is a document at this path.
-    pub fn has(&self, path: &str) -> bool {
-        self.legacy.contains_key(trimmed(path))
-    }
-
     /// Every path, as `GET /` lists them.
     pub fn paths(&self) -> impl Iterator<Item = &str> {
         self.legacy.keys().map(String::as_str)

@@ -89,11 +89,6 @@ pub fn object_conversions(convert: Convert) -> bool {
     !matches!(convert, Convert::Discovery)
 }
 
-/// An endpoint that converts nothing.
-pub fn no_conversions(_: Convert) -> bool {
-    false
-}
-
 /// The format of a body on a built-in kind; absent is JSON.
 ///
 /// # Errors
@@ -188,9 +183,7 @@ fn clause(text: &str) -> Option<Clause<'_>> {
 
 #[cfg(test)]
 mod tests {
-    use super::{
-        Accepted, Convert, Encoding, MetaVersion, accept, body_format, no_conversions, object_conversions, wants_pretty,
-    };
+    use super::{Accepted, Convert, Encoding, MetaVersion, accept, body_format, object_conversions, wants_pretty};
     use federation_schema::decode::Format;
 
     fn plain(encoding: Encoding) -> Accepted {
@@ -238,7 +231,7 @@ mod tests {
             assert_eq!(error, "only the following media types are accepted: application/json, application/yaml");
         }
         let table_only = "application/json;as=Table;v=v1;g=meta.k8s.io";
-        assert!(accept(table_only, no_conversions).is_err());
+        assert!(accept(table_only, |_| false).is_err());
     }
 
     #[test]

@@ -75,8 +75,7 @@ fn an_etag_saves_the_second_answer() {
 #[test]
 fn what_is_not_served_is_not_shown() {
     let discovery = Discovery::new(kubernetes(), "", |resource| resource.group == "apps");
-    assert!(discovery.has("/apis/apps/v1") && !discovery.has("/apis/batch") && !discovery.has("/api/v1"));
-    assert_eq!(discovery.paths().count(), 4);
+    assert_eq!(discovery.paths().collect::<Vec<_>>(), ["/api", "/apis", "/apis/apps", "/apis/apps/v1"]);
 }
 
 #[test]
