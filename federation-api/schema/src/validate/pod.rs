@@ -13,19 +13,20 @@ const PROTOCOLS: &[&str] = &["SCTP", "TCP", "UDP"];
 const RESTART_POLICIES: &[&str] = &["Always", "OnFailure", "Never"];
 
 pub(super) fn check_pod(new: &Value, errors: &mut Vec<FieldError>) {
-    check_spec(at(new, "spec"), &FieldPath::root("spec"), errors);
+    check_spec(at(new, "spec"), &[], &FieldPath::root("spec"), errors);
 }
 
-/// A pod template at `path`.
-pub(super) fn check_template(template: &Value, path: &FieldPath<'_>, errors: &mut Vec<FieldError>) {
+/// A pod template at `path`; its Pods get volumes of the names `claims`, too.
+pub(super) fn check_template(template: &Value, claims: &[&str], path: &FieldPath<'_>, errors: &mut Vec<FieldError>) {
     let (meta, at_meta) = (at(template, "metadata"), path.child("metadata"));
     check_labels(meta, "labels", &at_meta, errors);
     check_annotations(meta, &at_meta, errors);
-    check_spec(at(template, "spec"), &path.child("spec"), errors);
+    check_spec(at(template, "spec"), claims, &path.child("spec"), errors);
 }
 
-fn check_spec(spec: &Value, path: &FieldPath<'_>, errors: &mut Vec<FieldError>) {
-    let volumes = check_volumes(spec, path, errors);
+fn check_spec(spec: &Value, claims: &[&str], path: &FieldPath<'_>, errors: &mut Vec<FieldError>) {
+    let mut volumes = check_volumes(spec, path, errors);
+    volumes.extend(claims);
     let mut names = BTreeSet::new();
     let at_containers = path.child("containers");
     if list(spec, "containers").is_empty() {

@@ -225,6 +225,21 @@ fn workloads() {
 }
 
 #[test]
+fn claims_of_a_stateful_set_are_volumes() {
+    let claimed = |name: &str| {
+        deployment(|object| {
+            object["spec"]["serviceName"] = json!("s");
+            object["spec"]["volumeClaimTemplates"] = json!([{"metadata": {"name": name}, "spec": {
+                "accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}},
+            }}]);
+            object["spec"]["template"]["spec"]["containers"][0]["volumeMounts"][0]["name"] = json!("data");
+        })
+    };
+    let missing = "spec.template.spec.containers[0].volumeMounts[0].name: Not found: \"data\"";
+    check(vec![("apps", "StatefulSet", claimed("data"), ""), ("apps", "StatefulSet", claimed("other"), missing)]);
+}
+
+#[test]
 fn services_ingresses_and_keys() {
     let ports = |ports: Value| json!({"spec": {"type": "ClusterIP", "ports": ports}});
     let path = |path: Value| json!({"spec": {"rules": [{"host": "a.example", "http": {"paths": [path]}}]}});

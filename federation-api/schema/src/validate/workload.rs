@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::pod::check_template;
-use super::read::{at, deep, non_negative, text};
+use super::read::{at, deep, list, non_negative, text};
 use crate::facts::Resource;
 use crate::field::{FieldError, FieldPath};
 use crate::selector::LabelSelector;
@@ -67,7 +67,10 @@ pub(super) fn check(resource: &Resource, new: &Value, errors: &mut Vec<FieldErro
     if rules.selects {
         check_selector(resource, spec, template, errors);
     }
-    check_template(template, &at_template, errors);
+    // Only StatefulSets have them.
+    let claims: Vec<&str> =
+        list(spec, "volumeClaimTemplates").iter().map(|claim| text(at(claim, "metadata"), "name")).collect();
+    check_template(template, &claims, &at_template, errors);
     let (restart, at_restart) =
         (deep(template, "spec.restartPolicy").as_str(), at_template.child("spec.restartPolicy"));
     match (&rules.restart, restart) {
