@@ -73,6 +73,8 @@ pub struct Timeouts {
     pub handshake: Duration,
     /// TCP connect to an endpoint: short, since another endpoint can answer.
     pub connect: Duration,
+    /// Bytes that an endpoint's machine does not acknowledge: a member that vanished takes its connections along.
+    pub unacknowledged: Duration,
     /// From the request being handed over to the head of the answer.
     pub response: Duration,
     /// Between two pieces of a body, and for a write that does not move, in either direction.
@@ -91,6 +93,7 @@ impl Default for Timeouts {
             head: Duration::from_secs(60),
             handshake: Duration::from_secs(10),
             connect: Duration::from_secs(1),
+            unacknowledged: Duration::from_secs(3),
             response: Duration::from_secs(60),
             idle: Duration::from_secs(60),
             tunnel: Duration::from_secs(3600),

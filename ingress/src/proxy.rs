@@ -245,7 +245,7 @@ impl Proxy {
                 Ok(answered) => return Ok(answered),
             }
         }
-        let upstream = match Upstream::connect(endpoint, self.timeouts.connect, self.limits.head_bytes).await {
+        let upstream = match Upstream::connect(endpoint, &self.timeouts, self.limits.head_bytes).await {
             Ok(upstream) => upstream,
             Err(error) => return Err(Attempt::Unsent(Box::new(request), error)),
         };

@@ -18,6 +18,7 @@ use parking_lot::Mutex;
 use tokio::net::TcpStream;
 
 use crate::clock;
+use crate::config::Timeouts;
 use crate::proxy::body::RequestBody;
 use crate::route::{Endpoint, RouteTable};
 
@@ -79,14 +80,16 @@ pub struct Lease {
 }
 
 impl Upstream {
-    /// Connects to `endpoint` within `limit`.
+    /// Connects to `endpoint`.
     ///
     /// # Errors
     /// [`ConnectError`]; nothing has been sent then.
-    pub async fn connect(endpoint: &Endpoint, limit: Duration, head_bytes: usize) -> Result<Self, ConnectError> {
+    pub async fn connect(endpoint: &Endpoint, limits: &Timeouts, head_bytes: usize) -> Result<Self, ConnectError> {
         let connecting = TcpStream::connect(endpoint.key.address);
-        let stream = tokio::time::timeout(limit, connecting).await.map_err(|_| ConnectError::Timeout)??;
+        let stream = tokio::time::timeout(limits.connect, connecting).await.map_err(|_| ConnectError::Timeout)??;
         stream.set_nodelay(true)?;
+        #[cfg(target_os = "linux")]
+        socket2::SockRef::from(&stream).set_tcp_user_timeout(Some(limits.unacknowledged))?;
         let mut builder = http1::Builder::new();
         builder.max_buf_size(head_bytes.max(8 * 1024));
         let (sender, connection) = builder.handshake(TokioIo::new(stream)).await.map_err(ConnectError::Setup)?;
