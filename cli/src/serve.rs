@@ -8,6 +8,7 @@
 //! TLS and is otherwise the same. Nothing here decides anything about objects.
 
 mod hub;
+mod network;
 mod planes;
 
 use std::path::Path;

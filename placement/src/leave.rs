@@ -100,7 +100,7 @@ impl Leaving {
         let marked = Collection::all(gvr.clone()).labelled(format!("{}={}", label::HUB, self.hub_uid));
         let found = match writer.list(&marked).await {
             // A kind that the member does not serve, or does not let the executor see, holds nothing of ours.
-            Err(e) if matches!(e.code(), 403 | 404 | 405) => return Ok(()),
+            Err(e) if matches!(e.code(), 403..=405) => return Ok(()),
             other => other?.items,
         };
         let (labels, annotations) = MARKS;

@@ -1,24 +1,22 @@
 //! The API server of the hub: opened, given its first objects, listened on.
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 
 use auth::x509::{ClientCertificates, ServingCertificate, server_config};
 use auth::{Anonymous, Authenticator, AuthenticatorChain, TokenFile};
-use federation_api::{Api, ServiceRange, StoreConfig, mirror};
+use federation_api::{Api, StoreConfig, mirror};
 use federation_types::label;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use super::{Local, planes};
+use super::{Local, network, planes};
 use crate::config::ServeConfig;
 use crate::failure::Failure;
 use crate::identity::Identity;
 
-/// Network that the hub takes Service addresses from; nothing is routed there.
-const SERVICE_NETWORK: (Ipv4Addr, u8) = (Ipv4Addr::new(10, 96, 0, 0), 12);
 /// Paths that anybody may ask, as kube-apiserver leaves them open.
 const OPEN_PATHS: [&str; 6] = ["/livez", "/livez/*", "/readyz", "/readyz/*", "/healthz", "/version"];
 
@@ -34,7 +32,7 @@ pub(super) async fn open(config: &ServeConfig) -> Result<Local, Failure> {
         .authenticators(authenticators(config, &identity)?)
         .authorization_modes(config.authorization_modes.clone())
         .components(auth::bootstrap::COMPONENTS.map(label::component_user))
-        .service_range(service_range())
+        .service_range(network::handed_out())
         .service_accounts(service_account_key(config)?);
     for mirrored in mirror::MIRRORED {
         builder = builder.mirrored(mirrored.group, mirrored.resource);
@@ -96,17 +94,6 @@ pub(super) async fn start(
         Ok(())
     });
     Ok(bound)
-}
-
-/// The same range as placement reads it: what the hub gave out never travels.
-pub(super) fn service_addresses() -> placement::render::IpRange {
-    let (network, prefix) = SERVICE_NETWORK;
-    placement::render::IpRange::parse(&format!("{network}/{prefix}")).expect("the constant is a range")
-}
-
-fn service_range() -> ServiceRange {
-    let (network, prefix) = SERVICE_NETWORK;
-    ServiceRange::new(network, prefix).expect("the constant has addresses")
 }
 
 fn serving(config: &ServeConfig, identity: &Identity) -> Result<Arc<ServingCertificate>, Failure> {

@@ -15,7 +15,7 @@ use placement::schedule::DefaultPlacement;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use super::{Local, causes};
+use super::{Local, causes, network};
 use crate::config::{Role, ServeConfig};
 use crate::failure::Failure;
 use crate::kubeconfig;
@@ -94,7 +94,7 @@ pub(super) async fn members(
             members,
             hub_uid: hub_uid(&callers.administrator()).await?,
             default_placement: default_placement(config),
-            hub_range: super::hub::service_addresses(),
+            hub_range: network::never_travels(),
         };
         spawn(tasks, placement::run(placement, stop.clone()));
     }
@@ -132,8 +132,7 @@ pub(super) fn ingress(
     tasks: &mut Tasks,
     stop: &CancellationToken,
 ) -> Result<(SocketAddr, SocketAddr), Failure> {
-    let mut build = ingress::BuildOptions::default();
-    build.allow_loopback = config.playground;
+    let build = ingress::BuildOptions { allow_loopback: config.playground, ..ingress::BuildOptions::default() };
     let routes = Arc::new(ArcSwap::from_pointee(ingress::RouteTable::default()));
     let kept = ingress::WatchConfig { build: build.clone(), snapshot: Some(snapshot(config, "ingress")) };
     let hub = callers.component("ingress");
