@@ -5,7 +5,10 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use auth::{Attributes, Authorizer, AuthorizerChain, Decision, RbacAuthorizer, RbacObject, RbacRules, UserInfo};
+use auth::{
+    Attributes, Authorizer, AuthorizerChain, Decision, Escalation, GrantingWrite, RbacAuthorizer, RbacObject,
+    RbacRules, UserInfo,
+};
 use parking_lot::Mutex;
 
 use crate::cache::{Cache, ResourceCache, Scope};
@@ -71,10 +74,13 @@ impl Access {
         self.chain.rules_for(user, namespace)
     }
 
-    /// The RBAC rules in force.
-    pub(crate) fn rules(&self) -> Arc<RbacRules> {
+    /// Refuses a write that would grant more than its author holds.
+    ///
+    /// # Errors
+    /// The refusal, in upstream's words.
+    pub(crate) async fn check_grant(&self, write: &GrantingWrite<'_>) -> Result<(), Escalation> {
         self.refresh();
-        self.rbac.rules()
+        write.check(&self.chain, &self.rbac.rules()).await
     }
 
     fn revisions(&self) -> [u64; 4] {

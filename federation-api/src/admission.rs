@@ -4,6 +4,7 @@
 
 pub(crate) mod addresses;
 pub(crate) mod author;
+pub(crate) mod grants;
 pub(crate) mod namespaces;
 
 use federation_schema::facts::Resource;

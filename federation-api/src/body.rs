@@ -48,6 +48,15 @@ impl Body {
         if bytes.is_empty() { Self::empty() } else { Self(Inner::Full(bytes)) }
     }
 
+    /// The one buffer that this body is; none for streams.
+    #[must_use]
+    pub fn as_full(&self) -> Option<&Bytes> {
+        match &self.0 {
+            Inner::Full(bytes) => Some(bytes),
+            Inner::Empty | Inner::Stream(_) => None,
+        }
+    }
+
     /// Buffers as they come; each is flushed on its own.
     pub fn stream(chunks: impl Stream<Item = Bytes> + Send + 'static) -> Self {
         Self(Inner::Stream(Box::pin(chunks)))

@@ -7,6 +7,7 @@
 mod clock;
 mod entry;
 mod feed;
+mod past;
 mod resource;
 mod ring;
 mod wake;
@@ -15,6 +16,7 @@ mod watcher;
 pub use clock::{Clock, Progress, REPLICA_BITS};
 pub use entry::{Entry, EventKind};
 pub use feed::{Cache, CacheError, REGISTRY};
+pub use past::Past;
 pub use resource::{Expired, ResourceCache, Snapshot};
 pub use ring::{Event, RING_BYTES_MAX, RING_EVENTS_MAX, RING_EVENTS_MIN, RING_WINDOW};
 pub use wake::Scope;

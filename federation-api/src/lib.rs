@@ -38,6 +38,7 @@ mod admission;
 mod answer;
 mod call;
 mod check;
+mod compress;
 mod convert;
 mod decode;
 mod endpoint;

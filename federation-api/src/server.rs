@@ -62,6 +62,8 @@ pub struct Builder {
 /// The shared parts of a server.
 pub(crate) struct Server {
     pub(crate) store: Arc<dyn Store>,
+    /// The same store, where this server has opened it and closes it.
+    own: Option<Arc<RedbStore>>,
     pub(crate) cache: Cache,
     pub(crate) facts: &'static Facts,
     pub(crate) discovery: Discovery,
@@ -184,15 +186,15 @@ impl Builder {
     /// # Errors
     /// Where the file is locked, broken or of another format.
     pub async fn open(self, config: StoreConfig) -> Result<Api, OpenError> {
-        let store: Arc<dyn Store> = match config {
+        let store = match config {
             StoreConfig::Redb(path) => {
                 let open = move || RedbStore::open(path, Options::default());
-                let opened = tokio::task::spawn_blocking(open).await;
-                Arc::new(opened.expect("opening a store does not panic")?)
+                tokio::task::spawn_blocking(open).await.expect("opening a store does not panic")?
             }
-            StoreConfig::Memory => Arc::new(RedbStore::in_memory(Options::default())?),
+            StoreConfig::Memory => RedbStore::in_memory(Options::default())?,
         };
-        self.serve(store).await
+        let store = Arc::new(store);
+        self.compose(Arc::clone(&store) as Arc<dyn Store>, Some(store)).await
     }
 
     /// Serves from a store that is open already.
@@ -200,6 +202,10 @@ impl Builder {
     /// # Errors
     /// Where it cannot be read.
     pub async fn serve(self, store: Arc<dyn Store>) -> Result<Api, OpenError> {
+        self.compose(store, None).await
+    }
+
+    async fn compose(self, store: Arc<dyn Store>, own: Option<Arc<RedbStore>>) -> Result<Api, OpenError> {
         let start_us = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_micros());
         let start_us = u64::try_from(start_us).unwrap_or(u64::MAX >> 8);
         let clock = Clock::Own { start_us, replica: self.replica };
@@ -221,6 +227,7 @@ impl Builder {
         }
         Ok(Api::new(Server {
             store,
+            own,
             cache,
             facts,
             discovery: Discovery::new(facts, &self.address, crate::kind::serves),
@@ -291,6 +298,15 @@ impl Api {
     #[must_use]
     pub fn not_ready(&self) -> Vec<String> {
         if self.server().is_draining() { vec!["shutdown".to_owned()] } else { Vec::new() }
+    }
+
+    /// Makes everything durable and lets go of the store's file. Later requests are answered 503.
+    pub async fn close(&self) {
+        self.begin_drain();
+        if let Some(store) = self.server().own.clone() {
+            let closed = tokio::task::spawn_blocking(move || store.close()).await;
+            closed.expect("closing a store does not panic");
+        }
     }
 
     /// The cache of a resource, for those who feed rings (the mirror) and those who only read.

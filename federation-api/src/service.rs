@@ -24,7 +24,7 @@ use crate::listen::PeerCertificate;
 use crate::request::RequestInfo;
 use crate::request::query::Query;
 use crate::server::Server;
-use crate::{convert, endpoint, render, verb};
+use crate::{compress, convert, endpoint, render, verb};
 
 static AUDIT_ID: HeaderName = HeaderName::from_static("audit-id");
 /// Longest `Audit-Id` that is taken over from a request.
@@ -69,6 +69,7 @@ impl Api {
     async fn serve(self, asked: Asked) -> Response<Body> {
         let audit_id = audit_id(&asked.headers);
         let head = asked.method == Method::HEAD;
+        let encodings = asked.headers.get(header::ACCEPT_ENCODING).cloned();
         let begun = std::time::Instant::now();
         let mut trace = Trace::default();
         let outcome = std::panic::AssertUnwindSafe(self.answer(asked, &mut trace)).catch_unwind().await;
@@ -88,7 +89,7 @@ impl Api {
         if head {
             *response.body_mut() = Body::empty();
         }
-        response
+        compress::compress(encodings.as_ref(), response).await
     }
 
     /// The life of a request.

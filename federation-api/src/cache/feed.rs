@@ -14,7 +14,8 @@ use parking_lot::RwLock;
 use tokio::task::JoinHandle;
 
 use super::clock::{Clock, Progress};
-use super::resource::ResourceCache;
+use super::past::{self, Past};
+use super::resource::{Expired, ResourceCache, Snapshot};
 
 /// What every key of ours begins with.
 pub const REGISTRY: &str = "/registry/";
@@ -38,8 +39,8 @@ pub struct Cache {
     feed: JoinHandle<()>,
 }
 
-struct Shared {
-    store: Arc<dyn Store>,
+pub(super) struct Shared {
+    pub(super) store: Arc<dyn Store>,
     progress: Arc<Progress>,
     /// Clocks of resources that are mirrored as well as stored, by storage name.
     mirrored: HashMap<String, Clock>,
@@ -88,6 +89,20 @@ impl Cache {
     /// Waits until the store's revision `rev` is in the cache.
     pub async fn applied(&self, rev: u64) {
         self.shared.progress.reached(rev).await;
+    }
+
+    /// A resource as it was at a revision that the ring no longer reaches: read from the store.
+    ///
+    /// # Errors
+    /// [`Expired`] where the store does not reach back that far either, or the resource has a clock of its own.
+    pub async fn past(&self, storage: &str, rev: u64) -> Result<Snapshot, Expired> {
+        past::snapshot(&self.shared, storage, rev).await
+    }
+
+    /// The events of a resource after `rev`, read from the store's log, up to and with `until`.
+    #[must_use]
+    pub fn events(&self, storage: &str, rev: u64, until: u64) -> Past {
+        Past::new(&self.shared, storage, rev, until)
     }
 
     /// Whether the task that follows the store still runs.
@@ -235,7 +250,7 @@ impl Shared {
 }
 
 /// `/registry/apps/deployments/ns/name` → (`apps/deployments`, `ns/name`).
-fn split_key(key: &Bytes) -> Option<(&str, &str)> {
+pub(super) fn split_key(key: &Bytes) -> Option<(&str, &str)> {
     let rest = std::str::from_utf8(key).ok()?.strip_prefix(REGISTRY)?;
     let group = rest.find('/')?;
     let resource = group + 1 + rest[group + 1..].find('/')?;

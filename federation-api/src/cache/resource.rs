@@ -53,6 +53,16 @@ impl Snapshot {
         Self { rev, objects: RedBlackTreeSetSync::new_sync() }
     }
 
+    /// Objects as they were at `rev`: (key, JSON, stored revision).
+    pub(super) fn past<'a>(rev: u64, objects: impl Iterator<Item = (&'a str, &'a [u8], u64)>) -> Self {
+        let mut snapshot = Self::empty(rev);
+        for (key, raw, stored) in objects {
+            let entry = Entry::new(EventKind::Added, key, raw, stored, stored);
+            snapshot.objects.insert_mut(ByKey(Arc::new(entry)));
+        }
+        snapshot
+    }
+
     /// The revision of its newest change.
     #[must_use]
     pub fn rev(&self) -> u64 {
@@ -184,6 +194,12 @@ impl ResourceCache {
         }
         snapshot.rev = snapshot.rev.min(rev);
         Ok(snapshot)
+    }
+
+    /// The revision after which every event is in the ring.
+    #[must_use]
+    pub fn floor(&self) -> u64 {
+        self.ring.read().floor()
     }
 
     /// Creates or replaces an object; `raw` is its JSON without a resourceVersion.

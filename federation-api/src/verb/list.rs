@@ -10,7 +10,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::{Deserialize, Serialize};
 
 use crate::answer::{Answer, ListAnswer};
-use crate::cache::{Clock, Entry, Scope, Snapshot};
+use crate::cache::{Clock, Entry, Expired, Scope, Snapshot};
 use crate::call::Call;
 use crate::error::ApiError;
 use crate::filter::Filter;
@@ -92,12 +92,20 @@ async fn at(call: &Call, freshness: Freshness) -> Result<(Snapshot, u64), ApiErr
         Freshness::NotOlderThan(rev) => reached(call, rev).await?,
         Freshness::Exact(rev) => {
             reached(call, rev).await?;
-            let snapshot = call.cache.at(rev).map_err(|gone| ApiError::too_old(gone.asked, gone.oldest))?;
+            let snapshot = past(call, rev).await.map_err(|gone| ApiError::too_old(gone.asked, gone.oldest))?;
             return Ok((snapshot, rev));
         }
     }
     let (snapshot, rev) = call.cache.latest();
     Ok(((*snapshot).clone(), rev))
+}
+
+/// The resource as it was at `rev`: told by the ring, or where that has forgotten it by the store.
+async fn past(call: &Call, rev: u64) -> Result<Snapshot, Expired> {
+    match call.cache.at(rev) {
+        Err(_) if matches!(call.cache.clock(), Clock::Store(_)) => call.server.cache.past(&call.storage(), rev).await,
+        told => told,
+    }
 }
 
 /// Waits until every acknowledged write is in the cache.
@@ -147,7 +155,7 @@ async fn resume(call: &Call, token: &str, scope: &Scope) -> Result<(Snapshot, u6
         return Ok((snapshot, rev, start));
     };
     reached(call, rev).await?;
-    let snapshot = call.cache.at(rev).map_err(|_| ApiError::Expired {
+    let snapshot = past(call, rev).await.map_err(|_| ApiError::Expired {
         message: "The provided continue parameter is too old to display a consistent list result. You can start a new list without the continue parameter, or use the continue token in this response to retrieve the remainder of the results. Continuing with the provided token results in an inconsistent list - objects that were created, modified, or deleted between the time the first chunk was returned and now may show up in the list.".to_owned(),
         restart: Some(encode_token(-1, token.start)),
     })?;

@@ -14,7 +14,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 
 use crate::body::Body;
-use crate::cache::{Clock, Entry, Event, EventKind, Expired, ResourceCache, Snapshot, Watcher};
+use crate::cache::{Clock, Entry, Event, EventKind, Expired, Past, ResourceCache, Snapshot, Watcher};
 use crate::call::Call;
 use crate::error::{ApiError, Status};
 use crate::filter::Filter;
@@ -55,6 +55,7 @@ pub(crate) async fn watch(call: &Call, place: OwnedSemaphorePermit) -> Result<Re
     let stream = Stream {
         server: Arc::clone(&call.server),
         cache: Arc::clone(&call.cache),
+        storage: call.storage(),
         start: Start::of(&options, from),
         bookmarks: options.allow_bookmarks.then(|| Bookmarks::new(life_s)),
         filter,
@@ -89,6 +90,7 @@ enum Start {
 struct Stream {
     server: Arc<Server>,
     cache: Arc<ResourceCache>,
+    storage: String,
     start: Start,
     filter: Filter,
     style: FrameStyle,
@@ -109,6 +111,11 @@ enum Step {
         snapshot: Arc<Snapshot>,
         rev: u64,
         start: String,
+        watcher: Box<Watcher>,
+    },
+    /// What the ring has forgotten is being told from the store's log; then the watcher goes on.
+    Past {
+        past: Past,
         watcher: Box<Watcher>,
     },
     Going(Box<Watcher>),
@@ -162,6 +169,15 @@ impl Stream {
                             None => Step::Going(watcher),
                         }
                     }
+                    Step::Past { mut past, watcher } => match past.next().await {
+                        Ok(Some(mut events)) => {
+                            events.retain(|event| stream.filter.scope.covers(event.object.key()));
+                            stream.encode(&events, &mut ready);
+                            Step::Past { past, watcher }
+                        }
+                        Ok(None) => Step::Going(watcher),
+                        Err(gone) => Step::Failed(ApiError::too_old(gone.asked, gone.oldest)),
+                    },
                     Step::Going(watcher) => stream.go_on(watcher, &mut ready).await,
                     Step::Failed(error) => {
                         ready.push_back(error_frame(&error));
@@ -183,7 +199,14 @@ impl Stream {
                 if rev > self.cache.revision() {
                     self.wait_for(rev).await;
                 }
-                return after(rev).map(Step::Going);
+                return match after(rev) {
+                    Err(_) if matches!(self.cache.clock(), Clock::Store(_)) => {
+                        let floor = self.cache.floor();
+                        let past = self.server.cache.events(&self.storage, rev, floor);
+                        Ok(Step::Past { past, watcher: after(floor)? })
+                    }
+                    opened => opened.map(Step::Going),
+                };
             }
             Start::Now => {
                 self.fresh().await?;

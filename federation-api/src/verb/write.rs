@@ -90,6 +90,7 @@ pub(crate) async fn insert(call: &mut Call, mut new: Value, intent: Intent<'_>) 
         record::track(call, None, &mut new, intent);
     }
     check::validate(call, &new, &review)?;
+    admission::grants::check(call, &new, &review).await?;
     let key = kind::object_key(call.kind, call.namespace(), object::name(&new));
     if intent.options.dry_run {
         if call.cache.get(&key).is_some() {
@@ -179,6 +180,7 @@ async fn attempt(
     }
     set_generation(call, &old, new);
     check::validate(call, new, &review)?;
+    admission::grants::check(call, new, &review).await?;
     if is_final(call, &old, new) {
         return remove(call, entry, std::mem::take(new), intent.options.dry_run).await;
     }

@@ -39,10 +39,15 @@ impl Hub {
     }
 
     pub async fn with(api: Api) -> Self {
-        let admin = api.in_process(UserInfo::new("admin", ["system:masters"]));
-        let hub = Self { api, admin };
+        let hub = Self::again(api);
         hub.namespace("default").await;
         hub
+    }
+
+    /// A server over a store that has its namespaces already.
+    pub fn again(api: Api) -> Self {
+        let admin = api.in_process(UserInfo::new("admin", ["system:masters"]));
+        Self { api, admin }
     }
 
     pub async fn namespace(&self, name: &str) {
@@ -99,7 +104,12 @@ impl Hub {
     }
 
     pub async fn watch(&self, path: &str) -> Watch {
-        let request = Request::builder().uri(path).body(Full::<Bytes>::default()).expect("a request");
+        self.watch_as(path, "application/json").await
+    }
+
+    pub async fn watch_as(&self, path: &str, accept: &str) -> Watch {
+        let request = Request::builder().uri(path).header("accept", accept);
+        let request = request.body(Full::<Bytes>::default()).expect("a request");
         let response = self.admin.clone().call(request).await.expect("infallible");
         assert_eq!(response.status(), StatusCode::OK, "{path}");
         Watch { body: response.into_body(), buffer: BytesMut::new() }

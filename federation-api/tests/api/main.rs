@@ -1,10 +1,14 @@
 //! The API server over its HTTP surface: requests in, answers out, over the real store in memory.
 
+mod clients;
 mod create;
 mod delete;
 mod errors;
+mod formats;
 mod hostile;
 mod hub;
+mod hubs;
 mod list;
 mod patch;
+mod restart;
 mod watch;

@@ -1,0 +1,130 @@
+//! What only a hub does: authors, addresses, warnings, columns; and that nobody grants more than he holds.
+
+use std::net::Ipv4Addr;
+use std::sync::Arc;
+
+use auth::UserInfo;
+use bytes::Bytes;
+use federation_api::{Api, ServiceRange, StoreConfig};
+use federation_types::extension::PlacementView;
+use federation_types::label::AUTHOR;
+use http::Method;
+use serde_json::{Value, json};
+
+use crate::hub::{CONFIG_MAPS, Hub, config_map};
+
+struct Everything;
+
+impl PlacementView for Everything {
+    fn unplaced_warning(&self, template: &Value) -> Option<String> {
+        (template["metadata"]["name"] == "lonely").then(|| "nothing places this".to_owned())
+    }
+    fn clusters_cell(&self, template: &Value) -> Option<String> {
+        (template["kind"] == "ConfigMap").then(|| "east:1".to_owned())
+    }
+    fn is_template(&self, object: &Value) -> bool {
+        object["kind"] == "ConfigMap" || object["kind"] == "Service"
+    }
+}
+
+async fn start() -> Hub {
+    let range = ServiceRange::new(Ipv4Addr::new(10, 9, 0, 0), 29).expect("a range");
+    let api = Api::builder()
+        .placement(Arc::new(Everything))
+        .service_range(range)
+        .components(["component".to_owned()])
+        .open(StoreConfig::Memory);
+    Hub::with(api.await.expect("a store in memory")).await
+}
+
+#[tokio::test]
+async fn the_author_is_written_by_the_server_alone() {
+    let hub = start().await;
+    let mut forged = config_map("a");
+    forged["metadata"]["annotations"] = json!({AUTHOR: "somebody"});
+    let reply = hub.post(CONFIG_MAPS, &forged).await;
+    assert!(reply.warnings()[0].contains("written by the server alone"), "{:?}", reply.warnings());
+    let made = reply.expect(201);
+    let author: Value =
+        serde_json::from_str(made["metadata"]["annotations"][AUTHOR].as_str().expect("text")).expect("JSON");
+    assert_eq!(author["username"], "admin");
+    let path = format!("{CONFIG_MAPS}/a");
+    // A component's write leaves the author alone, and so does one that changes nothing.
+    let component = hub.api.in_process(UserInfo::new("component", ["system:masters"]));
+    let patch =
+        |body: Value| (Bytes::from(body.to_string()), &[("content-type", "application/merge-patch+json")] as &[_]);
+    let (body, headers) = patch(json!({"data": {"key": "2"}, "metadata": {"annotations": {AUTHOR: "component"}}}));
+    let patched = hub.send_as(&component, Method::PATCH, &path, (headers, body)).await.expect(200);
+    assert_eq!(patched["metadata"]["annotations"][AUTHOR], made["metadata"]["annotations"][AUTHOR]);
+    assert_eq!(patched["data"]["key"], "2");
+    let bob = hub.api.in_process(UserInfo::new("bob", ["system:masters"]));
+    let (body, headers) = patch(json!({"metadata": {"annotations": {AUTHOR: null}}}));
+    let same = hub.send_as(&bob, Method::PATCH, &path, (headers, body)).await.expect(200);
+    assert_eq!(same, patched, "taking the author away changes nothing");
+    let (body, headers) = patch(json!({"data": {"key": "3"}}));
+    let changed = hub.send_as(&bob, Method::PATCH, &path, (headers, body)).await.expect(200);
+    assert!(changed["metadata"]["annotations"][AUTHOR].as_str().expect("text").contains("\"bob\""));
+}
+
+#[tokio::test]
+async fn services_get_addresses_and_may_bring_none() {
+    let hub = start().await;
+    let path = "/api/v1/namespaces/default/services";
+    let service = |name: &str, spec: Value| json!({"apiVersion": "v1", "kind": "Service", "metadata": {"name": name}, "spec": spec});
+    let ports = json!([{"port": 80}]);
+    let mut given = Vec::new();
+    for at in 0..6 {
+        let made = hub.post(path, &service(&format!("s{at}"), json!({"ports": ports}))).await.expect(201);
+        let address = made["spec"]["clusterIP"].as_str().expect("an address").to_owned();
+        assert!(address.starts_with("10.9.0.") && !given.contains(&address), "{address} {given:?}");
+        assert_eq!((&made["spec"]["type"], &made["spec"]["clusterIPs"][0]), (&json!("ClusterIP"), &json!(address)));
+        given.push(address);
+    }
+    let full = hub.post(path, &service("full", json!({"ports": ports}))).await.refused(500);
+    assert!(full.1.contains("range is full"), "{}", full.1);
+    let kept = hub.put(&format!("{path}/s0"), &service("s0", json!({"ports": [{"port": 81}]}))).await.expect(200);
+    assert_eq!(kept["spec"]["clusterIP"], json!(given[0]), "an update keeps the address");
+    let headless = hub.post(path, &service("headless", json!({"clusterIP": "None", "ports": ports}))).await.expect(201);
+    assert_eq!(headless["spec"]["clusterIP"], "None");
+    for (spec, field) in [
+        (json!({"clusterIP": "10.9.0.1", "ports": ports}), "spec.clusterIP"),
+        (json!({"type": "NodePort", "ports": [{"port": 80, "nodePort": 30000}]}), "spec.ports[0].nodePort"),
+    ] {
+        let (reason, message) = hub.post(path, &service("bad", spec)).await.refused(422);
+        assert!(reason == "Invalid" && message.contains(field), "{message}");
+    }
+}
+
+#[tokio::test]
+async fn what_nothing_places_is_said() {
+    let hub = start().await;
+    assert_eq!(hub.post(CONFIG_MAPS, &config_map("lonely")).await.warnings(), ["299 - \"nothing places this\""]);
+    let table: &[(&str, &str)] = &[("accept", "application/json;as=Table;v=v1;g=meta.k8s.io")];
+    let shown = hub.send(Method::GET, CONFIG_MAPS, table, "").await.expect(200);
+    let at = shown["columnDefinitions"].as_array().expect("columns").iter().position(|c| c["name"] == "Clusters");
+    assert_eq!(shown["rows"][0]["cells"][at.expect("a column")], "east:1");
+}
+
+#[tokio::test]
+async fn nobody_grants_more_than_he_holds() {
+    let hub = Hub::start().await;
+    let group = "rbac.authorization.k8s.io";
+    let base = format!("/apis/{group}/v1");
+    let role = |name: &str, resource: &str| {
+        json!({"apiVersion": format!("{group}/v1"), "kind": "ClusterRole", "metadata": {"name": name},
+            "rules": [{"apiGroups": ["", group], "resources": [resource], "verbs": ["create", "get"]}]})
+    };
+    hub.post(&format!("{base}/clusterroles"), &role("granter", "clusterroles")).await.expect(201);
+    let binding = json!({"apiVersion": format!("{group}/v1"), "kind": "ClusterRoleBinding", "metadata": {"name": "granter"},
+        "roleRef": {"apiGroup": group, "kind": "ClusterRole", "name": "granter"},
+        "subjects": [{"kind": "User", "apiGroup": group, "name": "alice"}]});
+    hub.post(&format!("{base}/clusterrolebindings"), &binding).await.expect(201);
+    let alice = hub.api.in_process(UserInfo::new("alice", ["system:authenticated"]));
+    let json: &[(&str, &str)] = &[("content-type", "application/json")];
+    let path = format!("{base}/clusterroles");
+    let post = |role: Value| hub.send_as(&alice, Method::POST, &path, (json, Bytes::from(role.to_string())));
+    post(role("same", "clusterroles")).await.expect(201);
+    let (reason, message) = post(role("more", "secrets")).await.refused(403);
+    assert_eq!(reason, "Forbidden");
+    assert!(message.contains("is attempting to grant RBAC permissions not currently held"), "{message}");
+}
