@@ -76,7 +76,7 @@ pub fn run(options: &Options, no_build: bool) -> Result<()> {
                     let first = *first.get_or_insert(figures.cpu_micros);
                     table.row(cells(measurement.name, name, &figures, first));
                 }
-                Err(error) => table.row(vec![measurement.name.to_owned(), format!("no figures: {error:#}")]),
+                Err(error) => table.failed(vec![measurement.name.to_owned()], &error),
             }
         }
     }

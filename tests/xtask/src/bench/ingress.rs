@@ -138,7 +138,7 @@ fn report(scores: &[(&str, Result<Score>)], options: &Options) -> String {
         let score = match score {
             Ok(score) => score,
             Err(error) => {
-                table.row(vec![(*name).to_owned(), format!("no figures: {error:#}")]);
+                table.failed(vec![(*name).to_owned()], error);
                 continue;
             }
         };

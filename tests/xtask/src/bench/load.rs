@@ -28,7 +28,7 @@ impl Load {
     /// # Errors
     /// It did not get as far as `ready`; the error carries what it said.
     pub fn connect(command: &mut Command, log: &Path) -> Result<Self> {
-        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(File::create(log)?);
+        command.env("RUST_BACKTRACE", "0").stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(File::create(log)?);
         let mut load = Self { running: Running::start(command)?, log: log.to_path_buf() };
         ensure!(load.running.read_line()? == "ready", "the load did not start: {}", load.complaint()?);
         Ok(load)

@@ -41,13 +41,13 @@ pub fn run(options: &Options, no_build: bool) -> Result<()> {
     let mut table = Table::new(&["pace", "writer", "applies/s", "p50 ms", "p99 ms", "our CPU µs/apply", "our MB"]);
     for (round, pace) in paces.iter().enumerate() {
         let bare = apply(&ground, pace, &format!("bare-{round}"), false);
-        table.row(cells(pace.name, "bare writer", bare.map(|report| (report, None))));
+        enter(&mut table, pace.name, "bare writer", bare.map(|report| (report, None)));
         let through = match &hub {
             Some(Ok(())) => through_hub(&ground, pace, &format!("hub-{round}")),
             Some(Err(error)) => Err(anyhow::anyhow!("{error:#}")),
             None => continue,
         };
-        table.row(cells(pace.name, "fedgate", through));
+        enter(&mut table, pace.name, "fedgate", through);
     }
     println!("ConfigMaps to {MEMBERS} real members; an apply has arrived when the last member's watch shows it");
     print!("{}", table.render());
@@ -78,16 +78,16 @@ fn apply(ground: &Ground, pace: &Pace, namespace: &str, by_hub: bool) -> Result<
     Load::connect(&mut propload, &ground.dir.join("propload.log"))?.run()
 }
 
-fn cells(pace: &str, writer: &str, outcome: Result<(Report, Cost)>) -> Vec<String> {
+fn enter(table: &mut Table, pace: &str, writer: &str, outcome: Result<(Report, Cost)>) {
     let (report, cost) = match outcome {
         Ok(outcome) => outcome,
-        Err(error) => return vec![pace.to_owned(), writer.to_owned(), format!("no figures: {error:#}")],
+        Err(error) => return table.failed(vec![pace.to_owned(), writer.to_owned()], &error),
     };
     let (micros, memory) = cost.map_or_else(
         || ("-".to_owned(), "-".to_owned()),
         |(micros, resident)| (format!("{micros:.0}"), format!("{:.0}", resident as f64 / 1e6)),
     );
-    vec![
+    table.row(vec![
         pace.to_owned(),
         writer.to_owned(),
         format!("{:.1}", report.done as f64 / report.seconds),
@@ -95,5 +95,5 @@ fn cells(pace: &str, writer: &str, outcome: Result<(Report, Cost)>) -> Vec<Strin
         format!("{:.1}", report.p99_ms),
         micros,
         memory,
-    ]
+    ]);
 }

@@ -4,14 +4,22 @@ use std::fmt::Write as _;
 
 pub struct Table {
     rows: Vec<Vec<String>>,
+    notes: Vec<String>,
 }
 
 impl Table {
     pub fn new(titles: &[&str]) -> Self {
-        Self { rows: vec![titles.iter().map(|title| (*title).to_owned()).collect()] }
+        Self { rows: vec![titles.iter().map(|title| (*title).to_owned()).collect()], notes: Vec::new() }
     }
 
     pub fn row(&mut self, cells: Vec<String>) {
+        self.rows.push(cells);
+    }
+
+    /// A contestant without figures; the reason stands below the table.
+    pub fn failed(&mut self, mut cells: Vec<String>, error: &anyhow::Error) {
+        self.notes.push(format!("{}: {error:#}", cells.join(", ")));
+        cells.push("failed".to_owned());
         self.rows.push(cells);
     }
 
@@ -32,6 +40,9 @@ impl Table {
                 .expect("a String takes everything");
             }
             text.push('\n');
+        }
+        for note in &self.notes {
+            writeln!(text, "{note}").expect("a String takes everything");
         }
         text
     }
