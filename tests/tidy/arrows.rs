@@ -40,7 +40,8 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "hub-client",
         ],
     ),
-    ("testkit", &["fedgate"]),
+    // Composes what `fedgate` composes, and names the types of its signatures.
+    ("testkit", &["fedgate", "federation-types", "hub-client", "member-cluster", "playground"]),
     ("tests", &["fedgate", "testkit"]),
     ("bench", &[]),
     ("xtask", &[]),
