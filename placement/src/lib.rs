@@ -13,6 +13,7 @@ mod leave;
 mod namespaces;
 pub mod propagate;
 pub mod render;
+mod resolve;
 mod run;
 pub mod schedule;
 mod view;

@@ -13,7 +13,7 @@ mod model;
 mod precedence;
 mod spread;
 
-pub use choose::{FOLLOWS, decide};
+pub use choose::{FOLLOWS, decide, refusal};
 pub use model::{
     ClusterFacts, Decision, DefaultPlacement, Inputs, Policy, Previous, Referrer, Row, Shape, Template, Verdict,
 };

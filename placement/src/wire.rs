@@ -18,6 +18,7 @@ use crate::history;
 use crate::kinds::{Kind, discover};
 use crate::namespaces::{self, Leaving};
 use crate::propagate::Fleet;
+use crate::resolve::Policied;
 use crate::schedule::{FOLLOWS, Policy};
 use crate::world::{ClusterSeen, NamespaceSeen, TemplateKey, TemplateSeen, World, dependency_key};
 
@@ -34,6 +35,7 @@ pub(crate) struct Queues {
     pub aggregate: Queue<String>,
     pub history: Queue<TemplateKey>,
     pub namespaces: Queue<Leaving>,
+    pub resolve: Queue<Policied>,
 }
 
 /// What every edge needs.
@@ -53,6 +55,9 @@ impl Wires {
                 return;
             }
             wires.rebind(None);
+            for (policy, _) in wires.world.placements.all().into_iter().chain(wires.world.cluster_placements.all()) {
+                wires.queues.resolve.add(policy);
+            }
             let name = &change.key.1;
             wires.fleet.wake_all(name);
             for (_, binding) in wires.world.bindings.all() {
@@ -68,6 +73,11 @@ impl Wires {
         let wires = self.clone();
         reflector.on_change(move |change| {
             let (namespace, name) = change.key;
+            wires.queues.resolve.add(change.key.clone());
+            // Our own condition on it changes nothing.
+            if change.old == change.new {
+                return;
+            }
             wires.rebind((!namespace.is_empty()).then_some(namespace.as_str()));
             // Suspension is read where copies are written.
             for (_, binding) in wires.world.bindings.all() {

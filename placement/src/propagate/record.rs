@@ -78,9 +78,17 @@ fn folded(binding: &PlacementBinding, rows: Vec<BindingClusterStatus>, now: &str
     let mut conditions = binding.status.as_ref().map(|s| s.conditions.clone()).unwrap_or_default();
     let targets: Vec<(&BindingCluster, &BindingClusterStatus)> =
         binding.spec.clusters.iter().zip(&rows).filter(|(target, _)| !target.withdraw).collect();
+    condition::set(&mut conditions, scheduled(binding), now);
     condition::set(&mut conditions, applied(&targets), now);
     condition::set(&mut conditions, available(binding, &targets), now);
     BindingStatus { conditions, clusters: rows }
+}
+
+fn scheduled(binding: &PlacementBinding) -> Condition {
+    match binding.spec.unschedulable.as_str() {
+        "" => Condition::new("Scheduled", Some(true), "Fits", "everything that was asked for has its place"),
+        why => Condition::new("Scheduled", Some(false), "NotAsAsked", why),
+    }
 }
 
 fn applied(targets: &[(&BindingCluster, &BindingClusterStatus)]) -> Condition {

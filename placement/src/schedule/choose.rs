@@ -424,6 +424,12 @@ fn held(inputs: &Inputs<'_>, mut decision: Decision, reason: String) -> Decision
     decision
 }
 
+/// What a policy asks for that is not there, or makes no sense; by the field's name.
+#[must_use]
+pub fn refusal(spec: &PlacementSpec) -> Option<String> {
+    supported(spec).err()
+}
+
 /// Refuses by name what a policy asks for and is not there.
 fn supported(spec: &PlacementSpec) -> Result<(), String> {
     let one_of = |field: &str, value: &str, allowed: &[&str]| {

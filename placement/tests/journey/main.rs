@@ -319,6 +319,37 @@ async fn a_namespace_goes_where_we_made_it_and_only_there() {
 }
 
 #[tokio::test]
+async fn a_placement_says_what_it_names_and_is_not_there() {
+    let stage = Stage::start(&["east"]).await;
+    let base = "/apis/fedgate.dev/v1alpha1";
+    let placement = json!({
+        "apiVersion": label::API_VERSION, "kind": "Placement", "metadata": {"name": "p", "namespace": "shop"},
+        "spec": {"select": [{"apiVersion": "v1", "kind": "ConfigMap"}], "clusters": [{"names": ["east", "mars"]}]},
+    });
+    stage.hub.put(base, "placements", placement);
+    stage.hub.put(CORE, "configmaps", config_map("app", &[], "1"));
+    stage.until_row("app", "east", |row| row["phase"] == "Applied").await;
+    let said = stage
+        .until("the condition", || {
+            stage
+                .hub
+                .get(base, "placements", "shop", "p")
+                .filter(|p| p["status"]["conditions"][0]["type"] == "Resolved")
+        })
+        .await;
+    let condition = &said["status"]["conditions"][0];
+    assert_eq!(condition["status"], "False");
+    assert!(condition["message"].as_str().expect("text").contains("mars"), "{condition}");
+    let binding = stage
+        .until("the binding says so", || {
+            stage.binding("app").filter(|b| b["status"]["conditions"][0]["type"] == "Scheduled")
+        })
+        .await;
+    assert_eq!(binding["status"]["conditions"][0]["message"], "unknown cluster mars");
+    stage.stop().await;
+}
+
+#[tokio::test]
 async fn many_applies_arrive_quickly() {
     let stage = Stage::start(&["east", "west"]).await;
     let count = 200;
