@@ -80,7 +80,7 @@ fn lost(world: &World, row: &BindingClusterStatus) -> Option<Duration> {
 
 fn state(row: &BindingClusterStatus, lost: Option<Duration>) -> MemberState<'_> {
     MemberState {
-        cluster: &row.name,
+        member: &row.name,
         applied_generation: row.applied_generation,
         current: row.phase == Phase::Applied,
         unreachable_for: lost,

@@ -34,7 +34,7 @@ pub(crate) async fn reconcile(world: Arc<World>, (name, uid): Leaving) -> Result
         return bind::commit(&world, &binding, None, bind::plan::Action::Create(leaving(&world, name, uid)), None)
             .await;
     };
-    let known = |cluster: &str| world.clusters.get("", cluster).is_some();
+    let known = |member: &str| world.clusters.get("", member).is_some();
     let action = bind::plan::withdraw(&fresh.binding, known);
     bind::commit(&world, &binding, Some(&fresh), action, None).await
 }

@@ -61,8 +61,8 @@ fn parsed(author: &str) -> Option<Value> {
     serde_json::from_str::<Value>(author).ok().filter(Value::is_object)
 }
 
-async fn may(world: &World, author: &str, cluster: &str) -> Result<bool, ReconcileError> {
-    let question = (author.to_owned(), cluster.to_owned());
+async fn may(world: &World, author: &str, member: &str) -> Result<bool, ReconcileError> {
+    let question = (author.to_owned(), member.to_owned());
     if let Some((asked, answer)) = world.rights.lock().get(&question)
         && asked.elapsed() < ANSWER_LASTS
     {
@@ -74,7 +74,7 @@ async fn may(world: &World, author: &str, cluster: &str) -> Result<bool, Reconci
         "apiVersion": "authorization.k8s.io/v1", "kind": "SubjectAccessReview",
         "spec": {
             "user": user["username"], "uid": user["uid"], "groups": user["groups"],
-            "resourceAttributes": {"group": label::GROUP, "version": "*", "resource": "clusters", "name": cluster, "verb": "execute-as"},
+            "resourceAttributes": {"group": label::GROUP, "version": "*", "resource": "clusters", "name": member, "verb": "execute-as"},
         },
     });
     let path = "/apis/authorization.k8s.io/v1/subjectaccessreviews";

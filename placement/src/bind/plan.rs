@@ -92,9 +92,9 @@ pub fn withdraw(binding: &PlacementBinding, known: impl Fn(&str) -> bool) -> Act
     Action::Write(spec)
 }
 
-fn is_gone(binding: &PlacementBinding, cluster: &str) -> bool {
+fn is_gone(binding: &PlacementBinding, member: &str) -> bool {
     let rows = binding.status.iter().flat_map(|s| &s.clusters);
-    rows.into_iter().any(|row| row.name == cluster && row.phase == Phase::Gone)
+    rows.into_iter().any(|row| row.name == member && row.phase == Phase::Gone)
 }
 
 fn stored(row: &Row) -> BindingCluster {

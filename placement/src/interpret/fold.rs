@@ -18,7 +18,7 @@ pub const HOLDS_BACK: Duration = Duration::from_secs(60);
 /// One target cluster's part of the fold.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct MemberState<'a> {
-    pub cluster: &'a str,
+    pub member: &'a str,
     /// The template's generation that was applied there last.
     pub applied_generation: i64,
     /// Whether what is applied there is what the template asks for now.
@@ -45,7 +45,7 @@ pub struct Folded {
 pub fn fold(gvk: &Gvk, generation: i64, previous: &Value, states: &[MemberState<'_>]) -> Folded {
     let caught_up =
         !states.is_empty() && states.iter().all(|s| no_longer_holds_back(s) || caught_up(gvk, s, generation));
-    let stale = states.iter().filter(|s| s.unreachable_for.is_some()).map(|s| s.cluster.to_owned()).collect();
+    let stale = states.iter().filter(|s| s.unreachable_for.is_some()).map(|s| s.member.to_owned()).collect();
     let known: Vec<&Value> = states.iter().filter_map(|s| s.status).collect();
     let status = (!known.is_empty()).then(|| by_kind(gvk, &known)).flatten().map(|mut status| {
         let before = int_at(previous, &["observedGeneration"]).unwrap_or(0);

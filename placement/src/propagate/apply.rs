@@ -53,16 +53,16 @@ pub(super) async fn apply(fleet: Arc<Fleet>, room: Arc<Room>, name: String) -> R
         fleet.books.forget(&name, |_| false);
         return Ok(());
     };
-    let cluster = room.member.name.as_str();
-    let Some(row) = binding.spec.clusters.iter().find(|r| r.name == cluster) else { return Ok(()) };
+    let member = room.member.name.as_str();
+    let Some(row) = binding.spec.clusters.iter().find(|r| r.name == member) else { return Ok(()) };
     let template = &binding.spec.template;
-    let last = fleet.books.last(&binding, cluster);
+    let last = fleet.books.last(&binding, member);
     if last.phase == Phase::Gone && row.withdraw {
         return Ok(());
     }
     let Some(kind) = fleet.world.kind(&template.api_version, &template.kind) else {
         let why = format!("the hub does not serve {} {} now; held", template.api_version, template.kind);
-        keep(&fleet, &binding, cluster, last.with(Phase::Failed, why));
+        keep(&fleet, &binding, member, last.with(Phase::Failed, why));
         return Ok(());
     };
     let place = (kind.gvr.clone(), template.namespace.clone(), template.name.clone());
@@ -74,7 +74,7 @@ impl Copy<'_> {
     async fn step(&self) -> Result<(), ReconcileError> {
         if let Some(since) = self.unreachable() {
             self.keep(self.last.clone().with(Phase::Unreachable, format!("unreachable since {since}")));
-            return Err(ReconcileError::Wait(LOST, format!("{} is unreachable", self.cluster())));
+            return Err(ReconcileError::Wait(LOST, format!("{} is unreachable", self.member())));
         }
         let rendered = match self.rendered().await? {
             Some(rendered) => rendered,
@@ -96,7 +96,7 @@ impl Copy<'_> {
         self.act(action, &seen, &rendered).await
     }
 
-    fn cluster(&self) -> &str {
+    fn member(&self) -> &str {
         self.room.member.name.as_str()
     }
 
@@ -105,11 +105,11 @@ impl Copy<'_> {
     }
 
     fn unreachable(&self) -> Option<String> {
-        self.world().clusters.get("", self.cluster())?.unreachable_since.clone()
+        self.world().clusters.get("", self.member())?.unreachable_since.clone()
     }
 
     fn keep(&self, outcome: Outcome) {
-        keep(self.fleet, self.binding, self.cluster(), outcome);
+        keep(self.fleet, self.binding, self.member(), outcome);
     }
 
     /// The manifest for this member; `None` where the template is not the binding's any more.
@@ -128,7 +128,7 @@ impl Copy<'_> {
 
     fn render(&self, template: &Value) -> Result<Manifest, render::RenderError> {
         let world = self.world();
-        let facts = world.clusters.get("", self.cluster()).map(|c| c.facts.clone()).ok_or_else(|| {
+        let facts = world.clusters.get("", self.member()).map(|c| c.facts.clone()).ok_or_else(|| {
             render::RenderError::Refused { field: "cluster".to_owned(), reason: "is no member any more".to_owned() }
         })?;
         let overrides = world.overrides(&self.binding.spec.template.namespace);
@@ -142,7 +142,7 @@ impl Copy<'_> {
 
     async fn plan(&self, seen: &Seen, rendered: &Rendered) -> Result<Action, ReconcileError> {
         let spec = &self.binding.spec;
-        let recorded = self.last.row(self.cluster());
+        let recorded = self.last.row(self.member());
         let inputs = Inputs {
             row: Some(self.row),
             recorded: Some(&recorded),
@@ -170,7 +170,7 @@ impl Copy<'_> {
         let name = &self.binding.metadata.name;
         let stored = self.world().hub.get(&bindings, label::SYSTEM_NAMESPACE, name).await.map_err(retry)?;
         let rows = stored.iter().flat_map(|b| text::list_at(b, &["status", "clusters"]));
-        let mut said = rows.filter(|r| text::str_at(r, &["name"]) == self.cluster()).filter_map(|r| r.get("status"));
+        let mut said = rows.filter(|r| text::str_at(r, &["name"]) == self.member()).filter_map(|r| r.get("status"));
         Ok(said.any(|status| interpret::has_finished(&self.kind.gvk(), status)))
     }
 
@@ -241,7 +241,7 @@ impl Copy<'_> {
     fn flaps(&self, seen: &Seen, manifest: &Manifest) -> bool {
         let drift = matches!(seen, Seen::There(live) if live.hash == manifest.hash);
         if drift {
-            tracing::info!(cluster = self.cluster(), binding = %self.binding.metadata.name, name = %self.place.2, "drift is put back");
+            tracing::info!(cluster = self.member(), binding = %self.binding.metadata.name, name = %self.place.2, "drift is put back");
         }
         drift && self.room.drifted_too_often(&self.binding.metadata.name)
     }
@@ -384,8 +384,8 @@ fn field_conflict(error: &ApiError) -> bool {
     matches!(error, ApiError::Status { causes, .. } if causes.iter().any(|c| c.reason == "FieldManagerConflict"))
 }
 
-fn keep(fleet: &Fleet, binding: &PlacementBinding, cluster: &str, outcome: Outcome) {
-    if fleet.books.keep(&binding.metadata.name, cluster, outcome) {
+fn keep(fleet: &Fleet, binding: &PlacementBinding, member: &str, outcome: Outcome) {
+    if fleet.books.keep(&binding.metadata.name, member, outcome) {
         fleet.record.add(binding.metadata.name.clone());
     }
 }

@@ -46,9 +46,9 @@ impl Outcome {
     }
 
     /// As a status row without the member's own status.
-    pub(crate) fn row(&self, cluster: &str) -> BindingClusterStatus {
+    pub(crate) fn row(&self, member: &str) -> BindingClusterStatus {
         BindingClusterStatus {
-            name: cluster.to_owned(),
+            name: member.to_owned(),
             phase: self.phase,
             applied_generation: self.applied_generation,
             applied_hash: self.applied_hash.clone(),
@@ -73,18 +73,18 @@ impl Outcome {
 
 impl Books {
     /// The last outcome of a copy: what happened since the start, else what was recorded before.
-    pub(crate) fn last(&self, binding: &PlacementBinding, cluster: &str) -> Outcome {
-        let known = self.outcomes.lock().get(&binding.metadata.name).and_then(|b| b.get(cluster)).cloned();
+    pub(crate) fn last(&self, binding: &PlacementBinding, member: &str) -> Outcome {
+        let known = self.outcomes.lock().get(&binding.metadata.name).and_then(|b| b.get(member)).cloned();
         known.unwrap_or_else(|| {
             let rows = binding.status.iter().flat_map(|s| &s.clusters);
-            rows.into_iter().find(|r| r.name == cluster).map_or_else(Outcome::new, Outcome::of)
+            rows.into_iter().find(|r| r.name == member).map_or_else(Outcome::new, Outcome::of)
         })
     }
 
     /// Keeps an outcome; says whether it is news.
-    pub(crate) fn keep(&self, binding: &str, cluster: &str, outcome: Outcome) -> bool {
+    pub(crate) fn keep(&self, binding: &str, member: &str, outcome: Outcome) -> bool {
         let mut outcomes = self.outcomes.lock();
-        let old = outcomes.entry(binding.to_owned()).or_default().insert(cluster.to_owned(), outcome.clone());
+        let old = outcomes.entry(binding.to_owned()).or_default().insert(member.to_owned(), outcome.clone());
         old.as_ref() != Some(&outcome)
     }
 
@@ -97,7 +97,7 @@ impl Books {
     pub(crate) fn forget(&self, binding: &str, still: impl Fn(&str) -> bool) {
         let mut outcomes = self.outcomes.lock();
         if let Some(rows) = outcomes.get_mut(binding) {
-            rows.retain(|cluster, _| still(cluster));
+            rows.retain(|member, _| still(member));
             if rows.is_empty() {
                 outcomes.remove(binding);
             }

@@ -65,25 +65,25 @@ impl Fleet {
     }
 
     /// The room of a connected member.
-    pub(crate) fn room(&self, cluster: &str) -> Option<Arc<Room>> {
-        self.rooms.lock().get(cluster).cloned()
+    pub(crate) fn room(&self, member: &str) -> Option<Arc<Room>> {
+        self.rooms.lock().get(member).cloned()
     }
 
     /// Wants a look at every copy of `binding`.
     pub(crate) fn wake(&self, binding: &str, clusters: impl Iterator<Item = String>) {
         let rooms = self.rooms.lock();
-        for cluster in clusters {
-            if let Some(room) = rooms.get(&cluster) {
+        for member in clusters {
+            if let Some(room) = rooms.get(&member) {
                 room.queue.add(binding.to_owned());
             }
         }
     }
 
     /// Wants a look at every copy in one member.
-    pub(crate) fn wake_all(&self, cluster: &str) {
-        let Some(room) = self.room(cluster) else { return };
+    pub(crate) fn wake_all(&self, member: &str) {
+        let Some(room) = self.room(member) else { return };
         for ((_, name), binding) in self.world.bindings.all() {
-            if binding.spec.clusters.iter().any(|r| r.name == cluster) {
+            if binding.spec.clusters.iter().any(|r| r.name == member) {
                 room.queue.add(name);
             }
         }
@@ -178,7 +178,7 @@ impl Fleet {
         let of = Collection::all(gvr.clone()).labelled(format!("{}={}", label::HUB, self.world.hub_uid));
         let manager = room.manager.clone();
         let (fleet, answered, kind) = (self.clone(), room.answered.clone(), gvr.clone());
-        let (cluster, queue) = (room.member.name.to_string(), room.queue.clone());
+        let (member, queue) = (room.member.name.to_string(), room.queue.clone());
         let reflector = Reflector::new(room.member.reader.clone(), of, move |object| Some(Live::of(&object, &manager)))
             .on_change(move |change| {
                 let place = (kind.clone(), change.key.0.clone(), change.key.1.clone());
@@ -190,7 +190,7 @@ impl Fleet {
                     }
                     fleet.record.add(binding);
                 }
-                tracing::trace!(cluster = %cluster, resource = %kind, name = %change.key.1, "seen in member");
+                tracing::trace!(cluster = %member, resource = %kind, name = %change.key.1, "seen in member");
             });
         let watch = reflector.reflection();
         watches.insert(gvr.clone(), watch.clone());

@@ -24,7 +24,7 @@ pub(crate) async fn record(fleet: Arc<Fleet>, name: String) -> Result<(), Reconc
     };
     let binding: PlacementBinding =
         serde_json::from_value(object.clone()).map_err(|e| ReconcileError::Reject(format!("binding {name}: {e}")))?;
-    fleet.books.forget(&name, |cluster| binding.spec.clusters.iter().any(|row| row.name == cluster));
+    fleet.books.forget(&name, |member| binding.spec.clusters.iter().any(|row| row.name == member));
     let now = clock::now();
     let rows = rows(&fleet, &binding, &now);
     let status = folded(&binding, rows, &now);

@@ -24,7 +24,7 @@ fn facts(name: &str) -> ClusterFacts {
 fn rendered(
     template: &Value,
     overrides: &[Value],
-    cluster: &str,
+    member: &str,
     replicas: Option<u64>,
 ) -> Result<Manifest, RenderError> {
     let overrides: Vec<Override> =
@@ -32,7 +32,7 @@ fn rendered(
     let meant = overrides_for(&Template::of(template), &overrides)?;
     let range = IpRange::parse("10.96.0.0/16").expect("a range");
     let source = Source { template, overrides: &meant, hub_uid: "hub-1", hub_range: &range };
-    render(&source, &Target { facts: &facts(cluster), replicas, autoscaled: false })
+    render(&source, &Target { facts: &facts(member), replicas, autoscaled: false })
 }
 
 fn deployment() -> Value {

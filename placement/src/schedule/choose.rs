@@ -76,17 +76,17 @@ fn follow(inputs: &Inputs<'_>, mut decision: Decision) -> Decision {
     let names: Vec<&str> = inputs.referrers.iter().map(|r| r.name.as_str()).collect();
     let mut wanted: BTreeMap<&str, &str> = BTreeMap::new();
     for referrer in inputs.referrers {
-        for cluster in &referrer.clusters {
-            wanted.entry(cluster).or_insert(&referrer.name);
+        for member in &referrer.clusters {
+            wanted.entry(member).or_insert(&referrer.name);
         }
     }
     decision.winner = Some(federation_types::binding::PlacementRef { kind: FOLLOWS.to_owned(), name: names.join(",") });
     let known = |name: &str| inputs.clusters.iter().any(|c| c.name == name);
-    for (cluster, because) in &wanted {
-        if known(cluster) && (!inputs.denied.contains_key(*cluster) || standing(inputs, cluster).is_some()) {
-            let hold = inputs.denied.contains_key(*cluster);
-            decision.rows.push(Row { hold, ..row(cluster, None, false) });
-            decision.verdicts.push(verdict(cluster, true, &format!("{because} needs it there")));
+    for (member, because) in &wanted {
+        if known(member) && (!inputs.denied.contains_key(*member) || standing(inputs, member).is_some()) {
+            let hold = inputs.denied.contains_key(*member);
+            decision.rows.push(Row { hold, ..row(member, None, false) });
+            decision.verdicts.push(verdict(member, true, &format!("{because} needs it there")));
         }
     }
     if inputs.referrers_known {
@@ -125,7 +125,7 @@ fn place(inputs: &Inputs<'_>, spec: &PlacementSpec, mut decision: Decision) -> D
     decision.verdicts.clone_from(&offer.verdicts);
     if offer.candidates.is_empty() && !nowhere {
         reasons.push("no cluster fits".to_owned());
-        reasons.extend(offer.verdicts.iter().map(|v| format!("{}: {}", v.cluster, v.reason)));
+        reasons.extend(offer.verdicts.iter().map(|v| format!("{}: {}", v.member, v.reason)));
         return held(inputs, decision, reasons.join("; "));
     }
     let chosen: Vec<Candidate<'_>> =
@@ -145,7 +145,7 @@ fn place(inputs: &Inputs<'_>, spec: &PlacementSpec, mut decision: Decision) -> D
     decision.rows.sort_by(|a, b| a.name.cmp(&b.name));
     let given: Vec<String> = decision.rows.iter().filter(|r| !r.withdraw).map(|r| r.name.clone()).collect();
     for verdict in &mut decision.verdicts {
-        if verdict.chosen && !given.contains(&verdict.cluster) {
+        if verdict.chosen && !given.contains(&verdict.member) {
             verdict.chosen = false;
             "fits, but nothing is left for it".clone_into(&mut verdict.reason);
         }
@@ -156,7 +156,7 @@ fn place(inputs: &Inputs<'_>, spec: &PlacementSpec, mut decision: Decision) -> D
 
 /// Where the author may not act, what stands stays as it is, and the reason is said.
 fn hold_denied(inputs: &Inputs<'_>, decision: &mut Decision, reasons: &mut Vec<String>) {
-    let considered: Vec<&str> = decision.verdicts.iter().map(|v| v.cluster.as_str()).collect();
+    let considered: Vec<&str> = decision.verdicts.iter().map(|v| v.member.as_str()).collect();
     reasons.extend(
         inputs.denied.iter().filter(|(c, _)| considered.contains(&c.as_str())).map(|(c, why)| format!("{c}: {why}")),
     );
@@ -463,14 +463,14 @@ fn supported(spec: &PlacementSpec) -> Result<(), String> {
     spread::check(&spec.spread)
 }
 
-fn standing(inputs: &Inputs<'_>, cluster: &str) -> Option<u64> {
-    inputs.previous.and_then(|p| p.replicas(cluster))
+fn standing(inputs: &Inputs<'_>, member: &str) -> Option<u64> {
+    inputs.previous.and_then(|p| p.replicas(member))
 }
 
 fn row(name: &str, replicas: Option<u64>, withdraw: bool) -> Row {
     Row { name: name.to_owned(), replicas, withdraw, hold: false }
 }
 
-fn verdict(cluster: &str, chosen: bool, reason: &str) -> Verdict {
-    Verdict { cluster: cluster.to_owned(), chosen, reason: reason.to_owned() }
+fn verdict(member: &str, chosen: bool, reason: &str) -> Verdict {
+    Verdict { member: member.to_owned(), chosen, reason: reason.to_owned() }
 }

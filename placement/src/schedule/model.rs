@@ -140,7 +140,7 @@ pub struct Row {
 /// Why one cluster was or was not chosen.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Verdict {
-    pub cluster: String,
+    pub member: String,
     pub chosen: bool,
     pub reason: String,
 }
@@ -215,8 +215,8 @@ impl Policy {
 impl Previous<'_> {
     /// The replicas that `cluster` was given, if it has a row that stays.
     #[must_use]
-    pub fn replicas(&self, cluster: &str) -> Option<u64> {
-        let row = self.spec.clusters.iter().find(|row| row.name == cluster && !row.withdraw)?;
+    pub fn replicas(&self, member: &str) -> Option<u64> {
+        let row = self.spec.clusters.iter().find(|row| row.name == member && !row.withdraw)?;
         // A negative count is no count: the API refuses it, and zero places nothing.
         Some(row.replicas.map_or(0, |r| u64::try_from(r).unwrap_or(0)))
     }

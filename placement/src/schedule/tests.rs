@@ -478,7 +478,7 @@ fn an_author_without_the_right_adds_nothing_and_what_stands_holds() {
     world.denied.insert("west".to_owned(), "jane may not execute-as on west".to_owned());
     let decision = world.decide();
     assert_eq!(shown(&decision), "east:4");
-    assert!(decision.verdicts.iter().any(|v| v.cluster == "west" && v.reason.contains("jane")));
+    assert!(decision.verdicts.iter().any(|v| v.member == "west" && v.reason.contains("jane")));
     assert!(decision.unschedulable.contains("west: jane may not"), "{}", decision.unschedulable);
     // A copy that stands there stays exactly as it is.
     world.denied.clear();

@@ -43,19 +43,19 @@ async fn a_config_map_goes_to_one_member_and_back_into_the_bindings_status() {
 async fn replicas_are_divided_and_status_comes_back() {
     let stage = Stage::start(&["east", "north", "west"]).await;
     stage.hub.put(APPS, "deployments", deployment("web", &[(label::CLUSTERS, "*")], 6, "nginx:1"));
-    for cluster in ["east", "north", "west"] {
-        let copy = stage.until("a copy", || stage.member(cluster).get(APPS, "deployments", "shop", "web")).await;
-        assert_eq!(copy["spec"]["replicas"], 2, "{cluster}");
-        stage.make_ready(cluster, "web");
+    for member in ["east", "north", "west"] {
+        let copy = stage.until("a copy", || stage.member(member).get(APPS, "deployments", "shop", "web")).await;
+        assert_eq!(copy["spec"]["replicas"], 2, "{member}");
+        stage.make_ready(member, "web");
     }
     let template = stage.until_template("web", |t| t["status"]["readyReplicas"] == 6).await;
     assert_eq!(template["status"]["observedGeneration"], 1);
     // One member observes the next generation late: the template's waits for it.
     stage.hub.put(APPS, "deployments", deployment("web", &[(label::CLUSTERS, "*")], 9, "nginx:2"));
-    for cluster in ["east", "north", "west"] {
+    for member in ["east", "north", "west"] {
         stage
             .until("the edit", || {
-                stage.member(cluster).get(APPS, "deployments", "shop", "web").filter(|d| d["spec"]["replicas"] == 3)
+                stage.member(member).get(APPS, "deployments", "shop", "web").filter(|d| d["spec"]["replicas"] == 3)
             })
             .await;
     }
@@ -73,8 +73,8 @@ async fn replicas_are_divided_and_status_comes_back() {
 async fn a_deleted_template_is_withdrawn_everywhere_and_its_binding_goes() {
     let stage = Stage::start(&["east", "west"]).await;
     stage.hub.put(CORE, "configmaps", config_map("app", &[(label::CLUSTERS, "*")], "1"));
-    for cluster in ["east", "west"] {
-        stage.until_row("app", cluster, |row| row["phase"] == "Applied").await;
+    for member in ["east", "west"] {
+        stage.until_row("app", member, |row| row["phase"] == "Applied").await;
     }
     // One member cannot be reached: its copy, its row and the binding wait; the other's is deleted.
     stage.member("west").set_down(true);

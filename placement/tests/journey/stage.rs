@@ -120,11 +120,11 @@ impl Stage {
         self.bindings().into_iter().find(|b| b["spec"]["template"]["name"] == template)
     }
 
-    pub async fn until_row(&self, template: &str, cluster: &str, is: impl Fn(&Row) -> bool) -> Row {
-        let what = format!("the row of {template} in {cluster}");
+    pub async fn until_row(&self, template: &str, member: &str, is: impl Fn(&Row) -> bool) -> Row {
+        let what = format!("the row of {template} in {member}");
         self.until(&what, || {
             let rows = self.binding(template)?["status"]["clusters"].as_array()?.clone();
-            rows.into_iter().find(|row| row["name"] == cluster && is(row))
+            rows.into_iter().find(|row| row["name"] == member && is(row))
         })
         .await
     }
@@ -146,8 +146,8 @@ impl Stage {
     }
 
     /// Lets a member's controllers say that a Deployment is as wanted.
-    pub fn make_ready(&self, cluster: &str, name: &str) {
-        let member = self.member(cluster);
+    pub fn make_ready(&self, member: &str, name: &str) {
+        let member = self.member(member);
         let mut copy = member.get(APPS, "deployments", "shop", name).expect("a copy");
         let replicas = copy["spec"]["replicas"].clone();
         copy["status"] = json!({

@@ -7,8 +7,8 @@ use serde_json::{Value, json};
 
 use super::{HOLDS_BACK, MemberState, fold};
 
-fn state<'a>(cluster: &'a str, status: &'a Value) -> MemberState<'a> {
-    MemberState { cluster, applied_generation: 4, current: true, unreachable_for: None, status: Some(status) }
+fn state<'a>(member: &'a str, status: &'a Value) -> MemberState<'a> {
+    MemberState { member, applied_generation: 4, current: true, unreachable_for: None, status: Some(status) }
 }
 
 fn deployment(ready: i64, observed: i64) -> Value {
@@ -104,7 +104,7 @@ fn an_unreachable_cluster_counts_with_its_last_state_and_is_named() {
 fn nothing_known_writes_nothing() {
     assert_eq!(fold(&apps("Deployment"), 4, &json!({}), &[]).status, None);
     let unknown =
-        MemberState { cluster: "east", applied_generation: 0, current: false, unreachable_for: None, status: None };
+        MemberState { member: "east", applied_generation: 0, current: false, unreachable_for: None, status: None };
     let folded = fold(&apps("Deployment"), 4, &json!({}), &[unknown]);
     assert_eq!((folded.status, folded.caught_up), (None, false));
 }
