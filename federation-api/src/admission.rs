@@ -4,8 +4,10 @@
 
 pub(crate) mod addresses;
 pub(crate) mod author;
+mod birth;
 pub(crate) mod grants;
 pub(crate) mod namespaces;
+mod suffix;
 
 use federation_schema::facts::Resource;
 use serde_json::Value;
@@ -40,6 +42,8 @@ pub(crate) struct Review<'a> {
 pub(crate) async fn admit(call: &mut Call, new: &mut Value, review: &Review<'_>) -> Result<(), ApiError> {
     refuse_unfinished(call.kind, review)?;
     namespaces::admit(call, new, review)?;
+    suffix::admit(call, new, review)?;
+    birth::admit(call, new, review);
     author::admit(call, new, review);
     if review.part == Part::Main {
         check::default(call, new, review)?;

@@ -106,7 +106,7 @@ pub(crate) async fn read_body(body: RequestBody) -> Result<Bytes, ApiError> {
                 }
             }
         }
-        Ok(rest.map(BytesMut::freeze).or(first).unwrap_or_else(Bytes::new))
+        Ok(rest.map(BytesMut::freeze).or(first).unwrap_or_default())
     };
     match tokio::time::timeout(BODY_TIMEOUT, reading).await {
         Ok(read) => read,

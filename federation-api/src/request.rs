@@ -110,10 +110,12 @@ impl RequestInfo {
             self.verb = "deletecollection".to_owned();
         }
         let collection = matches!(self.verb.as_str(), "list" | "watch" | "deletecollection");
-        if collection && self.name.is_empty() && !legacy_watch {
-            if let Some(name) = query.get("fieldSelector").and_then(exact_name) {
-                self.name = name;
-            }
+        if collection
+            && self.name.is_empty()
+            && !legacy_watch
+            && let Some(name) = query.get("fieldSelector").and_then(exact_name)
+        {
+            self.name = name;
         }
     }
 }

@@ -260,7 +260,7 @@ impl Server {
 
     /// Whether the user is a component of ours.
     pub(crate) fn is_component(&self, user: &UserInfo) -> bool {
-        self.components.iter().any(|own| *own == user.name)
+        self.components.contains(&user.name)
     }
 
     /// The time in whole seconds, as metadata has it.

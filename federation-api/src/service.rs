@@ -172,7 +172,7 @@ async fn dispatch(call: &mut Call) -> Result<Answer, ApiError> {
 
 /// A namespace in the path of a cluster-scoped kind (other than namespaces themselves).
 fn is_stray_namespace(call: &Call) -> bool {
-    !call.info.namespace.is_empty() && !(call.kind.group.is_empty() && call.kind.plural == "namespaces")
+    !call.info.namespace.is_empty() && !crate::kind::is_namespace(call.kind)
 }
 
 fn not_allowed(call: &Call) -> ApiError {

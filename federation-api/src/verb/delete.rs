@@ -84,6 +84,7 @@ async fn delete_named(call: &Call, key: &str, options: &DeleteOptions) -> Result
         }
         let name = key.rsplit('/').next().unwrap_or(key);
         let entry = call.cache.get(key).ok_or_else(|| ApiError::NotFound(kind::subject(call.kind, name)))?;
+        write::refuse_mirrored(call, &entry)?;
         check_preconditions(call, &entry, options)?;
         admission::may_delete(call, &entry)?;
         if let Some(outcome) = attempt(call, &entry, options).await? {

@@ -130,6 +130,7 @@ where
                 outcome => return outcome,
             }
         };
+        refuse_mirrored(call, &entry)?;
         let old = entry.value();
         let mut new = change(call, Some(&old))?;
         let pinned = !object::meta_text(&new, "resourceVersion").is_empty();
@@ -337,6 +338,21 @@ fn is_final(call: &Call, old: &Value, new: &Value) -> bool {
     let done = object::is_deleting(old) && grace == 0 && object::finalizers(new).is_empty();
     let namespace = kind::is_namespace(call.kind);
     done && (!namespace || admission::namespaces::is_finalized(new))
+}
+
+/// What is only seen in a member cannot be changed in the store.
+///
+/// # Errors
+/// 405 that says where the object lives.
+pub(crate) fn refuse_mirrored(call: &Call, entry: &Entry) -> Result<(), ApiError> {
+    if entry.stored() > 0 {
+        return Ok(());
+    }
+    Err(ApiError::NotSupported(format!(
+        "{} {:?} is seen in a member cluster and cannot be changed here",
+        kind::qualified(call.kind),
+        entry.name()
+    )))
 }
 
 /// One transaction on one object: `None` removes it.

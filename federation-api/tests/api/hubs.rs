@@ -128,3 +128,50 @@ async fn nobody_grants_more_than_he_holds() {
     assert_eq!(reason, "Forbidden");
     assert!(message.contains("is attempting to grant RBAC permissions not currently held"), "{message}");
 }
+
+#[tokio::test]
+async fn a_template_does_not_take_the_name_of_a_mirrored_object() {
+    let hub = start().await;
+    let east = json!({"apiVersion": "fedgate.dev/v1alpha1", "kind": "Cluster", "metadata": {"name": "east"},
+        "spec": {"server": "https://10.0.0.1:6443"}});
+    hub.post("/apis/fedgate.dev/v1alpha1/clusters", &east).await.expect(201);
+    let (_, message) = hub.post(CONFIG_MAPS, &config_map("web.east")).await.refused(422);
+    assert!(message.contains("metadata.name") && message.contains("member cluster east"), "{message}");
+    hub.post(CONFIG_MAPS, &config_map("web.west")).await.expect(201);
+}
+
+#[tokio::test]
+async fn a_mirror_feeds_a_ring_beside_the_store() {
+    let api = Api::builder().mirrored("", "pods").replica(3).open(StoreConfig::Memory);
+    let hub = Hub::with(api.await.expect("a store in memory")).await;
+    let path = "/api/v1/namespaces/default/pods";
+    let ring = hub.api.resource_cache("", "pods");
+    let seen = |name: &str| {
+        json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name, "namespace": "default", "uid": name}})
+            .to_string()
+    };
+    let mut watch = hub.watch(&format!("{path}?watch=1&resourceVersion=0")).await;
+    let rev = ring.put("default/p.east", seen("p.east").as_bytes(), 0);
+    assert_eq!(rev & 7, 3, "the revision names the replica");
+    let own = json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "own"}, "spec": {"containers": [{"name": "c", "image": "i"}]}});
+    let mut made = hub.post(path, &own).await.expect(201);
+    assert_eq!(crate::hub::rev(&made) & 7, 3, "stored objects have the ring's revisions");
+    assert_eq!(made["status"]["phase"], "Pending");
+    let list = hub.get(path).await.expect(200);
+    assert_eq!(
+        (crate::hub::names(&list), crate::hub::rev(&list)),
+        (vec!["own".to_owned(), "p.east".to_owned()], crate::hub::rev(&made))
+    );
+    made["metadata"]["labels"] = json!({"a": "b"});
+    let updated = hub.put(&format!("{path}/own"), &made).await.expect(200);
+    hub.put(&format!("{path}/own"), &made).await.refused(409);
+    hub.delete(&format!("{path}/own")).await.expect(200);
+    ring.remove("default/p.east", 0);
+    assert_eq!(watch.told(5).await, ["ADDED p.east", "ADDED own", "MODIFIED own", "DELETED own", "DELETED p.east"]);
+    let other = crate::hub::rev(&updated) + 1;
+    let mut expired = hub.watch(&format!("{path}?watch=1&resourceVersion={other}")).await;
+    assert_eq!(expired.next().await.expect("an event")["object"]["reason"], "Expired");
+    ring.put("default/p.east", seen("p.east").as_bytes(), 0);
+    let (_, message) = hub.delete(&format!("{path}/p.east")).await.refused(405);
+    assert!(message.contains("is seen in a member cluster"), "{message}");
+}
