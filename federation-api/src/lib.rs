@@ -42,6 +42,7 @@ mod compress;
 mod convert;
 mod decode;
 mod endpoint;
+mod expire;
 mod filter;
 mod kind;
 mod metrics;

@@ -59,7 +59,9 @@ struct Asked {
 
 impl Api {
     pub(crate) fn new(server: Server) -> Self {
-        Self(Arc::new(server))
+        let server = Arc::new(server);
+        tokio::spawn(crate::expire::run(Arc::downgrade(&server)));
+        Self(server)
     }
 
     pub(crate) fn server(&self) -> &Arc<Server> {
