@@ -8,10 +8,19 @@ use sha2::{Digest, Sha256};
 
 use crate::{invoke, paths};
 
+#[derive(clap::Args)]
+pub struct Options {
+    /// Pack the last release build, do not build
+    #[arg(long)]
+    no_build: bool,
+}
+
 /// # Errors
 /// The build fails or the archive cannot be written.
-pub fn run() -> Result<()> {
-    build()?;
+pub fn run(options: &Options) -> Result<()> {
+    if !options.no_build {
+        build()?;
+    }
     let root = paths::repository();
     let version = product_version(&root)?;
     let name = format!("fedgate-{version}-{}", host_triple()?);

@@ -34,7 +34,7 @@ enum Verb {
     /// Measure, side by side with the peers
     Bench(bench::Options),
     /// Build the release archive and its checksum
-    Dist,
+    Dist(dist::Options),
     /// Start three real member clusters and leave them running until Ctrl-C
     Dev(dev::Options),
     /// Only install tools and build the member clusters' control plane
@@ -57,7 +57,7 @@ fn dispatch(verb: Verb) -> Result<()> {
         Verb::E2e(options) => e2e::run(&options),
         Verb::Codegen(codegen) => codegen.run(&paths::repository()),
         Verb::Bench(options) => bench::run(&options),
-        Verb::Dist => dist::run(),
+        Verb::Dist(options) => dist::run(&options),
         Verb::Dev(options) => dev::run(&options),
         Verb::Provision(options) => provision::run(&options),
     }
