@@ -7,7 +7,7 @@ mod plan;
 
 use std::sync::Arc;
 
-use federation_types::{Gvr, label, text};
+use federation_types::{Gvr, text};
 use hub_client::caller::At;
 use hub_client::{Collection, DeleteOptions, ReconcileError, WriteOptions};
 use serde_json::{Value, json};
@@ -31,7 +31,7 @@ pub(crate) async fn reconcile(world: Arc<World>, key: TemplateKey) -> Result<(),
         return Ok(());
     }
     let revisions = Gvr::new("apps/v1", plan::resource(&template));
-    let of = Collection::all(revisions.clone()).within(key.namespace.clone()).labelled(format!("!{}", label::CLUSTER));
+    let of = Collection::all(revisions.clone()).within(key.namespace.clone()).labelled(plan::selector(&template));
     let listed = world.hub.list(&of).await.map_err(retry)?;
     let uid = text::uid(&template);
     let owned: Vec<Value> = listed.items.into_iter().filter(|o| plan::is_owned_by(o, uid)).collect();

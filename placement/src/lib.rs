@@ -6,6 +6,7 @@
 mod aggregate;
 pub mod bind;
 mod clock;
+pub mod explain;
 mod history;
 pub mod interpret;
 pub mod kinds;

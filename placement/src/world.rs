@@ -14,7 +14,7 @@ use hub_client::{Collection, Hub, Reflection};
 use parking_lot::{Mutex, RwLock};
 use serde_json::Value;
 
-use crate::interpret::{self, Dependency, Scope};
+use crate::interpret::{self, Dependency};
 use crate::kinds::Kind;
 use crate::namespaces;
 use crate::render::{IpRange, content_hash};
@@ -34,8 +34,6 @@ pub(crate) struct TemplateSeen {
     pub uid: String,
     /// Hash of what the user wrote; status and bookkeeping do not count.
     pub content: String,
-    pub labels: BTreeMap<String, String>,
-    pub scope: Scope,
     pub dependencies: Vec<Dependency>,
     /// Deployment, StatefulSet or DaemonSet that an autoscaler names, for HorizontalPodAutoscalers.
     pub scales: Option<(String, String)>,
@@ -95,8 +93,6 @@ impl TemplateSeen {
         Self {
             uid: text::uid(object).to_owned(),
             content: content(object),
-            labels: crate::schedule::Template::of(object).labels,
-            scope: interpret::scope(object),
             dependencies: interpret::dependencies(object),
             scales: scales(object),
         }

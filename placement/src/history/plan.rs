@@ -2,6 +2,7 @@
 //!
 //! Source: `k8s.io/kubernetes/pkg/controller/deployment/util` and `pkg/controller/history`; the hash is ours.
 
+use federation_types::label;
 use federation_types::text::{at, int_at, list_at, name, str_at, uid, without_empty};
 use serde_json::{Map, Value, json};
 
@@ -43,6 +44,13 @@ pub(super) fn resource(template: &Value) -> &'static str {
 
 fn is_deployment(template: &Value) -> bool {
     str_at(template, &["kind"]) == "Deployment"
+}
+
+/// Selects the template's revisions: they bear its pods' labels, and what members run bears a mark.
+pub(super) fn selector(template: &Value) -> String {
+    let labels = at(template, &["spec", "selector", "matchLabels"]).and_then(Value::as_object);
+    let terms = labels.into_iter().flatten().filter_map(|(key, value)| Some(format!("{key}={}", value.as_str()?)));
+    terms.chain([format!("!{}", label::CLUSTER)]).collect::<Vec<_>>().join(",")
 }
 
 /// Whether the template of this UID controls `object`.
@@ -225,7 +233,7 @@ fn prune(template: &Value, revisions: &[Value], current: &str, actions: &mut Vec
 mod tests {
     use serde_json::{Value, json};
 
-    use super::{Action, REVISION, plan};
+    use super::{Action, REVISION, plan, selector};
 
     fn deployment(image: &str) -> Value {
         json!({
@@ -264,6 +272,7 @@ mod tests {
         template["metadata"]["annotations"][REVISION] = "1".into();
         // Once it is there and nothing changed, nothing is written.
         assert_eq!(plan(&template, &[set]), []);
+        assert_eq!(selector(&template), "app=web,!fedgate.dev/cluster");
     }
 
     #[test]

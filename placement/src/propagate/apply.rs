@@ -23,8 +23,8 @@ use crate::render::{self, Manifest, Source, Stamp, Target, overrides_for};
 use crate::schedule::Template;
 use crate::world::World;
 
-/// Wait before a copy that something in the member forbids is tried again.
-const FORBIDDEN: Duration = Duration::from_secs(300);
+/// Wait before a copy that something in the member forbids is looked at again: what is not ours, no watch tells of.
+const FORBIDDEN: Duration = Duration::from_secs(60);
 /// Wait before a copy in the way, or on its way out, is looked at again; its watch is usually faster.
 const IN_THE_WAY: Duration = Duration::from_secs(2);
 /// Wait while the health loop says that a member is unreachable; its change wakes all its copies earlier.

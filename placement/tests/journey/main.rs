@@ -6,6 +6,7 @@ mod stage;
 use std::time::Duration;
 
 use federation_types::label;
+use placement::schedule::DefaultPlacement;
 use serde_json::{Value, json};
 use stage::{Stage, config_map, deployment};
 
@@ -346,6 +347,19 @@ async fn a_placement_says_what_it_names_and_is_not_there() {
         })
         .await;
     assert_eq!(binding["status"]["conditions"][0]["message"], "unknown cluster mars");
+    // And `why` says which policy won, and why each cluster was chosen or not.
+    let maps = federation_types::Gvr::new("v1", "configmaps");
+    let at = hub_client::caller::At::new(&maps, "shop", "app");
+    let why = placement::explain::explain(&stage.hub.caller(), at, DefaultPlacement::None)
+        .await
+        .expect("an answer")
+        .expect("it");
+    assert_eq!(why.decision.winner.expect("a winner").name, "p");
+    assert_eq!(
+        why.decision.verdicts.iter().map(|v| (v.member.as_str(), v.chosen)).collect::<Vec<_>>(),
+        [("east", true)]
+    );
+    assert!(why.binding.is_some());
     stage.stop().await;
 }
 
