@@ -26,8 +26,15 @@
 //! A request body may be any `http_body::Body<Data = Bytes>`; the answer's is [`Body`]. Sockets are served by
 //! [`listen()`] with a `rustls` configuration that asks for client certificates (`auth::server_config`).
 //!
+//! # Mirrored resources
+//! A resource named by [`Builder::mirrored`] has a clock of its own: the store's feed and a mirror put into one ring,
+//! [`Api::resource_cache`] is the handle ([`cache::ResourceCache::put`], [`remove`](cache::ResourceCache::remove),
+//! [`snapshot`](cache::ResourceCache::snapshot)). Entries of a mirror have `stored() == 0`; writes of stored objects
+//! compare and swap on the store's revision, which the entry keeps beside the one that clients see.
+//!
 //! # Invariants
-//! - Reads never touch the store: they are served from [`cache`], which follows the store in commit order.
+//! - Reads are served from [`cache`], which follows the store in commit order; the store is read only for history that
+//!   the rings have forgotten.
 //! - A write answers after the cache holds it; a read without a resourceVersion sees every acknowledged write.
 //! - Nobody is answered before authentication and authorization but by their refusals.
 //! - Every bound is a named constant in [`limit`], [`listen`](mod@listen), [`cache`] or beside its use.

@@ -39,7 +39,7 @@ const FUTURE_WAIT: Duration = Duration::from_secs(3);
 ///
 /// # Errors
 /// 400 and 422 for bad options. Everything later goes into the stream.
-pub(crate) async fn watch(call: &Call, place: OwnedSemaphorePermit) -> Result<Response<Body>, ApiError> {
+pub(crate) async fn watch(call: &Call, place: Option<OwnedSemaphorePermit>) -> Result<Response<Body>, ApiError> {
     if !call.kind.has_verb("watch") {
         return Err(ApiError::MethodNotAllowed {
             action: "watch".to_owned(),
@@ -96,7 +96,7 @@ struct Stream {
     style: FrameStyle,
     bookmarks: Option<Bookmarks>,
     deadline: Instant,
-    _place: OwnedSemaphorePermit,
+    _place: Option<OwnedSemaphorePermit>,
 }
 
 /// When the next bookmark is due.
