@@ -6,12 +6,12 @@ use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
+use federation_types::ClusterName;
 use fedgate::config::{DefaultPlacement, ServeConfig, ServeFlags};
 use fedgate::playground_dir::{Addresses, Dir};
 use fedgate::register::{Registration, register, wait_ready};
 use fedgate::up::{JoinedMember, Simulations, simulate};
 use fedgate::{demo, kubeconfig};
-use federation_types::ClusterName;
 use member_cluster::{AddressPolicy, Connector, Target};
 use playground::Fault;
 use playground::gate::Gate;

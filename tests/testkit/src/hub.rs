@@ -26,16 +26,12 @@ impl HubProcess {
     /// # Errors
     /// The server's own; among them that the last one still holds the store.
     pub async fn start(config: ServeConfig) -> Result<Self, Failure> {
-        let runtime = runtime("hub");
         let stop = CancellationToken::new();
-        let started = runtime.spawn(Server::start(config, stop.clone())).await;
-        match started.expect("the server does not panic") {
-            Ok(server) => Ok(Self { server: Some(server), runtime: Some(runtime), stop }),
-            Err(failure) => {
-                runtime.shutdown_background();
-                Err(failure)
-            }
-        }
+        let mut hub = Self { server: None, runtime: Some(runtime("hub")), stop: stop.clone() };
+        let on = hub.runtime.as_ref().expect("it was just made");
+        let started = on.spawn(Server::start(config, stop)).await;
+        hub.server = Some(started.expect("the server does not panic")?);
+        Ok(hub)
     }
 
     /// The server itself.

@@ -98,7 +98,6 @@ impl Reply {
     ///
     /// # Panics
     /// Where it is anything else.
-    #[must_use]
     pub fn refused(&self, code: u16, what: &str) -> (String, String) {
         let text = String::from_utf8_lossy(&self.body[..self.body.len().min(500)]);
         assert_eq!(self.code, code, "{what}: {text}");
