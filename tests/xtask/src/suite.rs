@@ -1,5 +1,6 @@
 //! `cargo xtask test`: one list of steps, each counted, nothing skipped in silence.
 
+pub mod chart;
 mod tally;
 
 use std::io::{BufRead, BufReader, Write};
@@ -29,13 +30,15 @@ enum Step {
     Lints,
     /// cargo-deny: licences, sources, duplicate versions
     Licences,
+    /// helm lint and helm template
+    Chart,
     /// every test of the workspace
     Tests,
     /// the journeys on real control planes
     E2e,
 }
 
-const STEPS: [Step; 5] = [Step::Format, Step::Lints, Step::Licences, Step::Tests, Step::E2e];
+const STEPS: [Step; 6] = [Step::Format, Step::Lints, Step::Licences, Step::Chart, Step::Tests, Step::E2e];
 
 /// # Errors
 /// A test or check failed.
@@ -72,6 +75,7 @@ impl Step {
                 &["clippy", "--workspace", "--all-targets", "--locked", "--quiet", "--", "--deny", "warnings"],
             ),
             Self::Licences => licences(toolbox, tally),
+            Self::Chart => chart::check(toolbox, tally),
             Self::Tests => workspace_tests(toolbox, tally),
             Self::E2e => real_members(tally),
         }

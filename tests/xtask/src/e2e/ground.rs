@@ -13,7 +13,8 @@ use super::members::Setup;
 use super::shop::{SOON, items};
 use super::wait::{same, until};
 use crate::e2e::members::Members;
-use crate::invoke;
+use crate::suite::chart::value_sets;
+use crate::{invoke, paths};
 
 const WORKLOAD: &str = "create deployment web --image=registry.example/web:1 --replicas=4 --port=80";
 
@@ -24,6 +25,7 @@ pub const STEPS: &[Step] = &[
     ("a Deployment becomes Ready in each member", workloads),
     ("every pod's address answers", pods_answer),
     ("logs and exec reach a pod", logs_and_exec),
+    ("the chart would install with every set of values", chart),
     ("a stopped API server hangs, its pods answer, and it comes back", stopped),
     ("a killed API server refuses, and a new one has the old objects", killed),
     ("a cut link loses packets, and heals", cut),
@@ -34,6 +36,17 @@ fn workloads(journey: &mut Journey) -> Result<()> {
     for name in journey.names() {
         invoke::read(&mut journey.member_kubectl(&name, WORKLOAD))?;
         invoke::read(&mut journey.member_kubectl(&name, "rollout status deployment/web --timeout=60s"))?;
+    }
+    Ok(())
+}
+
+fn chart(journey: &mut Journey) -> Result<()> {
+    let name = journey.names().into_iter().next().context("a member")?;
+    for values in value_sets()? {
+        let mut helm = journey.members.command("helm", ["--kubeconfig"]);
+        helm.arg(journey.members.kubeconfig(&name)).args(["install", "fedgate", "--dry-run=server"]);
+        helm.args(["--namespace", "fedgate", "--create-namespace", "--values"]).arg(&values);
+        invoke::read(helm.arg(paths::repository().join("charts/fedgate")))?;
     }
     Ok(())
 }
