@@ -67,6 +67,7 @@ pub struct Playground {
     dir: Dir,
     server: Server,
     members: JoinSet<()>,
+    flag: MembersFlag,
     merged: Option<PathBuf>,
     took: Duration,
 }
@@ -140,13 +141,19 @@ impl Playground {
             None => None,
         };
         server.announce_ready()?;
-        Ok(Self { dir, server, members: tasks, merged, took: begun.elapsed() })
+        Ok(Self { dir, server, members: tasks, flag: members, merged, took: begun.elapsed() })
     }
 
     /// Where everything listens.
     #[must_use]
     pub fn addresses(&self) -> &Addresses {
         self.server.addresses()
+    }
+
+    /// Who the members are.
+    #[must_use]
+    pub fn members(&self) -> &MembersFlag {
+        &self.flag
     }
 
     /// Time from start to ready.

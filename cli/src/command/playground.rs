@@ -137,10 +137,14 @@ fn welcome(playground: &Playground) -> Result<(), Failure> {
     } else {
         format!("  export KUBECONFIG={}\n", playground.dir().kubeconfig().display())
     };
+    let break_one = match &playground.members() {
+        MembersFlag::Simulated(_) => "  fedgate sim fail east\n",
+        MembersFlag::Contexts(_) => "",
+    };
     super::print(&format!(
         "fedgate is ready: https://{}\n\nTry:\n{select}  kubectl get clusters,deploy,pods\n  \
-         curl http://web.localhost:{}/\n  dig +short @127.0.0.1 -p {dns_port} web.default.svc.clusterset.local\n  \
-         fedgate sim fail east\n",
+         curl http://web.localhost:{}/\n  dig +short @127.0.0.1 -p {dns_port} web.default.svc.clusterset.local\n\
+         {break_one}",
         at.api,
         at.ingress.rsplit_once(':').map_or("80", |(_, port)| port),
     ))

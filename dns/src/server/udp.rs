@@ -70,6 +70,8 @@ fn run(socket: &UdpSocket, seat: &Seat, stop: &CancellationToken) {
     while !stop.is_cancelled() {
         let (length, from) = match socket.recv_from(&mut query) {
             Ok(received) => received,
+            // The wake at the end is no error of a packet.
+            Err(_) if stop.is_cancelled() => return,
             Err(error) => {
                 note(&error);
                 continue;
