@@ -275,9 +275,14 @@ impl World {
         names.iter().filter_map(|name| self.bindings.get(label::SYSTEM_NAMESPACE, name)).collect()
     }
 
+    /// Whether the kinds of the hub have been read once.
+    pub(crate) fn knows_kinds(&self) -> bool {
+        self.discovered.load(Ordering::Acquire)
+    }
+
     /// Whether every template that runs pods has been read once.
     pub(crate) fn knows_pods(&self) -> bool {
-        self.discovered.load(Ordering::Acquire)
+        self.knows_kinds()
             && self.templates.read().iter().all(|(k, seen)| !interpret::runs_pods(&k.gvk()) || seen.state().synced)
     }
 

@@ -30,6 +30,9 @@ const IN_THE_WAY: Duration = Duration::from_secs(2);
 /// Wait while the health loop says that a member is unreachable; its change wakes all its copies earlier.
 const LOST: Duration = Duration::from_secs(60);
 
+/// Wait after a start until the hub's kinds have been read.
+const UNREAD: Duration = Duration::from_millis(100);
+
 /// One copy at work.
 struct Copy<'a> {
     fleet: &'a Arc<Fleet>,
@@ -61,6 +64,10 @@ pub(super) async fn apply(fleet: Arc<Fleet>, room: Arc<Room>, name: String) -> R
         return Ok(());
     }
     let Some(kind) = fleet.world.kind(&template.api_version, &template.kind) else {
+        if !fleet.world.knows_kinds() {
+            // Nothing can be said yet, so what was said before the start stands.
+            return Err(ReconcileError::Wait(UNREAD, "the hub's kinds have not been read yet".to_owned()));
+        }
         let why = format!("the hub does not serve {} {} now; held", template.api_version, template.kind);
         keep(&fleet, &binding, member, last.with(Phase::Failed, why));
         return Ok(());
