@@ -14,6 +14,8 @@ use crate::error::ApiError;
 
 /// Largest request body, in bytes; upstream's limit.
 pub const MAX_BODY_BYTES: usize = 3 * 1024 * 1024;
+/// Bytes of a body that are read, kept or not: who has not sent everything over HTTP/1.1 does not read why it is refused.
+pub const DISCARD_BYTES: usize = 16 * 1024 * 1024;
 /// Time a request may take that is no watch; upstream's limit.
 pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
 /// Time within which a body has to arrive.
@@ -81,7 +83,7 @@ impl InFlight {
 /// 413 for too much, 400 for a connection that breaks or stalls.
 pub(crate) async fn read_body(body: RequestBody) -> Result<Bytes, ApiError> {
     let mut body = body.into_inner();
-    if body.size_hint().lower() > MAX_BODY_BYTES as u64 {
+    if body.size_hint().lower() > DISCARD_BYTES as u64 {
         return Err(ApiError::TooLarge(MAX_BODY_BYTES));
     }
     let reading = async {
@@ -92,8 +94,12 @@ pub(crate) async fn read_body(body: RequestBody) -> Result<Bytes, ApiError> {
             let frame = frame.map_err(|error| ApiError::BadRequest(format!("the body broke off: {error}")))?;
             let Ok(chunk) = frame.into_data() else { continue };
             length += chunk.len();
-            if length > MAX_BODY_BYTES {
+            if length > DISCARD_BYTES {
                 return Err(ApiError::TooLarge(MAX_BODY_BYTES));
+            }
+            if length > MAX_BODY_BYTES {
+                (first, rest) = (None, None);
+                continue;
             }
             match (&mut first, &mut rest) {
                 (None, _) => first = Some(chunk),
@@ -105,6 +111,9 @@ pub(crate) async fn read_body(body: RequestBody) -> Result<Bytes, ApiError> {
                     rest = Some(all);
                 }
             }
+        }
+        if length > MAX_BODY_BYTES {
+            return Err(ApiError::TooLarge(MAX_BODY_BYTES));
         }
         Ok(rest.map(BytesMut::freeze).or(first).unwrap_or_default())
     };
