@@ -145,21 +145,6 @@ impl Server {
     }
 }
 
-/// An error with everything behind it.
-pub(crate) fn causes(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(inner) = cause {
-        let line = inner.to_string();
-        if !text.contains(&line) {
-            text.push_str(": ");
-            text.push_str(&line);
-        }
-        cause = inner.source();
-    }
-    text
-}
-
 fn access<'a>(local: &'a Local, server: &'a str) -> Access<'a> {
     Access {
         server,

@@ -8,6 +8,7 @@ use auth::x509::{ClientCertificates, ServingCertificate, server_config};
 use auth::{Anonymous, Authenticator, AuthenticatorChain, TokenFile};
 use federation_api::{Api, StoreConfig, mirror};
 use federation_types::label;
+use hub_client::error::chain;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -42,7 +43,7 @@ pub(super) async fn open(config: &ServeConfig) -> Result<Local, Failure> {
     builder = builder.placement(view.clone());
     let api = builder.open(StoreConfig::Redb(config.store.clone())).await.map_err(|e| {
         Failure::new("FG-UP-001", format!("cannot open {}", config.store.display()))
-            .because(super::causes(&e))
+            .because(chain(&e))
             .fix("end the other server (`fedgate down`), or give another --data-dir")
     })?;
     Ok(Local { api, identity, view, tls_secrets })

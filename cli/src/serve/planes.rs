@@ -9,13 +9,14 @@ use arc_swap::ArcSwap;
 use auth::UserInfo;
 use federation_api::Api;
 use federation_types::{Gvr, label, text};
+use hub_client::error::chain;
 use hub_client::{Caller, Hub};
 use member_cluster::{AddressPolicy, Connector, Members};
 use placement::schedule::DefaultPlacement;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use super::{Local, causes, network};
+use super::{Local, network};
 use crate::config::{Role, ServeConfig};
 use crate::failure::Failure;
 use crate::kubeconfig;
@@ -147,7 +148,7 @@ pub(super) fn ingress(
     };
     let addresses = settings.publish_addresses.clone();
     let running = ingress::start(settings, routes, stop.clone())
-        .map_err(|e| Failure::new("FG-HUB-003", "the ingress cannot start").because(causes(&e)))?;
+        .map_err(|e| Failure::new("FG-HUB-003", "the ingress cannot start").because(chain(&e)))?;
     let (plain, tls) = (running.http[0], running.https[0]);
     let metrics = running.metrics.clone();
     report.metrics.push(Box::new(move |text| metrics.render(text)));
@@ -165,7 +166,7 @@ pub(super) fn dns(
     tasks: &mut Tasks,
     stop: &CancellationToken,
 ) -> Result<SocketAddr, Failure> {
-    let failed = |e: dns::DnsError| Failure::new("FG-HUB-003", "DNS cannot start").because(causes(&e));
+    let failed = |e: dns::DnsError| Failure::new("FG-HUB-003", "DNS cannot start").because(chain(&e));
     let mut options = dns::FollowOptions { snapshot: Some(snapshot(config, "dns")), ..dns::FollowOptions::default() };
     options.zone.allow_loopback = config.playground;
     let zones = Arc::new(ArcSwap::from_pointee(dns::Zone::unknown(&options.zone)));
@@ -176,7 +177,7 @@ pub(super) fn dns(
     spawn(tasks, dns::follow(callers.component("dns"), options, zones.clone(), stop.clone()));
     let hold = stop.clone();
     tasks.spawn(async move {
-        bound.serve(zones, hold).await.map_err(|e| Failure::new("FG-HUB-003", "DNS ended").because(causes(&e)))
+        bound.serve(zones, hold).await.map_err(|e| Failure::new("FG-HUB-003", "DNS ended").because(chain(&e)))
     });
     Ok(address)
 }

@@ -13,7 +13,7 @@ use kube::client::Body;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::Value;
 
-use crate::error::ApiError;
+use crate::error::{ApiError, chain};
 
 /// Longest wait for an answer that is not a watch; kube-apiserver itself ends requests after 60 s.
 pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
@@ -388,21 +388,6 @@ async fn collect(mut body: Body) -> Result<Bytes, ApiError> {
         }
     }
     Ok(all.freeze())
-}
-
-/// An error with its causes, so that "connection refused" is not hidden behind "client error".
-pub(crate) fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(inner) = cause {
-        let line = inner.to_string();
-        if !text.contains(&line) {
-            text.push_str(": ");
-            text.push_str(&line);
-        }
-        cause = inner.source();
-    }
-    text
 }
 
 #[cfg(test)]

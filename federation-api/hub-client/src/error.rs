@@ -111,6 +111,22 @@ impl ApiError {
     }
 }
 
+/// An error with its causes, so that "connection refused" is not hidden behind "client error".
+#[must_use]
+pub fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        let line = inner.to_string();
+        if !text.contains(&line) {
+            text.push_str(": ");
+            text.push_str(&line);
+        }
+        cause = inner.source();
+    }
+    text
+}
+
 fn cause(cause: &Value) -> Cause {
     let text = |key: &str| cause.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
     Cause { reason: text("reason"), message: text("message"), field: text("field") }

@@ -10,8 +10,8 @@ use http::Method;
 use http_body_util::BodyExt as _;
 use serde_json::Value;
 
-use crate::caller::{Caller, Collection, chain, with_query};
-use crate::error::ApiError;
+use crate::caller::{Caller, Collection, with_query};
+use crate::error::{ApiError, chain};
 
 /// Longest frame: an object of 3 MiB with its envelope and escapes.
 pub const FRAME_MAX: usize = 16 << 20;
