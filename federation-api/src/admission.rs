@@ -6,6 +6,7 @@ pub(crate) mod addresses;
 pub(crate) mod author;
 mod birth;
 pub(crate) mod grants;
+pub(crate) mod mirrored;
 pub(crate) mod namespaces;
 mod suffix;
 
@@ -41,6 +42,7 @@ pub(crate) struct Review<'a> {
 /// The first refusal.
 pub(crate) async fn admit(call: &mut Call, new: &mut Value, review: &Review<'_>) -> Result<(), ApiError> {
     refuse_unfinished(call.kind, review)?;
+    mirrored::admit(call, new, review)?;
     namespaces::admit(call, new, review)?;
     suffix::admit(call, new, review)?;
     birth::admit(call, new, review);

@@ -20,6 +20,7 @@ use crate::server::Server;
 pub(crate) struct Call {
     pub(crate) server: Arc<Server>,
     pub(crate) method: Method,
+    pub(crate) uri: http::Uri,
     pub(crate) info: RequestInfo,
     pub(crate) query: Query,
     pub(crate) headers: HeaderMap,
@@ -29,6 +30,8 @@ pub(crate) struct Call {
     pub(crate) stored: &'static Resource,
     pub(crate) cache: Arc<ResourceCache>,
     pub(crate) body: Option<RequestBody>,
+    /// The connection itself, where the client offers to go on without HTTP.
+    pub(crate) upgrade: Option<hyper::upgrade::OnUpgrade>,
     pub(crate) warnings: Vec<String>,
 }
 

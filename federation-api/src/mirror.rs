@@ -5,11 +5,14 @@
 
 mod capacity;
 mod feed;
+pub(crate) mod forward;
 mod health;
 mod identity;
+pub(crate) mod owner;
 mod rename;
+pub(crate) mod stream;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use federation_types::{ClusterName, Gvr, endpoint};
@@ -81,8 +84,12 @@ impl Seen {
 }
 
 /// Mirrors every member into `api`'s rings and writes the status of Clusters through `hub`, until `stop`.
+///
+/// From now on `api` reaches the members for requests about their objects, too.
 pub async fn run(api: Api, members: Members, hub: Hub, stop: CancellationToken) {
+    api.server().reach.introduce(members.clone());
     let mut changes = members.changes();
+    let mut shown = BTreeSet::new();
     let mut running: BTreeMap<ClusterName, (Arc<Member>, CancellationToken)> = BTreeMap::new();
     let mut tasks = JoinSet::new();
     let status = health::Statuses::new(hub.clone());
@@ -98,12 +105,21 @@ pub async fn run(api: Api, members: Members, hub: Hub, stop: CancellationToken) 
             }
             stays
         });
+        // Also those whose connection had ended before they were removed: no task of theirs is left to do it.
+        shown.retain(|name: &ClusterName| {
+            let stays = members.is_registered(name.as_str()) || running.contains_key(name);
+            if !stays {
+                forget(&api, name);
+            }
+            stays
+        });
         for (name, member) in now {
-            if !running.contains_key(&name) {
+            shown.insert(name.clone());
+            running.entry(name).or_insert_with(|| {
                 let end = stop.child_token();
                 tasks.spawn(mirror(api.clone(), member.clone(), members.clone(), status.clone(), end.clone()));
-                running.insert(name, (member, end));
-            }
+                (member, end)
+            });
         }
         tokio::select! {
             () = stop.cancelled() => break,
@@ -143,9 +159,16 @@ async fn mirror(api: Api, member: Arc<Member>, members: Members, status: health:
         }
     }
     if !members.is_registered(member.name.as_str()) {
-        feeds.iter().for_each(Feed::clear);
-        let slices = api.resource_cache("discovery.k8s.io", "endpointslices");
-        slices.remove(&marker_key(&member.name), 0);
+        forget(&api, &member.name);
+    }
+}
+
+/// Takes everything of a cluster out, the marker first: from then on nobody believes an absence.
+fn forget(api: &Api, name: &ClusterName) {
+    let slices = api.resource_cache("discovery.k8s.io", "endpointslices");
+    slices.remove(&marker_key(name), 0);
+    for mirrored in MIRRORED {
+        feed::clear(&api.resource_cache(mirrored.group, mirrored.resource), name);
     }
 }
 

@@ -44,12 +44,19 @@ pub(crate) fn watch_style(call: &Call) -> Result<FrameStyle, ApiError> {
 /// # Errors
 /// 406 where there is none; 400 for a bad `includeObject`.
 pub(crate) fn render(call: &Call, answer: Answer) -> Result<Response<Body>, ApiError> {
-    let accepted = accepted(call)?;
-    let (code, json): (StatusCode, Bytes) = match answer {
-        Answer::Object(object) => (object.code, convert_object(call, accepted, object.json)?),
-        Answer::List(list) => (StatusCode::OK, convert_list(call, accepted, &list)?),
-        Answer::Status(status) => (StatusCode::OK, status.to_json().into()),
+    let accepted = accepted(call);
+    let (accepted, code, json): (Accepted, StatusCode, Bytes) = match answer {
+        // What is complete has its format already, whatever else the client would accept.
         Answer::Response(response) => return Ok(response),
+        Answer::Object(object) => {
+            let accepted = accepted?;
+            (accepted, object.code, convert_object(call, accepted, object.json)?)
+        }
+        Answer::List(list) => {
+            let accepted = accepted?;
+            (accepted, StatusCode::OK, convert_list(call, accepted, &list)?)
+        }
+        Answer::Status(status) => (accepted?, StatusCode::OK, status.to_json().into()),
     };
     Ok(encode(accepted, code, json))
 }

@@ -79,6 +79,8 @@ pub(crate) struct Server {
     /// Whether there is placement: then writes record their author, and fields that only a member can fill are refused.
     pub(crate) is_hub: bool,
     pub(crate) in_flight: InFlight,
+    /// How requests about mirrored objects reach their members.
+    pub(crate) reach: crate::mirror::forward::Reach,
     pub(crate) metrics: Metrics,
     /// Set once, when the process begins to stop.
     pub(crate) draining: std::sync::atomic::AtomicBool,
@@ -240,6 +242,7 @@ impl Builder {
             service_range: self.service_range,
             components: self.components,
             in_flight: InFlight::default(),
+            reach: crate::mirror::forward::Reach::default(),
             metrics: Metrics::default(),
             draining: std::sync::atomic::AtomicBool::new(false),
             now: self.now,

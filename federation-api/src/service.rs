@@ -21,6 +21,7 @@ use crate::call::Call;
 use crate::error::ApiError;
 use crate::limit::{Load, REQUEST_TIMEOUT};
 use crate::listen::PeerCertificate;
+use crate::mirror::owner;
 use crate::request::RequestInfo;
 use crate::request::query::Query;
 use crate::server::Server;
@@ -95,7 +96,7 @@ impl Api {
     }
 
     /// The life of a request.
-    async fn answer(&self, asked: Asked, trace: &mut Trace) -> Result<Response<Body>, ApiError> {
+    async fn answer(&self, mut asked: Asked, trace: &mut Trace) -> Result<Response<Body>, ApiError> {
         let server = &self.0;
         let query = Query::parse(asked.uri.query().unwrap_or(""))?;
         trace.info = RequestInfo::parse(&asked.method, asked.uri.path(), &query)?;
@@ -122,6 +123,8 @@ impl Api {
             kind,
             stored: convert::stored(server.facts, kind),
             method: asked.method,
+            uri: asked.uri,
+            upgrade: asked.extensions.remove(),
             info,
             query,
             headers: asked.headers,
@@ -144,6 +147,7 @@ impl Api {
 
 /// The verbs, and which methods they answer on which paths.
 async fn dispatch(call: &mut Call) -> Result<Answer, ApiError> {
+    owner::check_write(call)?;
     if !call.info.subresource.is_empty() {
         return verb::subresource::dispatch(call).await;
     }

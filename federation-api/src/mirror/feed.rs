@@ -24,29 +24,17 @@ pub(super) struct Feed {
 }
 
 impl Feed {
-    /// Takes everything of the member out: it is no longer registered.
-    pub(super) fn clear(&self) {
-        for key in self.keys() {
-            self.ring.remove(&key, 0);
-        }
-    }
-
-    fn keys(&self) -> HashSet<String> {
-        let tail = format!(".{}", self.cluster);
-        let snapshot = self.ring.snapshot();
-        let mirrored = snapshot.range(&Scope::All, "").filter(|entry| entry.stored() == 0);
-        mirrored.map(|entry| entry.key()).filter(|key| key.ends_with(&tail) && !is_marker(key)).map(str::to_owned).collect()
-    }
-
     fn show(&self, mut object: Value) -> Option<String> {
         self.seen.tally.put(self.kind, &object);
-        if self.kind.folds(&object) {
+        let key = Kind::key(&object, &self.cluster);
+        if self.kind.folds(&object) || is_marker(&key) {
+            remove(&self.ring, &key);
             return None;
         }
-        let key = Kind::key(&object, &self.cluster);
         self.kind.rename(&mut object, &self.cluster);
         let json = object.to_string();
-        let same = self.ring.get(&key).is_some_and(|entry| entry.stored() != 0 || entry.without_revision() == json.as_bytes());
+        let same =
+            self.ring.get(&key).is_some_and(|entry| entry.stored() != 0 || entry.without_revision() == json.as_bytes());
         if !same {
             self.ring.put(&key, json.as_bytes(), 0);
         }
@@ -54,14 +42,36 @@ impl Feed {
     }
 }
 
-/// Marker slices are the mirror's own, not the member's.
+/// Takes everything of a cluster out of a ring: it is no longer registered.
+pub(super) fn clear(ring: &ResourceCache, cluster: &ClusterName) {
+    for key in keys(ring, cluster) {
+        remove(ring, &key);
+    }
+}
+
+fn keys(ring: &ResourceCache, cluster: &ClusterName) -> HashSet<String> {
+    let tail = format!(".{cluster}");
+    let snapshot = ring.snapshot();
+    let mirrored = snapshot.range(&Scope::All, "").filter(|entry| entry.stored() == 0);
+    mirrored.map(|entry| entry.key()).filter(|key| key.ends_with(&tail) && !is_marker(key)).map(str::to_owned).collect()
+}
+
+/// Removes what the mirror has put there, nothing that is stored, and no marker.
+fn remove(ring: &ResourceCache, key: &str) {
+    if !is_marker(key) && ring.get(key).is_some_and(|entry| entry.stored() == 0) {
+        ring.remove(key, 0);
+    }
+}
+
+/// Marker slices are the mirror's own: no object of a member can stand in for one.
 fn is_marker(key: &str) -> bool {
-    key.starts_with(federation_types::label::SYSTEM_NAMESPACE) && key.contains("/mirrored.")
+    let name = key.strip_prefix(federation_types::label::SYSTEM_NAMESPACE).and_then(|rest| rest.strip_prefix('/'));
+    name.is_some_and(|name| name.strip_prefix("mirrored.").is_some_and(|cluster| !cluster.contains('.')))
 }
 
 impl Sink for Feed {
     fn replace(&self, objects: Vec<Value>) {
-        let mut absent = self.keys();
+        let mut absent = keys(&self.ring, &self.cluster);
         self.seen.tally.clear(self.kind);
         for object in objects {
             if let Some(key) = self.show(object) {
@@ -69,7 +79,7 @@ impl Sink for Feed {
             }
         }
         for key in absent {
-            self.ring.remove(&key, 0);
+            remove(&self.ring, &key);
         }
         self.seen.completed(self.index);
     }
@@ -80,7 +90,7 @@ impl Sink for Feed {
 
     fn remove(&self, object: &Value) {
         self.seen.tally.remove(self.kind, object);
-        self.ring.remove(&Kind::key(object, &self.cluster), 0);
+        remove(&self.ring, &Kind::key(object, &self.cluster));
     }
 
     fn live(&self, problem: Option<&ApiError>) {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use federation_types::cluster::{ClusterStatus, conditions};
-use federation_types::{Cluster, ClusterName, Condition, condition, text};
+use federation_types::{Cluster, ClusterName, Condition, Gvr, condition, text};
 use hub_client::{ApiError, At, Collection, Hub, Reflection, Reflector, WriteOptions};
 use member_cluster::{Member, Members, clusters};
 use serde_json::{Value, json};
@@ -52,9 +52,10 @@ impl Statuses {
     pub async fn follow(self, members: Members, stop: CancellationToken) {
         let Some(reflector) = self.reflector.lock().take() else { return };
         let broken = async {
-            let mut changes = members.changes();
+            let (mut changes, mut read) = (members.changes(), self.registered.changes());
             loop {
                 changes.mark_unchanged();
+                read.mark_unchanged();
                 for ((_, name), _) in self.registered.all() {
                     if let (Some(why), Ok(name)) = (members.broken(&name), ClusterName::new(&name)) {
                         let list = vec![
@@ -64,8 +65,11 @@ impl Statuses {
                         self.write(&name, list, |_| {}).await;
                     }
                 }
-                if changes.changed().await.is_err() {
-                    std::future::pending::<()>().await;
+                // Either may know of a new cluster first.
+                tokio::select! {
+                    Ok(()) = changes.changed() => {}
+                    Ok(()) = read.changed() => {}
+                    else => std::future::pending::<()>().await,
                 }
             }
         };
@@ -134,7 +138,7 @@ pub async fn watch(member: &Member, seen: &Seen, statuses: &Statuses) {
 async fn probe(member: &Member) -> Probed {
     let ask = async {
         let version = member.reader.get_path("/version").await?;
-        let uid = member.uid().await?.to_owned();
+        let uid = identity(member).await?;
         let ready = member.reader.get_path("/readyz").await;
         // A server that answers but is not ready is not to be counted on; one without the path is taken at its word.
         match ready {
@@ -148,6 +152,18 @@ async fn probe(member: &Member) -> Probed {
         Ok(Err(e)) => Probed::Silent(e.to_string()),
         Err(_) => Probed::Silent(format!("no answer within {} s", PROBE_TIMEOUT.as_secs())),
     }
+}
+
+/// Asked anew with each probe: another cluster may have come to the address meanwhile.
+async fn identity(member: &Member) -> Result<String, ApiError> {
+    let namespaces = Gvr::new("v1", "namespaces");
+    let found = member.reader.get(&namespaces, "", member_cluster::IDENTITY_NAMESPACE).await?;
+    let uid = found.as_ref().map(text::uid).unwrap_or_default();
+    if uid.is_empty() {
+        let missing = format!("the member has no namespace {}", member_cluster::IDENTITY_NAMESPACE);
+        return Err(ApiError::Protocol(missing));
+    }
+    Ok(uid.to_owned())
 }
 
 async fn report(member: &Member, seen: &Seen, statuses: &Statuses, probed: &Probed) {
@@ -187,9 +203,8 @@ async fn report(member: &Member, seen: &Seen, statuses: &Statuses, probed: &Prob
 }
 
 fn compatible(member: &Member, statuses: &Statuses, version: &str, uid: &str) -> Condition {
-    let refuse = |reason: &str, message: String| {
-        Condition::new(conditions::API_COMPATIBLE, Some(false), reason, message)
-    };
+    let refuse =
+        |reason: &str, message: String| Condition::new(conditions::API_COMPATIBLE, Some(false), reason, message);
     let expected = member.expected_uid();
     if !expected.is_empty() && expected != uid {
         let message = format!("another cluster answers: kube-system has UID {uid}, this member is known by {expected}");

@@ -54,6 +54,8 @@ impl Kind {
             metadata.remove("resourceVersion");
             match metadata.get_mut("labels") {
                 Some(Value::Object(labels)) => {
+                    // A marker says that everything is listed, which no object of a member can know.
+                    labels.remove(label::MARKER);
                     labels.insert(label::CLUSTER.to_owned(), cluster.as_str().into());
                 }
                 _ => {
@@ -102,9 +104,10 @@ mod tests {
             json!({"apiVersion": "v1", "kind": "Pod", "spec": {"nodeName": "n.east"},
                 "metadata": {"name": "p.east", "namespace": "d", "labels": {"fedgate.dev/cluster": "east"}}})
         );
-        let mut slice = json!({"metadata": {"name": "s", "labels": {"a": "b"}},
+        let mut slice = json!({"metadata": {"name": "s", "labels": {"a": "b", "fedgate.dev/mirror-marker": "true"}},
             "endpoints": [{"nodeName": "n", "targetRef": {"name": "p"}}, {}]});
         Kind::EndpointSlice.rename(&mut slice, &east);
+        assert_eq!(slice["metadata"]["labels"], json!({"a": "b", "fedgate.dev/cluster": "east"}));
         assert_eq!(slice["endpoints"][0], json!({"nodeName": "n.east", "targetRef": {"name": "p.east"}}));
     }
 

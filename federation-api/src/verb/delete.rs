@@ -18,6 +18,8 @@ use crate::error::{ApiError, Details, Status};
 use crate::filter::Filter;
 use crate::json as bytes_of;
 use crate::kind::{self, GarbagePolicy};
+use crate::mirror::forward;
+use crate::mirror::owner::Owned;
 use crate::object;
 use crate::request::options::{self, DeleteOptions, ListOptions};
 use crate::verb::list;
@@ -34,6 +36,8 @@ enum Outcome {
     Gone(Arc<Entry>),
     /// The object waits; this is its JSON.
     Marked(Vec<u8>),
+    /// The object is a member's, which has answered.
+    Forwarded(Box<Answer>),
 }
 
 /// Answers a DELETE of an object.
@@ -56,6 +60,7 @@ pub(crate) async fn delete(call: &mut Call) -> Result<Answer, ApiError> {
             let waits = options.orphan_dependents == Some(false);
             Answer::object(if waits { StatusCode::ACCEPTED } else { StatusCode::OK }, json)
         }
+        Outcome::Forwarded(answer) => *answer,
     })
 }
 
@@ -78,6 +83,9 @@ pub(crate) async fn delete_collection(call: &mut Call) -> Result<Answer, ApiErro
 }
 
 async fn delete_named(call: &Call, key: &str, options: &DeleteOptions) -> Result<Outcome, ApiError> {
+    if let Some(owned) = Owned::of(call, key) {
+        return Ok(Outcome::Forwarded(Box::new(forward::delete(call, &owned, options).await?)));
+    }
     for race in 0..MAX_RACES {
         if race > 0 {
             list::fresh(call).await?;

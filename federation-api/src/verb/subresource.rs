@@ -6,10 +6,12 @@ use federation_schema::decode::Expected;
 use serde_json::{Value, json};
 
 use crate::answer::Answer;
+use crate::cache::Clock;
 use crate::call::Call;
 use crate::decode;
 use crate::error::ApiError;
 use crate::kind;
+use crate::mirror::stream;
 use crate::object;
 use crate::request::options::WriteOptions;
 use crate::verb::patch::Patch;
@@ -39,6 +41,8 @@ pub(crate) async fn dispatch(call: &mut Call) -> Result<Answer, ApiError> {
         ("scale", "update" | "patch") => scale_write(call).await,
         ("finalize", "update") if kind::is_namespace(call.kind) => update::replace(call, Part::Finalize, false).await,
         ("token", "create") => token::create(call).await,
+        ("log", "get") if serves_streams(call) => stream::log(call).await,
+        ("exec" | "attach" | "portforward", "get" | "create") if serves_streams(call) => stream::upgrade(call).await,
         ("approval", "get") => get::get(call).await,
         ("approval", "update") => update::replace(call, Part::Status, false).await,
         ("approval", "patch") => patch::patch_part(call, Part::Status).await,
@@ -48,6 +52,11 @@ pub(crate) async fn dispatch(call: &mut Call) -> Result<Answer, ApiError> {
             kind::qualified(call.kind)
         ))),
     }
+}
+
+/// Whether this server has members whose pods can be talked to; it runs none itself.
+fn serves_streams(call: &Call) -> bool {
+    call.kind.group.is_empty() && call.kind.plural == "pods" && matches!(call.cache.clock(), Clock::Own { .. })
 }
 
 async fn scale_get(call: &mut Call) -> Result<Answer, ApiError> {
