@@ -7,6 +7,7 @@ pub mod explain;
 pub mod playground;
 pub mod serve;
 pub mod version;
+pub mod why;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -38,6 +39,8 @@ pub enum Command {
     /// Register, list and remove member clusters
     #[command(subcommand)]
     Cluster(cluster::Cluster),
+    /// Say where a template runs, and why there
+    Why(why::Why),
     /// Make a simulated member fail, or heal it
     Sim(playground::Sim),
     /// Say what an error code means
@@ -64,6 +67,7 @@ fn run(cli: &Cli) -> Result<(), Failure> {
         Command::Down(down) => playground::down(down),
         Command::Serve(flags) => serve::serve(flags),
         Command::Cluster(command) => block_on(cluster::run(command, cli.hub.as_deref())),
+        Command::Why(why) => block_on(why::why(why, cli.hub.as_deref())),
         Command::Sim(sim) => block_on(playground::sim(sim)),
         Command::Explain(explain) => explain::explain(explain),
         Command::Version => version::version(),

@@ -40,7 +40,7 @@ pub const CODES: &[Code] = &[
     Code {
         code: "FG-HUB-001",
         exit: 3,
-        meaning: "The federation control plane did not answer, or did not accept the credentials of the kubeconfig context. Commands use --hub-kubeconfig, else $KUBECONFIG, else ~/.kube/config, and there the context \"fedgate\" if there is one.",
+        meaning: "The federation control plane did not answer, or did not accept the credentials of the kubeconfig context. Commands use --hub, else $FEDGATE_KUBECONFIG, else $KUBECONFIG, else ~/.kube/config, and there the context \"fedgate\" if there is one.",
     },
     Code {
         code: "FG-HUB-002",

@@ -180,7 +180,7 @@ pub fn hub(file: Option<&Path>) -> Result<hub_client::Hub, Failure> {
     let unusable = |cause: String| {
         Failure::new("FG-HUB-001", "no way to the federation control plane")
             .because(cause)
-            .fix("give --hub-kubeconfig FILE, or start a playground with `fedgate up`")
+            .fix("give --hub FILE, or start a playground with `fedgate up`")
     };
     let path = file
         .map(Path::to_owned)

@@ -17,6 +17,7 @@ use crate::failure::Failure;
 use crate::kubeconfig;
 
 pub use add::Add;
+pub(crate) use show::{columns, print};
 
 /// Sub-commands of `cluster`.
 #[derive(Debug, Subcommand)]

@@ -35,7 +35,8 @@ pub async fn describe(hub: &Hub, name: &str, output: Output) -> Result<(), Failu
     }
 }
 
-fn print(value: &Value, output: Output) -> Result<(), Failure> {
+/// Prints a value as JSON or YAML.
+pub(crate) fn print(value: &Value, output: Output) -> Result<(), Failure> {
     let text = match output {
         Output::Yaml => serde_saphyr::to_string(value).map_err(|e| Failure::local("cannot encode the answer", e))?,
         _ => format!("{value:#}\n"),
@@ -63,10 +64,15 @@ fn table(objects: &[Value]) -> String {
             nodes,
         ]);
     }
+    columns(&rows)
+}
+
+/// Rows as columns, three spaces apart, the first row being the titles.
+pub(crate) fn columns<const N: usize>(rows: &[[String; N]]) -> String {
     let width = |column: usize| rows.iter().map(|row| row[column].len()).max().unwrap_or(0);
-    let widths: [usize; 5] = std::array::from_fn(width);
+    let widths: [usize; N] = std::array::from_fn(width);
     let mut text = String::new();
-    for row in &rows {
+    for row in rows {
         let line: Vec<String> = row.iter().zip(widths).map(|(cell, width)| format!("{cell:width$}")).collect();
         text.push_str(line.join("   ").trim_end());
         text.push('\n');
