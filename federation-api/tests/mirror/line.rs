@@ -12,7 +12,11 @@ use http_body::Frame;
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt as _, Full, StreamBody};
 use hub_client::Caller;
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
 use parking_lot::Mutex;
+use tokio::io::AsyncWriteExt as _;
 use tokio::sync::watch;
 use tower::Service as _;
 
@@ -35,7 +39,8 @@ pub struct Asked {
     pub method: String,
     pub path: String,
     pub acting_as: String,
-    pub authorization: bool,
+    /// All headers, for what must not be among them.
+    pub headers: String,
 }
 
 impl Line {
@@ -108,6 +113,9 @@ impl Line {
         if path.ends_with("/log") && !path.contains("/pods/none/") {
             return Ok(self.log(query.contains("follow=true")));
         }
+        if path.ends_with("/exec") {
+            return echo(request).await;
+        }
         let response = member.call(request).await?;
         let mut up = self.up.subscribe();
         let cut = async move { up.wait_for(|up| !up).await.map(|_| ()) };
@@ -135,9 +143,36 @@ impl Line {
             method: request.method().to_string(),
             path: request.uri().to_string(),
             acting_as: header("impersonate-user"),
-            authorization: request.headers().contains_key("authorization"),
+            headers: format!("{:?}", request.headers()),
         });
     }
+}
+
+/// A connection to a server that takes every upgrade and says back what it hears.
+async fn echo(request: Request<kube::client::Body>) -> Result<Answered, BoxError> {
+    let (near, far) = tokio::io::duplex(4096);
+    let serve = service_fn(async |mut request: Request<Incoming>| {
+        let mut response = Response::new(Full::<Bytes>::default());
+        *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+        for name in ["connection", "upgrade", "sec-websocket-protocol"] {
+            if let Some(value) = request.headers().get(name) {
+                response.headers_mut().insert(name, value.clone());
+            }
+        }
+        let upgraded = hyper::upgrade::on(&mut request);
+        tokio::spawn(async move {
+            let (mut from, mut to) = tokio::io::split(TokioIo::new(upgraded.await.expect("an upgrade")));
+            tokio::io::copy(&mut from, &mut to).await.expect("an echo");
+            to.shutdown().await.expect("an end");
+        });
+        Ok::<_, BoxError>(response)
+    });
+    let server = hyper::server::conn::http1::Builder::new();
+    tokio::spawn(server.serve_connection(TokioIo::new(far), serve).with_upgrades());
+    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(near)).await?;
+    tokio::spawn(connection.with_upgrades());
+    let response = sender.send_request(request).await?;
+    Ok(response.map(|body| UnsyncBoxBody::new(body.map_err(Into::into))))
 }
 
 fn gone() -> Answered {

@@ -5,10 +5,14 @@ use std::time::Duration;
 use auth::UserInfo;
 use bytes::Bytes;
 use federation_api::InProcess;
+use federation_types::label;
 use http::{Method, Request, StatusCode};
 use http_body_util::{BodyExt as _, Full};
+use hyper_util::rt::TokioIo;
+use hyper_util::service::TowerToHyperService;
 use member_cluster::join::Permissions;
 use serde_json::json;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tower::Service as _;
 
 use crate::house::{House, Member, PODS, chunk};
@@ -39,7 +43,7 @@ async fn a_followed_log_is_told_as_it_grows() {
     assert_eq!(chunk(&mut body).await.as_deref(), Some("line 2\n"));
     let seen = east.line.asked().into_iter().find(|asked| asked.path.contains("/log")).expect("it was asked for");
     assert_eq!(seen.path, format!("{PODS}/web/{asked}"));
-    assert!(!seen.authorization && seen.acting_as.is_empty(), "{seen:?}");
+    assert!(!seen.headers.contains("authorization") && seen.acting_as.is_empty(), "{seen:?}");
     // A member that is removed is not read any longer.
     house.hub.delete(&format!("{}/east", crate::house::CLUSTERS)).await.expect(200);
     assert_eq!(chunk(&mut body).await, None);
@@ -72,6 +76,46 @@ async fn what_the_member_says_of_a_log_is_told_in_the_hubs_words() {
     assert!(message.contains("\"east\""), "{message}");
     let nobody = house.hub.api.in_process(UserInfo::new("nobody", ["system:authenticated"]));
     assert_eq!(get(&nobody, &format!("{PODS}/none.east/log")).await.status(), StatusCode::FORBIDDEN);
+}
+
+#[tokio::test]
+async fn an_upgrade_becomes_a_tunnel_in_the_executors_name() {
+    let house = House::east().await;
+    let admin = house.hub.api.in_process(UserInfo::new("admin", ["system:masters"]));
+    let (near, far) = tokio::io::duplex(4096);
+    let server = hyper::server::conn::http1::Builder::new();
+    tokio::spawn(server.serve_connection(TokioIo::new(far), TowerToHyperService::new(admin)).with_upgrades());
+    let (mut sender, connection) =
+        hyper::client::conn::http1::handshake(TokioIo::new(near)).await.expect("a handshake");
+    tokio::spawn(connection.with_upgrades());
+    let asked = format!("{PODS}/web.east/exec?command=sh&command=-c&stdin=true");
+    let request = Request::get(&asked)
+        .header("host", "hub")
+        .header("connection", "Upgrade")
+        .header("upgrade", "websocket")
+        .header("sec-websocket-key", "a2V5")
+        .header("sec-websocket-version", "13")
+        .header("sec-websocket-protocol", "v5.channel.k8s.io, base64url.bearer.authorization.k8s.io.c2VjcmV0")
+        .header("cookie", "c2VjcmV0")
+        .body(Full::<Bytes>::default())
+        .expect("a request");
+    let response = sender.send_request(request).await.expect("an answer");
+    assert_eq!(response.status(), StatusCode::SWITCHING_PROTOCOLS);
+    assert_eq!(response.headers()["upgrade"], "websocket");
+    assert_eq!(response.headers()["sec-websocket-protocol"], "v5.channel.k8s.io");
+    let mut tunnel = TokioIo::new(hyper::upgrade::on(response).await.expect("an upgrade"));
+    let mut heard = [0; 5];
+    tunnel.write_all(b"hello").await.expect("written");
+    tunnel.read_exact(&mut heard).await.expect("an echo");
+    assert_eq!(&heard, b"hello");
+    tunnel.shutdown().await.expect("an end");
+    assert_eq!(tunnel.read(&mut heard).await.expect("the other end"), 0);
+
+    let seen = house.member("east").line.asked().into_iter().find(|asked| asked.path.contains("/exec"));
+    let seen = seen.expect("it was asked for");
+    assert_eq!(seen.path, asked.replace("web.east", "web"));
+    assert_eq!(seen.acting_as, label::DEFAULT_EXECUTOR);
+    assert!(!seen.headers.contains("c2VjcmV0"), "{}", seen.headers);
 }
 
 #[tokio::test]
