@@ -13,6 +13,9 @@ const JSON: (&str, &str) = ("content-type", "application/json");
 const YAML: (&str, &str) = ("content-type", "application/yaml");
 const APPLY: (&str, &str) = ("content-type", "application/apply-patch+yaml");
 
+/// What it is, path, format, body; the code of its Status and what the message names.
+type Case<'a> = (&'a str, &'a str, (&'a str, &'a str), &'a str, u16, &'a str);
+
 #[tokio::test]
 async fn hostile_requests_change_nothing() {
     let federation = Federation::start(FederationConfig { members: 1, ..FederationConfig::default() }).await;
@@ -59,7 +62,7 @@ async fn bodies(federation: &Federation) {
     let unnamed = r#"{"apiVersion":"v1","kind":"ConfigMap","metadata":{}}"#;
     let misnamed = r#"{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"../x"}}"#;
     let mistyped = r#"{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"x"},"data":{"a":1}}"#;
-    let cases: [(&str, &str, (&str, &str), &str, u16, &str); 15] = [
+    let cases: [Case<'_>; 15] = [
         ("half of JSON", MAPS, JSON, r#"{"kind":"#, 400, ""),
         ("no object", MAPS, JSON, "[1]", 400, ""),
         ("broken YAML", MAPS, YAML, "a: [b\nc: }", 400, ""),

@@ -2,6 +2,7 @@
 //!
 //! Each test has a federation of its own and asks only what can be asked over the network.
 
+mod authors;
 mod conflicts;
 mod demo;
 mod hostile;

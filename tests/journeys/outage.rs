@@ -59,6 +59,39 @@ async fn a_failed_member_is_routed_around_and_catches_up() {
     federation.stop().await;
 }
 
+#[tokio::test]
+async fn a_member_out_of_reach_blocks_no_restart_and_loses_nothing() {
+    let mut federation = Federation::start(FederationConfig { demo: true, ..FederationConfig::default() }).await;
+    federation.hub().apply(&config_map("old", "1")).await;
+    eventually("everything runs", SOON, async || {
+        shop::rolled_out(federation.hub(), "web", 6).await?;
+        same("code", federation.get("web.localhost", "/").await?.code, 200)?;
+        shop::is_in(&federation, "configmaps", "old", &shop::MEMBERS).await
+    })
+    .await;
+    let pods = shop::uids(federation.member("west"), "pods").await;
+    federation.member("west").set(Fault::Partition);
+    federation.hub().delete("configmaps", "old").await;
+    federation.restart().await;
+    federation.hub().apply(&config_map("news", "1")).await;
+    eventually("the others go on", SOON, async || {
+        shop::is_in(&federation, "configmaps", "news", &["east", "north"]).await?;
+        shop::is_in(&federation, "configmaps", "old", &["west"]).await
+    })
+    .await;
+
+    federation.member("west").set(Fault::None);
+    federation.ready().await;
+    eventually("the member catches up", SOON, async || {
+        shop::is_in(&federation, "configmaps", "news", &shop::MEMBERS).await?;
+        shop::is_in(&federation, "configmaps", "old", &[]).await?;
+        shop::rolled_out(federation.hub(), "web", 6).await
+    })
+    .await;
+    assert_eq!(shop::uids(federation.member("west"), "pods").await, pods, "no pod was restarted");
+    federation.stop().await;
+}
+
 /// Asks without a pause: no request fails once [`MOVED_WITHIN`] is over.
 async fn traffic_moves(federation: &Federation) {
     let failed = Instant::now();

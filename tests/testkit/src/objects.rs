@@ -6,6 +6,8 @@ use serde_json::{Value, json};
 /// Kind, resource, version, and whether it lives in namespaces.
 const KINDS: &[(&str, &str, &str, bool)] = &[
     ("Cluster", "clusters", "fedgate.dev/v1alpha1", false),
+    ("ClusterRole", "clusterroles", "rbac.authorization.k8s.io/v1", false),
+    ("ClusterRoleBinding", "clusterrolebindings", "rbac.authorization.k8s.io/v1", false),
     ("ConfigMap", "configmaps", "v1", true),
     ("Deployment", "deployments", "apps/v1", true),
     ("EndpointSlice", "endpointslices", "discovery.k8s.io/v1", true),
@@ -17,6 +19,7 @@ const KINDS: &[(&str, &str, &str, bool)] = &[
     ("PlacementBinding", "placementbindings", "fedgate.dev/v1alpha1", true),
     ("Pod", "pods", "v1", true),
     ("ReplicaSet", "replicasets", "apps/v1", true),
+    ("RoleBinding", "rolebindings", "rbac.authorization.k8s.io/v1", true),
     ("Secret", "secrets", "v1", true),
     ("Service", "services", "v1", true),
     ("ServiceAccount", "serviceaccounts", "v1", true),
