@@ -169,9 +169,12 @@ mod tests {
     fn ready_nodes_and_running_pods_are_summed() {
         let tally = Tally::default();
         for (name, ready) in [("a", "True"), ("b", "False")] {
-            tally.put(Kind::Node, &json!({"metadata": {"name": name}, "status": {
+            tally.put(
+                Kind::Node,
+                &json!({"metadata": {"name": name}, "status": {
                 "allocatable": {"cpu": "4", "memory": "8Gi", "pods": "110"},
-                "conditions": [{"type": "Ready", "status": ready}]}}));
+                "conditions": [{"type": "Ready", "status": ready}]}}),
+            );
         }
         let pod = |name: &str, phase: &str| {
             json!({"metadata": {"name": name}, "status": {"phase": phase}, "spec": {
