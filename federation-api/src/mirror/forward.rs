@@ -259,6 +259,7 @@ pub(super) fn refusal(call: &Call, owned: &Owned, code: StatusCode, bytes: &[u8]
     ApiError::Foreign(Box::new(status))
 }
 
+/// Without a time to retry after: clients would wait in silence for a member that may be gone for days.
 fn unavailable(name: &ClusterName, what: &str) -> ApiError {
-    ApiError::Unavailable { message: format!("the member cluster {:?} {what}", name.as_str()), retry_after_s: 1 }
+    ApiError::Unavailable { message: format!("the member cluster {:?} {what}", name.as_str()), retry_after_s: 0 }
 }
