@@ -51,16 +51,18 @@ pub(super) async fn serve(socket: UdpSocket, seat: Seat, shutdown: CancellationT
         .map_err(DnsError::Thread)?;
     tokio::select! {
         () = shutdown.cancelled() => {}
-        _ = &mut end => return Err(DnsError::Ended("the UDP thread stopped".to_owned())),
+        // The thread may see the stop before we do; it ends for no other reason but a panic.
+        done = &mut end => return done.map_err(|_| panicked()),
     }
     // Wakes the thread at once where the system allows it on an unconnected socket (Linux does, and says it did not).
     if let Err(error) = SockRef::from(&waker).shutdown(Shutdown::Both) {
         tracing::debug!(%error, "waking the UDP thread");
     }
-    match end.await {
-        Ok(()) => Ok(()),
-        Err(_) => Err(DnsError::Ended("the UDP thread panicked".to_owned())),
-    }
+    end.await.map_err(|_| panicked())
+}
+
+fn panicked() -> DnsError {
+    DnsError::Ended("the UDP thread panicked".to_owned())
 }
 
 fn run(socket: &UdpSocket, seat: &Seat, stop: &CancellationToken) {
