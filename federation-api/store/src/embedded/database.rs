@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use redb::backends::{FileBackend, InMemoryBackend};
-use redb::{DatabaseError, ReadOnlyTable, ReadableDatabase};
+use redb::{DatabaseError, ReadOnlyTable, ReadableDatabase, StorageBackend as _};
 use tokio::sync::watch;
 
 use super::backend::{Backend, Faults};
@@ -41,7 +41,11 @@ impl Database {
 
     pub(super) fn file(path: &Path, cache_bytes: usize) -> Result<Self, StoreError> {
         let place = Place::File { path: path.to_owned(), cache_bytes, faults: Arc::default() };
-        Ok(Self { redb: place.open()?, place })
+        let redb = match path.try_exists() {
+            Ok(false) => place.create()?,
+            _ => None,
+        };
+        Ok(Self { redb: redb.map_or_else(|| place.open(), Ok)?, place })
     }
 
     /// On a disk of the test's own.
@@ -57,24 +61,54 @@ impl Database {
 }
 
 impl Place {
+    /// Opens a file that is there: one that has vanished is an error, never an empty store.
     fn open(&self) -> Result<redb::Database, StoreError> {
-        let Place::File { path, cache_bytes, faults } = self else {
+        let Place::File { path, .. } = self else {
             return Err(StoreError::Broken { detail: "memory cannot be opened again".to_owned() });
         };
+        let file = OpenOptions::new().read(true).write(true).open(path);
+        self.database(self.locked(file)?)
+    }
+
+    /// Makes the file under another name and gives it its own when it is whole: redb does not open one whose making
+    /// was cut off. None where somebody else was faster.
+    fn create(&self) -> Result<Option<redb::Database>, StoreError> {
+        let Place::File { path, .. } = self else { return Ok(None) };
         let failed = |error: std::io::Error| open_error(path, error.into());
-        let file = private_file(path).map_err(failed)?;
-        let backend = Backend {
-            file: FileBackend::new(file).map_err(|error| open_error(path, error))?,
-            faults: Arc::clone(faults),
-        };
-        let redb = redb::Database::builder()
-            .set_cache_size(*cache_bytes)
-            .create_with_backend(backend)
-            .map_err(|error| open_error(path, error))?;
+        let mut unborn = path.as_os_str().to_owned();
+        unborn.push(".new");
+        let unborn = PathBuf::from(unborn);
+        let backend = self.locked(private_file(&unborn))?;
+        // Only who holds the lock may rename, so from here on it is there or it is ours to make.
+        if path.try_exists().map_err(failed)? {
+            return Ok(None);
+        }
+        backend.set_len(0).map_err(failed)?;
+        let redb = self.database(backend)?;
+        std::fs::rename(&unborn, path).map_err(failed)?;
         // The file's own name must survive a crash too.
         let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
         File::open(parent).and_then(|directory| directory.sync_all()).map_err(failed)?;
-        Ok(redb)
+        Ok(Some(redb))
+    }
+
+    fn locked(&self, file: std::io::Result<File>) -> Result<Backend, StoreError> {
+        let Place::File { path, faults, .. } = self else {
+            return Err(StoreError::Broken { detail: "memory has no file".to_owned() });
+        };
+        let file = file.map_err(|error| open_error(path, error.into()))?;
+        let file = FileBackend::new(file).map_err(|error| open_error(path, error))?;
+        Ok(Backend { file, faults: Arc::clone(faults) })
+    }
+
+    fn database(&self, backend: Backend) -> Result<redb::Database, StoreError> {
+        let Place::File { path, cache_bytes, .. } = self else {
+            return Err(StoreError::Broken { detail: "memory has no file".to_owned() });
+        };
+        redb::Database::builder()
+            .set_cache_size(*cache_bytes)
+            .create_with_backend(backend)
+            .map_err(|error| open_error(path, error))
     }
 }
 

@@ -231,3 +231,33 @@ async fn every_acknowledged_write_survives_a_power_cut() {
         );
     }
 }
+
+#[test]
+fn a_new_store_gets_its_name_when_it_is_whole() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let path = dir.path().join("db");
+    std::fs::write(dir.path().join("db.new"), vec![0; 4096]).expect("what a process left that was killed");
+    let opening = std::thread::spawn({
+        let path = path.clone();
+        move || RedbStore::open(path, Options::default()).map(drop)
+    });
+    let first = loop {
+        match std::fs::read(&path) {
+            Ok(bytes) => break bytes,
+            Err(error) => assert_eq!(error.kind(), io::ErrorKind::NotFound),
+        }
+    };
+    assert!(first.starts_with(b"redb"), "{} bytes without the mark of a database", first.len());
+    opening.join().expect("opens").expect("opens");
+    assert!(!dir.path().join("db.new").exists());
+    RedbStore::open(&path, Options::default()).expect("opens again");
+}
+
+#[test]
+fn a_path_that_cannot_be_a_store_is_refused_by_name() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let path = dir.path().join("db");
+    std::fs::create_dir(&path).expect("a directory in its place");
+    let refused = RedbStore::open(&path, Options::default()).map(drop).expect_err("refused").to_string();
+    assert!(refused.contains("db"), "{refused}");
+}
