@@ -1,5 +1,6 @@
 //! The directory of a playground: where it is, and what stands in it.
 
+use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
@@ -9,6 +10,10 @@ use crate::failure::Failure;
 /// Paths below a playground's (or a server's) directory.
 #[derive(Debug, Clone)]
 pub struct Dir(PathBuf);
+
+/// A directory in the hands of one playground; it is free again when this is dropped or the process ends.
+#[derive(Debug)]
+pub struct Claim(#[expect(dead_code, reason = "holds the lock")] File);
 
 impl Dir {
     /// `dir`, else `$XDG_STATE_HOME/fedgate/up`, else `~/.local/state/fedgate/up`.
@@ -81,6 +86,24 @@ impl Dir {
         self.0.join("members").join(name)
     }
 
+    /// Takes the directory: whoever changes or removes what stands in it has to hold this.
+    ///
+    /// # Errors
+    /// FG-UP-001 where another playground holds it, FG-CLI-002 where it cannot be locked.
+    pub fn claim(&self) -> Result<Claim, Failure> {
+        let path = self.0.join("fedgate.lock");
+        let failed = |e: std::io::Error| Failure::local(format!("cannot lock {}", path.display()), e);
+        let file = File::options().create(true).truncate(false).write(true).open(&path).map_err(failed)?;
+        match file.try_lock() {
+            Ok(()) => Ok(Claim(file)),
+            Err(TryLockError::WouldBlock) => {
+                Err(Failure::new("FG-UP-001", format!("a playground runs in {}", self.0.display()))
+                    .fix("end it (`fedgate down`), or give another --dir"))
+            }
+            Err(TryLockError::Error(e)) => Err(failed(e)),
+        }
+    }
+
     /// Removes what says that something runs here, before it does.
     ///
     /// # Errors
@@ -141,4 +164,19 @@ pub fn dialled(address: std::net::SocketAddr) -> String {
         ip => ip,
     };
     SocketAddr::new(ip, address.port()).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Dir;
+
+    #[test]
+    fn a_directory_has_one_playground_at_a_time() {
+        let temporary = tempfile::tempdir().unwrap();
+        let dir = Dir::make(temporary.path()).unwrap();
+        let first = dir.claim().unwrap();
+        assert_eq!(dir.claim().unwrap_err().code, "FG-UP-001");
+        drop(first);
+        dir.claim().unwrap();
+    }
 }

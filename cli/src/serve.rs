@@ -54,13 +54,14 @@ impl Server {
     /// FG-HUB-003 or FG-CLI-002 of the first part that cannot start; the others are stopped.
     pub async fn start(config: ServeConfig, stop: CancellationToken) -> Result<Self, Failure> {
         let dir = Dir::make(&config.data_dir)?;
-        dir.not_ready()?;
         let mut tasks = JoinSet::new();
         let mut addresses = Addresses::default();
         let local = match config.runs(Role::Api) {
             true => Some(hub::open(&config).await?),
             false => None,
         };
+        // Not before the store is ours: another server's answer to "where" stays.
+        dir.not_ready()?;
         let callers = planes::Callers::new(local.as_ref(), &config)?;
         if let Some(local) = &local {
             let bound = hub::start(local, &config, &mut tasks, &stop).await?;

@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::ServeConfig;
 use crate::failure::Failure;
-use crate::playground_dir::{Addresses, Dir};
+use crate::playground_dir::{Addresses, Claim, Dir};
 use crate::register::{Registration, register, wait_ready};
 use crate::serve::Server;
 use crate::{demo, kubeconfig};
@@ -65,6 +65,8 @@ pub struct JoinedMember {
 /// A running playground.
 pub struct Playground {
     dir: Dir,
+    /// Nobody else may touch the directory while this one runs.
+    _claim: Claim,
     server: Server,
     members: JoinSet<()>,
     flag: MembersFlag,
@@ -99,6 +101,7 @@ impl Playground {
     pub async fn start(config: UpConfig, stop: CancellationToken) -> Result<Self, Failure> {
         let begun = Instant::now();
         let UpConfig { dir, members, demo, fresh, merge_into, serve } = config;
+        let claim = dir.claim()?;
         dir.not_ready()?;
         if fresh {
             forget(&dir)?;
@@ -141,7 +144,7 @@ impl Playground {
             None => None,
         };
         server.announce_ready()?;
-        Ok(Self { dir, server, members: tasks, flag: members, merged, took: begun.elapsed() })
+        Ok(Self { dir, _claim: claim, server, members: tasks, flag: members, merged, took: begun.elapsed() })
     }
 
     /// Where everything listens.
@@ -201,7 +204,8 @@ fn forget(dir: &Dir) -> Result<(), Failure> {
         (dir.path().join("fedgate.redb"), false),
         (dir.path().join("members"), true),
         (dir.path().join("pki"), true),
-        (dir.path().join("snapshots"), true),
+        (dir.path().join("dns.snapshot"), false),
+        (dir.path().join("ingress.snapshot"), false),
     ] {
         let outcome = if is_dir { std::fs::remove_dir_all(&path) } else { std::fs::remove_file(&path) };
         match outcome {

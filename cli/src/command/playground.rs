@@ -103,6 +103,7 @@ fn config(up: &Up) -> Result<UpConfig, Failure> {
 /// Starts the same command again without `--detach`, in a session of its own, and waits until it is ready.
 fn detach(dir: &Dir) -> Result<(), Failure> {
     let failed = |e: std::io::Error| Failure::local("cannot go into the background", e);
+    drop(dir.claim()?);
     dir.not_ready()?;
     let log = std::fs::File::create(dir.log()).map_err(failed)?;
     let program = std::env::current_exe().map_err(failed)?;
