@@ -12,6 +12,7 @@ use bytes::Bytes;
 use federation_schema::facts::{self, Facts};
 use federation_store::{Options, RedbStore, Store};
 use federation_types::extension::{NoPlacement, PlacementView};
+use tokio_util::sync::CancellationToken;
 
 use crate::access::Access;
 use crate::cache::{Cache, Clock, REGISTRY};
@@ -82,8 +83,8 @@ pub(crate) struct Server {
     /// How requests about mirrored objects reach their members.
     pub(crate) reach: crate::mirror::forward::Reach,
     pub(crate) metrics: Metrics,
-    /// Set once, when the process begins to stop.
-    pub(crate) draining: std::sync::atomic::AtomicBool,
+    /// Cancelled when the process begins to stop; watches end with it.
+    pub(crate) draining: CancellationToken,
     pub(crate) now: Now,
 }
 
@@ -244,7 +245,7 @@ impl Builder {
             in_flight: InFlight::default(),
             reach: crate::mirror::forward::Reach::default(),
             metrics: Metrics::default(),
-            draining: std::sync::atomic::AtomicBool::new(false),
+            draining: CancellationToken::new(),
             now: self.now,
         }))
     }
@@ -258,7 +259,7 @@ impl Server {
 
     /// Whether the process has begun to stop.
     pub(crate) fn is_draining(&self) -> bool {
-        self.draining.load(std::sync::atomic::Ordering::Acquire)
+        self.draining.is_cancelled()
     }
 
     /// Whether the user is a component of ours.
@@ -285,9 +286,9 @@ impl Api {
         InProcess::new(self.clone(), user)
     }
 
-    /// From now on `/readyz` fails, so that load balancers turn away before the listener closes.
+    /// From now on `/readyz` fails, so that load balancers turn away before the listener closes, and watches end.
     pub fn begin_drain(&self) {
-        self.server().draining.store(true, std::sync::atomic::Ordering::Release);
+        self.server().draining.cancel();
     }
 
     /// The server's metrics in the text format.

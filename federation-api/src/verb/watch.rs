@@ -247,7 +247,12 @@ impl Stream {
     async fn go_on(&mut self, mut watcher: Box<Watcher>, ready: &mut VecDeque<Bytes>) -> Step {
         let due = self.bookmarks.as_ref().map(Bookmarks::due);
         let wake = due.map_or(self.deadline, |due| due.min(self.deadline));
-        match tokio::time::timeout_at(wake, watcher.next()).await {
+        let next = tokio::select! {
+            biased;
+            next = tokio::time::timeout_at(wake, watcher.next()) => next,
+            () = self.server.draining.cancelled() => return Step::End,
+        };
+        match next {
             Ok(Ok(events)) => {
                 self.encode(&events, ready);
                 Step::Going(watcher)

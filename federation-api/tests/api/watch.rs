@@ -120,3 +120,13 @@ async fn all_watchers_see_one_order() {
     }
     assert!(orders.windows(2).all(|pair| pair[0] == pair[1]));
 }
+
+#[tokio::test]
+async fn a_watch_ends_when_the_server_drains() {
+    let hub = Hub::start().await;
+    let mut watch = hub.watch(&format!("{CONFIG_MAPS}?watch=1")).await;
+    hub.config_map("a").await;
+    assert_eq!(watch.told(1).await, ["ADDED a"]);
+    hub.api.begin_drain();
+    assert_eq!(watch.next().await, None, "clients go on elsewhere, and the process can end");
+}
