@@ -9,14 +9,14 @@ use serde_json::{Value, json};
 use super::Review;
 use crate::call::Call;
 use crate::object;
-use crate::verb::write::Part;
 
 /// Our kinds that decide what members get.
 const DECIDING: &[&str] = &["placements", "clusterplacements", "overrides", "clusteroverrides"];
 
 /// Puts the author's annotation to what it has to be.
 ///
-/// Of users it names the writer; writes of our own components and to a status leave it as it was.
+/// Of users it names the writer. Writes of our own components leave it as it was, and so does a status; but annotations
+/// that come with a status decide like any others.
 pub(crate) fn admit(call: &mut Call, new: &mut Value, review: &Review<'_>) {
     if !call.server.is_hub {
         return;
@@ -27,7 +27,7 @@ pub(crate) fn admit(call: &mut Call, new: &mut Value, review: &Review<'_>) {
         call.warn(format!("metadata.annotations[{AUTHOR}]: written by the server alone, the value sent is ignored"));
     }
     object::set_annotation(new, AUTHOR, before.as_deref());
-    let authored = review.part != Part::Status && !call.server.is_component(&call.user) && decides(call, new);
+    let authored = !call.server.is_component(&call.user) && decides(call, new);
     if authored && review.old.is_none_or(|old| changes(old, new)) {
         object::set_annotation(new, AUTHOR, Some(&author(&call.user)));
     }

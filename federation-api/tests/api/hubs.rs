@@ -67,6 +67,23 @@ async fn the_author_is_written_by_the_server_alone() {
 }
 
 #[tokio::test]
+async fn annotations_that_come_with_a_status_have_an_author() {
+    let hub = start().await;
+    let path = "/api/v1/namespaces/default/services";
+    let service = json!({"metadata": {"name": "s"}, "spec": {"ports": [{"port": 80}]}});
+    let made = hub.post(path, &service).await.expect(201);
+    let eve = hub.api.in_process(UserInfo::new("eve", ["system:masters"]));
+    let headers: &[_] = &[("content-type", "application/merge-patch+json")];
+    let status = format!("{path}/s/status");
+    let patch = |body: Value| hub.send_as(&eve, Method::PATCH, &status, (headers, Bytes::from(body.to_string())));
+    let told = patch(json!({"status": {"loadBalancer": {"ingress": [{"ip": "10.0.0.1"}]}}})).await.expect(200);
+    assert_eq!(told["status"]["loadBalancer"]["ingress"][0]["ip"], "10.0.0.1");
+    assert_eq!(told["metadata"]["annotations"], made["metadata"]["annotations"], "a status alone has no author");
+    let moved = patch(json!({"metadata": {"annotations": {"fedgate.dev/clusters": "east"}}})).await.expect(200);
+    assert!(moved["metadata"]["annotations"][AUTHOR].as_str().expect("text").contains("\"eve\""), "{moved}");
+}
+
+#[tokio::test]
 async fn services_get_addresses_and_may_bring_none() {
     let hub = start().await;
     let path = "/api/v1/namespaces/default/services";
