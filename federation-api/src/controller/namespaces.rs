@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use federation_types::text::{list_at, name, str_at, uid};
 use federation_types::{Gvr, ObjectKey};
+use futures_util::future::join_all;
 use hub_client::error::ApiError;
 use hub_client::{At, Collection, DeleteOptions, Hub, Queue, ReconcileError, Reflector, WriteOptions, drive};
 use jiff::Timestamp;
@@ -22,6 +23,8 @@ use super::resources::{Discovered, Resource};
 const FINALIZER: &str = "kubernetes";
 /// Namespaces that are emptied at once.
 const WIDTH: usize = 4;
+/// Objects of a namespace that are deleted at once: commits that come together share one write to the disk.
+const DELETED_AT_ONCE: usize = 32;
 
 /// What was found in a namespace that is going.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -113,7 +116,7 @@ async fn empty(hub: &Hub, discovered: &Discovered, namespace: &str) -> Findings 
 
 async fn empty_resource(hub: &Hub, resource: &Resource, namespace: &str, findings: &mut Findings) {
     let gvr = &resource.gvr;
-    let label = format!("{}.{}", gvr.resource, gvr.group);
+    let label = label(gvr);
     let stored = Collection::all(gvr.clone()).within(namespace).labelled(STORED);
     let listed = match hub.list(&stored).await {
         Ok(listed) => listed.items,
@@ -122,29 +125,21 @@ async fn empty_resource(hub: &Hub, resource: &Resource, namespace: &str, finding
             return;
         }
     };
-    for object in &listed {
-        if !object["metadata"]["deletionTimestamp"].is_null() {
-            findings.leave(&label, object);
-            continue;
-        }
-        match delete(hub, gvr, object).await {
-            // Gone at once: the answer is a Status. Otherwise it is the object, which somebody else has to release.
-            Ok(None) => {}
-            Ok(Some(answer)) if answer["kind"] == "Status" => {}
-            Ok(Some(answer)) => findings.leave(&label, &answer),
-            Err(error) if error.is_conflict() => findings.leave(&label, object),
-            Err(error) => {
-                let key = ObjectKey {
-                    group: gvr.group.clone(),
-                    resource: gvr.resource.clone(),
-                    namespace: namespace.to_owned(),
-                    name: name(object).to_owned(),
-                };
-                findings.leave(&label, object);
-                findings.content.push(format!("{key}: {error}"));
-            }
+    let (ending, standing): (Vec<&Value>, Vec<&Value>) =
+        listed.iter().partition(|object| !object["metadata"]["deletionTimestamp"].is_null());
+    for object in ending {
+        findings.leave(&label, object);
+    }
+    for some in standing.chunks(DELETED_AT_ONCE) {
+        let outcomes = join_all(some.iter().map(|object| delete(hub, gvr, object))).await;
+        for (object, outcome) in some.iter().zip(outcomes) {
+            findings.take(resource, object, outcome);
         }
     }
+}
+
+fn label(gvr: &Gvr) -> String {
+    format!("{}.{}", gvr.resource, gvr.group)
 }
 
 async fn delete(hub: &Hub, gvr: &Gvr, object: &Value) -> Result<Option<Value>, ApiError> {
@@ -154,6 +149,29 @@ async fn delete(hub: &Hub, gvr: &Gvr, object: &Value) -> Result<Option<Value>, A
 }
 
 impl Findings {
+    /// Notes what came of a deletion.
+    fn take(&mut self, resource: &Resource, object: &Value, outcome: Result<Option<Value>, ApiError>) {
+        let gvr = &resource.gvr;
+        let label = label(gvr);
+        match outcome {
+            // Gone at once: the answer is a Status. Otherwise it is the object, which somebody else has to release.
+            Ok(None) => {}
+            Ok(Some(answer)) if answer["kind"] == "Status" => {}
+            Ok(Some(answer)) => self.leave(&label, &answer),
+            Err(error) if error.is_conflict() => self.leave(&label, object),
+            Err(error) => {
+                let key = ObjectKey {
+                    group: gvr.group.clone(),
+                    resource: gvr.resource.clone(),
+                    namespace: str_at(object, &["metadata", "namespace"]).to_owned(),
+                    name: name(object).to_owned(),
+                };
+                self.leave(&label, object);
+                self.content.push(format!("{key}: {error}"));
+            }
+        }
+    }
+
     fn leave(&mut self, resource: &str, object: &Value) {
         *self.remaining.entry(resource.to_owned()).or_insert(0) += 1;
         for finalizer in list_at(object, &["metadata", "finalizers"]).filter_map(Value::as_str) {
