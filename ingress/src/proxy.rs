@@ -216,6 +216,10 @@ impl Proxy {
                     request = *whole;
                 }
                 Err(Attempt::Failed { refusal, again }) => {
+                    if refusal.status == StatusCode::GATEWAY_TIMEOUT {
+                        // It takes connections and says nothing, as a pod behind a broken network does.
+                        self.eject(backend, &endpoint);
+                    }
                     let Some(copy) = spare.filter(|_| again) else { return Err(refusal) };
                     verdict = refusal;
                     request = copy;
@@ -306,10 +310,14 @@ impl Proxy {
         Exchanged::Failed { refusal, again: false }
     }
 
-    fn connect_failed(&self, backend: &Backend, endpoint: &Endpoint, error: &ConnectError) -> Refusal {
+    fn eject(&self, backend: &Backend, endpoint: &Endpoint) {
         if backend.eject(endpoint, clock::now()) {
             self.shard.count(Count::Ejection);
         }
+    }
+
+    fn connect_failed(&self, backend: &Backend, endpoint: &Endpoint, error: &ConnectError) -> Refusal {
+        self.eject(backend, endpoint);
         let address = endpoint.key.address;
         tracing::debug!(backend = &*backend.name, %address, member = %endpoint.key.cluster, %error, "connect failed");
         if let ConnectError::Timeout = error {

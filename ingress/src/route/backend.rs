@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
 use federation_types::ClusterName;
 
-/// First ejection after a connect error; doubles with each further one.
+/// First ejection after a connect error or an answer that did not come; doubles with each further one.
 pub const EJECT_BASE_MS: u64 = 1_000;
 /// Longest ejection: an endpoint that came back is found again within this time.
 pub const EJECT_MAX_MS: u64 = 30_000;
@@ -83,7 +83,7 @@ impl Endpoint {
         Self { id, key, zone, health: Health::default() }
     }
 
-    /// Whether a connect error keeps requests away at `now`.
+    /// Whether a failure keeps requests away at `now`.
     #[must_use]
     pub fn ejected(&self, now: u64) -> bool {
         self.health.ejected_until.load(Ordering::Relaxed) > now

@@ -170,6 +170,27 @@ async fn errors_of_endpoints_have_the_statuses_of_nginx() {
 }
 
 #[tokio::test]
+async fn an_endpoint_that_says_nothing_is_left_alone_for_a_while() {
+    let silent = scripted(|stream, _, _| async move {
+        std::future::pending::<()>().await;
+        drop(stream);
+    })
+    .await;
+    let spoken = scripted(|mut stream, _, _| async move {
+        stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n").await.expect("written");
+    })
+    .await;
+    let short = Duration::from_millis(100);
+    let gate = Gate::start(&snapshot(&[silent, spoken]), |config| config.timeouts.response = short);
+    let mut refused = 0;
+    for _ in 0..6 {
+        refused += usize::from(gate.get("/").await.status != 200);
+    }
+    assert_eq!(refused, 1, "only who found it out has to wait");
+    assert_eq!(gate.running.metrics.get(Count::Ejection), 1);
+}
+
+#[tokio::test]
 async fn answers_without_length_and_informational_ones_come_through() {
     let address = scripted(|mut stream, _, _| async move {
         let answer = "HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\nHTTP/1.0 200 OK\r\nX-A: b\r\n\r\nuntil the end";
