@@ -60,7 +60,7 @@ const TABLE: &[Rule] = &[
     never("", "Binding", TRANSIENT),
     never("coordination.k8s.io", ANY, TRANSIENT),
     never("apps", "ControllerRevision", "revision history of the hub"),
-    never_when("apps", "ReplicaSet", is_controlled, "revision history of the hub"),
+    never_when("apps", "ReplicaSet", is_revision, "revision history of the hub"),
     never_when("", "Pod", is_controlled, OWN_CONTROLLER),
     never_when("batch", "Job", is_controlled, OWN_CONTROLLER),
     never_when("", "Endpoints", is_derived_endpoints, OWN_CONTROLLER),
@@ -128,6 +128,11 @@ fn is_mirrored(object: &Value) -> bool {
 fn is_controlled(object: &Value) -> bool {
     text::list_at(object, &["metadata", "ownerReferences"])
         .any(|owner| owner.get("controller").and_then(Value::as_bool) == Some(true))
+}
+
+/// Also one that has lost its Deployment (`delete --cascade=orphan`): its pods run on in the members.
+fn is_revision(object: &Value) -> bool {
+    is_controlled(object) || text::annotation(object, "deployment.kubernetes.io/revision").is_some()
 }
 
 fn is_derived_endpoints(object: &Value) -> bool {
@@ -208,6 +213,13 @@ mod tests {
             ("v1", "Event", "shop", "e", json!({})),
             ("events.k8s.io/v1", "Event", "shop", "e", json!({})),
             ("apps/v1", "ReplicaSet", "shop", "web-1", owner.clone()),
+            (
+                "apps/v1",
+                "ReplicaSet",
+                "shop",
+                "web-orphan",
+                json!({"metadata": {"annotations": {"deployment.kubernetes.io/revision": "1"}}}),
+            ),
             ("apps/v1", "ControllerRevision", "shop", "db-1", json!({})),
             ("v1", "Pod", "shop", "web-1", owner),
             ("v1", "Pod", "shop", "web-1.east", json!({"metadata": {"labels": {"fedgate.dev/cluster": "east"}}})),
