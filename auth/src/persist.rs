@@ -30,6 +30,16 @@ pub(crate) fn write(path: &Path, content: &[u8]) -> Result<(), X509Error> {
     replace(path, content).map_err(|error| X509Error::Write(path.to_owned(), error))
 }
 
+/// Gives a file another name in its directory; after a crash it has one of the two.
+pub(crate) fn rename(from: &Path, to: &Path) -> Result<(), X509Error> {
+    fs::rename(from, to).and_then(|()| sync_directory(to)).map_err(|error| X509Error::Write(to.to_owned(), error))
+}
+
+fn sync_directory(of: &Path) -> io::Result<()> {
+    let dir = of.parent().ok_or_else(|| io::Error::other("a file needs a directory"))?;
+    File::open(dir)?.sync_all()
+}
+
 fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
     let dir = path.parent().ok_or_else(|| io::Error::other("a file needs a directory"))?;
     fs::create_dir_all(dir)?;
@@ -44,7 +54,7 @@ fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
     file.write_all(content)?;
     file.sync_all()?;
     fs::rename(&temporary, path)?;
-    File::open(dir)?.sync_all()
+    sync_directory(path)
 }
 
 #[cfg(test)]

@@ -84,23 +84,31 @@ impl CertificateAuthority {
 
     /// Reads `NAME.crt` and `NAME.key` in `dir`, or makes them when neither exists.
     ///
+    /// The key stands under another name until its certificate does, so that a crash in between is told from a loss:
+    /// a certificate beside such a key is completed, such a key alone is made anew.
+    ///
     /// # Errors
     /// [`X509Error::HalfPresent`] when only one exists: a new authority would cut off everybody who trusts the old one.
     pub fn open(dir: &Path, name: &str, now: Timestamp) -> Result<Self, X509Error> {
         let certificate_path = dir.join(format!("{name}.crt"));
         let key_path = dir.join(format!("{name}.key"));
+        let early_path = dir.join(format!("{name}.key.early"));
         match (persist::read(&certificate_path)?, persist::read(&key_path)?) {
             (Some(certificate), Some(key)) => Self::from_pem(&certificate, &key),
-            (Some(_), None) => Err(X509Error::HalfPresent(certificate_path, key_path)),
-            // The key is written first: a crash in between leaves a key that nobody trusts yet.
-            (None, found) => {
-                if found.is_some() {
-                    return Err(X509Error::HalfPresent(key_path, certificate_path));
-                }
+            (Some(certificate), None) => {
+                let Some(key) = persist::read(&early_path)? else {
+                    return Err(X509Error::HalfPresent(certificate_path, key_path));
+                };
+                persist::rename(&early_path, &key_path)?;
+                Self::from_pem(&certificate, &key)
+            }
+            (None, Some(_)) => Err(X509Error::HalfPresent(key_path, certificate_path)),
+            (None, None) => {
                 let authority = Self::generate(name, now)?;
                 let key = authority.issuer.key().serialize_pem();
-                persist::write(&key_path, key.as_bytes())?;
+                persist::write(&early_path, key.as_bytes())?;
                 persist::write(&certificate_path, authority.certificate_pem.as_bytes())?;
+                persist::rename(&early_path, &key_path)?;
                 Ok(authority)
             }
         }

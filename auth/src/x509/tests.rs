@@ -181,6 +181,23 @@ async fn an_authority_is_made_once_and_found_again() {
     assert!(CertificateAuthority::open(dir.path(), "ca", now()).is_err());
 }
 
+#[test]
+fn an_authority_whose_making_was_cut_off_is_completed_or_made_anew() {
+    let dir = tempfile::tempdir().unwrap();
+    let [key, certificate, early] = ["ca.key", "ca.crt", "ca.key.early"].map(|name| dir.path().join(name));
+    let made = CertificateAuthority::open(dir.path(), "ca", now()).unwrap();
+    assert!(!early.exists());
+    std::fs::rename(&key, &early).unwrap();
+    let completed = CertificateAuthority::open(dir.path(), "ca", now()).unwrap();
+    assert_eq!(completed.certificate_pem(), made.certificate_pem());
+    assert!(key.exists() && !early.exists());
+    std::fs::rename(&key, &early).unwrap();
+    std::fs::remove_file(&certificate).unwrap();
+    let anew = CertificateAuthority::open(dir.path(), "ca", now()).unwrap();
+    assert_ne!(anew.certificate_pem(), made.certificate_pem());
+    assert!(key.exists() && certificate.exists() && !early.exists());
+}
+
 /// Does a whole handshake over memory and says what the server saw of the client.
 fn handshake(
     server: rustls::ServerConfig,
