@@ -57,7 +57,8 @@ pub async fn check_identity(hub: &Hub, name: &ClusterName, uid: &str) -> Result<
 pub async fn register(hub: &Hub, registration: &Registration) -> Result<(), ApiError> {
     let how = WriteOptions { field_manager: FIELD_MANAGER, force: true, ..WriteOptions::default() };
     let name = registration.name.as_str();
-    let secret = registration.target.credentials.to_secret(name);
+    let mut secret = registration.target.credentials.to_secret(name);
+    secret["metadata"]["annotations"][label::CREDENTIALS_SERVER] = registration.target.server.as_str().into();
     hub.apply(&Gvr::new("v1", "secrets"), &secret, &how).await?;
     hub.apply(&clusters(), &cluster_object(registration), &how).await?;
     Ok(())

@@ -252,8 +252,11 @@ pub async fn simulate(
     for (index, name) in (0..wanted.count).zip(member_names(&MembersFlag::Simulated(wanted.count))?) {
         let (network, dir) = (wanted.first_network + index, wanted.dir.member(name.as_str()));
         let simulation = Simulation { name: name.clone(), index, network, dir };
-        let member = SimulatedMember::start(simulation, tasks, stop).await.map_err(|e| failed(&name, &e))?;
-        let credentials = join::join_simulated(&member.api).await.map_err(|e| failed(&name, &e))?;
+        let member = SimulatedMember::start(simulation, tasks, stop)
+            .await
+            .map_err(|e| failed(&name, &hub_client::error::chain(&e)))?;
+        let credentials =
+            join::join_simulated(&member.api).await.map_err(|e| failed(&name, &hub_client::error::chain(&e)))?;
         gates.insert(name.to_string(), member.gate.clone());
         let target = Target { credentials, ..member.admin.clone() };
         joined.push(JoinedMember { member, target });

@@ -25,6 +25,9 @@ use crate::gate::Gate;
 /// Pods started or stopped at once.
 const WIDTH: usize = 8;
 
+/// Where a pod listens that declares no port, as most images do; the first needs rights that not everybody has.
+const UNDECLARED: [u16; 2] = [80, 8080];
+
 /// Where a member's pods live.
 #[derive(Clone)]
 pub struct Machine {
@@ -183,11 +186,17 @@ impl Machine {
     async fn listen(&self, pod: &Value, address: Ipv4Addr, stop: &CancellationToken) -> Option<String> {
         let answer: Arc<str> = format!("{} in {}\n", text::name(pod), self.inner.cluster).into();
         let (pod_name, cluster): (Arc<str>, Arc<str>) = (text::name(pod).into(), self.inner.cluster.as_str().into());
-        for port in container_ports(pod) {
+        let declared = container_ports(pod);
+        let guessed = declared.is_empty();
+        for port in if guessed { UNDECLARED.to_vec() } else { declared } {
             let (answer, pod_name, cluster) = (answer.clone(), pod_name.clone(), cluster.clone());
             let serve = move |pipe: DuplexStream| serve(pipe, answer.clone(), pod_name.clone(), cluster.clone());
             let at = SocketAddr::new(IpAddr::V4(address), port);
             if let Err(e) = self.inner.gate.listen(at, serve, stop.clone()).await {
+                if guessed {
+                    tracing::debug!(address = %at, error = %e, "a port that the pod did not ask for");
+                    continue;
+                }
                 return Some(format!("cannot listen on {at}: {e}"));
             }
         }

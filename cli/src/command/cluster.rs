@@ -140,7 +140,7 @@ fn confirm(question: &str, yes: bool) -> Result<(), Failure> {
         return Ok(());
     }
     if !std::io::stdin().is_terminal() {
-        return Err(Failure::new("FG-CLI-003", "nobody to ask").fix("give --yes"));
+        return Err(Failure::new("FG-CLI-001", "there is no terminal to ask on").fix("give --yes"));
     }
     eprint!("{question} [y/N] ");
     std::io::stderr().flush().map_err(|e| Failure::local("cannot ask", e))?;

@@ -256,6 +256,12 @@ fn target(object: &Cluster, secrets: &Reflection<Value>) -> Result<Target, Strin
     let found = secrets
         .get(label::SYSTEM_NAMESPACE, secret)
         .ok_or_else(|| format!("no Secret {}/{secret} of type {}", label::SYSTEM_NAMESPACE, label::CREDENTIALS_TYPE))?;
+    if let Some(bound) = text::annotation(&found, label::CREDENTIALS_SERVER)
+        && bound != object.spec.server
+    {
+        // Who may change a Cluster but not read its Secret must not have the Secret sent to himself.
+        return Err(format!("Secret {secret} is for {bound} only, spec.server is another address"));
+    }
     let credentials = Credentials::from_secret(&found).map_err(|e| format!("Secret {secret}: {e}"))?;
     let ca = match object.spec.ca_bundle.as_str() {
         "" => String::new(),

@@ -1,13 +1,15 @@
 //! Requests about a member's object, handed on to the member, their answers renamed.
 //!
-//! The hub has authorized the user; the member judges the executor (or, for reads, the hub's own account). A member
+//! The hub has authorized the user, for what acts in the member also to act as its executor; the member judges the
+//! executor (or, for reads, the hub's own account). A member
 //! that cannot be reached is named in the refusal, and nothing else happens.
 
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use auth::{Attributes, ResourceAttributes};
 use bytes::{Bytes, BytesMut};
-use federation_types::ClusterName;
+use federation_types::{ClusterName, label};
 use http::{Method, Request, Response, StatusCode};
 use http_body_util::BodyExt as _;
 use hub_client::{ApiError as MemberError, Caller};
@@ -92,7 +94,7 @@ pub(crate) async fn delete(call: &Call, owned: &Owned, options: &DeleteOptions) 
         retry_after_s: 1,
     })?;
     let exchange = async {
-        let executor = executor(&member, owned).await?;
+        let executor = executor(call, &member, owned).await?;
         let request = request(&executor, owned, (Method::DELETE, &owned.path(), Some(body)))?;
         let response = send(&executor, owned, request).await?;
         let code = response.status();
@@ -134,11 +136,21 @@ fn delete_body(call: &Call, owned: &Owned, options: &DeleteOptions) -> Result<Va
     Ok(body)
 }
 
-/// The identity that writes to the member are made as.
+/// The identity that writes to the member are made as, for a user who may act as it there.
 ///
 /// # Errors
-/// 503 where it does not answer or is another cluster than it was.
-pub(super) async fn executor(member: &Member, owned: &Owned) -> Result<Caller, ApiError> {
+/// 403 where the user lacks `execute-as` on the cluster; 503 where the member does not answer or is another cluster
+/// than it was.
+pub(super) async fn executor(call: &Call, member: &Member, owned: &Owned) -> Result<Caller, ApiError> {
+    let cluster = ResourceAttributes {
+        group: label::GROUP,
+        version: "*",
+        resource: "clusters",
+        subresource: "",
+        namespace: "",
+        name: owned.cluster.as_str(),
+    };
+    call.server.access.require(&Attributes::resource(&call.user, "execute-as", cluster)).await?;
     member.writer("").await.map_err(|error| unavailable(&owned.cluster, &format!("cannot be written to: {error}")))
 }
 

@@ -83,7 +83,7 @@ pub(crate) async fn upgrade(call: &mut Call) -> Result<Answer, ApiError> {
     let member = call.server.reach.member(&owned.cluster)?;
     let path = path(call, &owned);
     let response = forward::in_time(&owned, async {
-        let executor = forward::executor(&member, &owned).await?;
+        let executor = forward::executor(call, &member, &owned).await?;
         let mut request = forward::request(&executor, &owned, (call.method.clone(), &path, None))?;
         request.headers_mut().remove(header::ACCEPT);
         copy_upgrade(&call.headers, request.headers_mut());

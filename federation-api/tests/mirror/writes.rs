@@ -188,6 +188,26 @@ async fn a_member_that_is_gone_is_named_and_nothing_happens() {
 }
 
 #[tokio::test]
+async fn a_deletion_needs_the_right_to_act_in_the_member() {
+    let house = House::with([("east", Member::start(Permissions::Apply).await)]).await;
+    house.member("east").pod("web", &json!({})).await;
+    house.ready("east").await;
+    let rbac = "/apis/rbac.authorization.k8s.io/v1";
+    let role = json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole", "metadata": {"name": "pods"},
+        "rules": [{"apiGroups": [""], "resources": ["pods"], "verbs": ["delete"]}]});
+    house.hub.post(&format!("{rbac}/clusterroles"), &role).await.expect(201);
+    let binding = json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRoleBinding",
+        "metadata": {"name": "pods"}, "subjects": [{"kind": "User", "name": "ed", "apiGroup": "rbac.authorization.k8s.io"}],
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "pods"}});
+    house.hub.post(&format!("{rbac}/clusterrolebindings"), &binding).await.expect(201);
+    let ed = house.hub.api.in_process(UserInfo::new("ed", ["system:authenticated"]));
+    let path = format!("{PODS}/web.east");
+    let (_, message) = house.hub.send_as(&ed, Method::DELETE, &path, (&[], Bytes::new())).await.refused(403);
+    assert!(message.contains("cannot execute-as resource \"clusters\""), "{message}");
+    assert!(writes(house.member("east")).is_empty());
+}
+
+#[tokio::test]
 async fn both_sides_have_to_allow_a_deletion() {
     let read_only = Member::start(Permissions::Read).await;
     read_only.pod("web", &json!({})).await;

@@ -43,6 +43,8 @@ pub const FAILOVER: &str = "fedgate.dev/failover";
 pub const INGRESS_CONTROLLER: &str = "fedgate.dev/ingress";
 /// Name of the IngressClass that exists from the first start.
 pub const INGRESS_CLASS: &str = "fedgate";
+/// Annotation on a credentials Secret: the only server that the credentials are shown to.
+pub const CREDENTIALS_SERVER: &str = "fedgate.dev/server";
 /// Type of the Secrets that hold a member's credentials.
 pub const CREDENTIALS_TYPE: &str = "fedgate.dev/cluster-credentials";
 /// The executor that a member write impersonates where neither Cluster nor Placement names another.
