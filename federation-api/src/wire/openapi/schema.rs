@@ -5,6 +5,8 @@ use std::collections::{BTreeSet, VecDeque};
 use federation_schema::facts::{Facts, Field, ListType, Opaque, Resource, Shape, Struct, TypeId};
 use serde_json::{Map, Value, json};
 
+use super::words;
+
 const META: &str = "io.k8s.apimachinery.pkg.apis.meta.v1";
 const APIEXTENSIONS: &str = "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1";
 
@@ -102,6 +104,7 @@ impl<'f> Schemas<'f> {
                     Shape::Struct(object) => self.object(object),
                     _ => self.inline(id),
                 };
+                self.explain(&name, &mut schema);
                 let kinds = kinds(facts, id, &name, resources);
                 if !kinds.is_empty() {
                     schema["x-kubernetes-group-version-kind"] = kinds.into();
@@ -142,6 +145,19 @@ impl<'f> Schemas<'f> {
             schema.insert("x-kubernetes-map-type".to_owned(), "atomic".into());
         }
         schema.into()
+    }
+
+    /// Adds the words of our own kinds; v2 is read by programs only.
+    fn explain(&self, name: &str, schema: &mut Value) {
+        let Some(words) = words::of(name).filter(|_| self.dialect == Dialect::V3) else { return };
+        schema["description"] = words.meaning.into();
+        let Some(properties) = schema.get_mut("properties").and_then(Value::as_object_mut) else { return };
+        for (field, meaning) in words.fields {
+            if let Some(property) = properties.get_mut(*field) {
+                let more = Map::from_iter([("description".to_owned(), (*meaning).into())]);
+                *property = self.with(property.take(), more);
+            }
+        }
     }
 
     fn property(&mut self, field: &Field) -> Value {

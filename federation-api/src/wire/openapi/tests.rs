@@ -170,6 +170,30 @@ fn comparable(value: &Value, in_properties: bool) -> Value {
 }
 
 #[test]
+fn every_field_of_our_kinds_is_explained() {
+    let document = openapi().v3_json("fedgate.dev", "v1alpha1");
+    let schemas = document["components"]["schemas"].as_object().expect("schemas");
+    let mut silent = Vec::new();
+    for (name, schema) in schemas.iter().filter(|(name, _)| name.starts_with("dev.fedgate.") && !name.ends_with("List"))
+    {
+        let properties = schema["properties"].as_object().expect("properties");
+        let of_every_kind =
+            |field: &str| properties.contains_key("metadata") && ["apiVersion", "kind", "metadata"].contains(&field);
+        let fields =
+            properties.iter().filter(|(field, property)| !of_every_kind(field) && !property["description"].is_string());
+        silent.extend(fields.map(|(field, _)| format!("{name}.{field}")));
+        if !schema["description"].is_string() {
+            silent.push(name.clone());
+        }
+        let words = super::words::of(name).map_or(&[][..], |words| words.fields);
+        silent.extend(
+            words.iter().filter(|(field, _)| !properties.contains_key(*field)).map(|(f, _)| format!("no {name}.{f}")),
+        );
+    }
+    assert!(silent.is_empty(), "{silent:?}");
+}
+
+#[test]
 fn schemas_are_upstreams() {
     let Some(directory) =
         std::env::home_dir().map(|home| home.join("go/pkg/mod/k8s.io/kubernetes@v1.37.2/api/openapi-spec/v3"))
