@@ -1,4 +1,8 @@
-//! federation-schema
+//! What Kubernetes objects look like, and every judgement on them that needs nothing but the object.
+//!
+//! [`facts`] is the table of kinds that everything here reads: [`decode`] turns bodies into canonical JSON, [`patch`]
+//! changes it, [`managed`] keeps who owns which field, [`defaults`] fills in, [`validate`] refuses, [`selector`] matches.
+//! Pure: no clock, no I/O, no stored objects. A new kind is a row of the table and no code.
 
 pub mod decode;
 pub mod defaults;
