@@ -75,7 +75,7 @@ pub const CODES: &[Code] = &[
     Code {
         code: "FG-CLU-005",
         exit: 4,
-        meaning: "The member was registered but did not become Ready in time. Its conditions say what is missing; it goes on trying.",
+        meaning: "The member was registered but did not become Ready in time, or was removed but did not let go in time. Its conditions say what is missing; the hub goes on trying.",
     },
     Code {
         code: "FG-CLU-006",
@@ -83,6 +83,11 @@ pub const CODES: &[Code] = &[
         meaning: "The kubeconfig or the address cannot be used for a member: no such context, a program (exec, auth-provider), or an address of the hub's own machine.",
     },
     Code { code: "FG-CLU-007", exit: 1, meaning: "There is no such member." },
+    Code {
+        code: "FG-CLU-008",
+        exit: 1,
+        meaning: "The cluster that shall join is the federation control plane itself. Choose the cluster's context with --context; `fedgate up` makes its own context the current one.",
+    },
     Code {
         code: "FG-UP-001",
         exit: 1,
@@ -92,7 +97,7 @@ pub const CODES: &[Code] = &[
     Code {
         code: "FG-UP-003",
         exit: 4,
-        meaning: "The playground did not become ready in time. Its log is in fedgate.log of its directory.",
+        meaning: "The playground did not become ready, or did not end, in time. Its log is in fedgate.log of its directory if it was started with --detach.",
     },
 ];
 

@@ -31,7 +31,7 @@ pub enum CredentialError {
     Missing,
     #[error("{0} is not allowed in credentials that a server uses: give the content itself")]
     Indirect(String),
-    #[error("not a kubeconfig: {0}")]
+    #[error("the kubeconfig cannot be used: {0}")]
     Kubeconfig(String),
 }
 

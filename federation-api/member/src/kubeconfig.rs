@@ -73,6 +73,9 @@ impl Kubeconfig {
 
     fn context(&self, name: &str, read: &ReadFile<'_>) -> Result<Context, CredentialError> {
         let name = if name.is_empty() { text::str_at(&self.root, &["current-context"]) } else { name };
+        if name.is_empty() {
+            return Err(CredentialError::Kubeconfig("no context is the current one".to_owned()));
+        }
         let context = self.named("contexts", name, "context")?;
         let place = self.named("clusters", text::str_at(context, &["cluster"]), "cluster")?;
         let user = self.named("users", text::str_at(context, &["user"]), "user")?;

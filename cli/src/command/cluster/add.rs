@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
-use federation_types::{ClusterName, text};
+use federation_types::{ClusterName, Gvr, text};
 use hub_client::Hub;
 use member_cluster::join::{self, Permissions, Probe};
 use member_cluster::kubeconfig::{Context, Kubeconfig};
@@ -81,10 +81,11 @@ pub async fn add(add: &Add, hub: &Hub) -> Result<(), Failure> {
     let name = ClusterName::new(&add.name).map_err(|e| Failure::new("FG-CLI-001", e.to_string()))?;
     let context = context(add)?;
     let mut target = target(add, &context);
-    let policy = policy(&context, &target);
+    let policy = policy(&target);
     let admin = Connector::direct(policy).connect(&target).map_err(|e| unusable(&e))?;
     let probe = join::probe(&admin).await.map_err(|e| no_answer(&target, &e))?;
     progress(&format!("{} answers: Kubernetes {}, UID {}", target.server, probe.version, probe.uid));
+    not_the_hub(hub, &probe.uid, &context.name).await?;
     check_identity(hub, &name, &probe.uid).await?;
     for line in plan(add, &probe) {
         progress(&line);
@@ -134,8 +135,9 @@ fn target(add: &Add, context: &Context) -> Target {
 
 /// A member on this machine's loopback is fine for a hub on this machine, so the probe may go there; the server decides
 /// for itself and says so in a condition.
-fn policy(_context: &Context, target: &Target) -> AddressPolicy {
-    if member_cluster::address::check(&target.server, AddressPolicy::Public).is_err() {
+fn policy(target: &Target) -> AddressPolicy {
+    let allowed = |policy| member_cluster::address::check(&target.server, policy).is_ok();
+    if allowed(AddressPolicy::AllowLoopback) && !allowed(AddressPolicy::Public) {
         progress(&format!("{} is a loopback address: fine only for a hub on this machine", target.server));
     }
     AddressPolicy::AllowLoopback
@@ -147,6 +149,21 @@ async fn accepted(target: &Target, credentials: &Credentials, policy: AddressPol
     join::probe(&hub_in_member).await.map(|_| ()).map_err(|e| {
         Failure::new("FG-CLU-004", "the member does not accept the credentials that it just issued").because(e)
     })
+}
+
+/// After `fedgate up` the current context is the hub's; a federation is no member of itself.
+async fn not_the_hub(hub: &Hub, uid: &str, context: &str) -> Result<(), Failure> {
+    let own = match hub.get(&Gvr::new("v1", "namespaces"), "", "kube-system").await {
+        Ok(own) => own,
+        // Who registers members need not read namespaces.
+        Err(e) if e.code() == 403 => return Ok(()),
+        Err(e) => return Err(Failure::hub("cannot read who the hub is", &e)),
+    };
+    if own.is_some_and(|namespace| text::str_at(&namespace, &["metadata", "uid"]) == uid) {
+        return Err(Failure::new("FG-CLU-008", format!("context {context:?} is the federation control plane itself"))
+            .fix("choose the cluster's context with --context"));
+    }
+    Ok(())
 }
 
 fn plan(add: &Add, probe: &Probe) -> Vec<String> {
