@@ -18,7 +18,7 @@ use crate::failure::Failure;
 
 /// Many Kubernetes clusters behind one endpoint.
 #[derive(Debug, Parser)]
-#[command(name = "fedgate", disable_help_subcommand = true, subcommand_required = true, arg_required_else_help = true)]
+#[command(name = "fedgate", version, disable_help_subcommand = true, subcommand_required = true, arg_required_else_help = true)]
 pub struct Cli {
     /// Kubeconfig of the federation control plane (default: $KUBECONFIG, then ~/.kube/config)
     #[arg(long, global = true, value_name = "FILE", env = "FEDGATE_KUBECONFIG")]
@@ -30,11 +30,11 @@ pub struct Cli {
 /// The commands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Start a playground: hub, three simulated members, ingress and DNS in one process
+    /// Start a playground: hub, three simulated members, ingress and DNS in one process, on loopback
     Up(Box<playground::Up>),
     /// Stop the playground and take its context out of the kubeconfig
     Down(playground::Down),
-    /// Run the server
+    /// Run the server; where no address is given it listens on every address of this machine
     Serve(Box<crate::config::ServeFlags>),
     /// Register, list and remove member clusters
     #[command(subcommand)]

@@ -18,31 +18,31 @@ pub struct ServeFlags {
     #[arg(long, value_name = "FILE")]
     #[serde(skip)]
     pub config: Option<PathBuf>,
-    /// Keeps the store, the certificate authority, `kubeconfig` and `endpoints.json`
+    /// Keeps the store, the certificate authority, `kubeconfig` and `endpoints.json`; `up` keeps them in its --dir
     #[arg(long, value_name = "DIR")]
     pub data_dir: Option<PathBuf>,
     /// Where objects are kept: redb:PATH (default: redb:DATA_DIR/fedgate.redb)
     #[arg(long, value_name = "redb:PATH")]
     pub store: Option<String>,
-    /// Which parts this process runs
+    /// Which parts this process runs; repeatable (default: all)
     #[arg(long, value_enum)]
     pub role: Vec<Role>,
     /// Kubeconfig of the hub, for a process without the role api
     #[arg(long, value_name = "FILE")]
     pub hub_kubeconfig: Option<PathBuf>,
-    /// Address of the Kubernetes API
+    /// Address of the Kubernetes API (default: port 7443)
     #[arg(long, value_name = "IP:PORT")]
     pub api_addr: Option<SocketAddr>,
-    /// Address of the ingress for http
+    /// Address of the ingress for http (default: port 7080)
     #[arg(long, value_name = "IP:PORT")]
     pub ingress_addr: Option<SocketAddr>,
-    /// Address of the ingress for https
+    /// Address of the ingress for https (default: port 7843)
     #[arg(long, value_name = "IP:PORT")]
     pub ingress_tls_addr: Option<SocketAddr>,
-    /// Address of the DNS server, UDP and TCP
+    /// Address of the DNS server, UDP and TCP (default: port 7053)
     #[arg(long, value_name = "IP:PORT")]
     pub dns_addr: Option<SocketAddr>,
-    /// Address of /metrics, /livez and /readyz
+    /// Address of /metrics, /livez and /readyz (default: port 7090)
     #[arg(long, value_name = "IP:PORT")]
     pub admin_addr: Option<SocketAddr>,
     /// Further DNS names and addresses of the API, for its certificate
@@ -51,7 +51,7 @@ pub struct ServeFlags {
     /// Addresses or host names that Ingresses get as status.loadBalancer
     #[arg(long, value_name = "ADDRESS")]
     pub ingress_publish: Vec<String>,
-    /// Threads of the ingress data plane (default: one a core)
+    /// Threads of the ingress data plane (default: one a core; `up`: one)
     #[arg(long, value_name = "N")]
     pub ingress_workers: Option<usize>,
     /// Tokens in kube-apiserver's format: token,user,uid,"group1,group2"
@@ -66,10 +66,10 @@ pub struct ServeFlags {
     /// Key of the serving certificate
     #[arg(long, value_name = "FILE", requires = "tls_cert_file")]
     pub tls_private_key_file: Option<PathBuf>,
-    /// AlwaysAllow, AlwaysDeny, RBAC, in the order in which they are asked
+    /// AlwaysAllow, AlwaysDeny, RBAC, in the order in which they are asked (default: RBAC)
     #[arg(long, value_name = "MODE", value_delimiter = ',')]
     pub authorization_mode: Vec<String>,
-    /// Where templates go that nothing places
+    /// Where templates go that nothing places (default: none; `up`: all)
     #[arg(long, value_enum)]
     pub default_placement: Option<DefaultPlacement>,
 }
@@ -139,7 +139,8 @@ impl ServeFlags {
             Some(path) => from_file(path)?,
             None => Self::default(),
         };
-        let data_dir = self.data_dir.or(file.data_dir).ok_or_else(|| usage("--data-dir is missing"))?;
+        let data_dir =
+            self.data_dir.or(file.data_dir).ok_or_else(|| usage("--data-dir is missing").fix("give --data-dir DIR"))?;
         let store = match self.store.or(file.store) {
             None => data_dir.join("fedgate.redb"),
             Some(store) => store_path(&store)?,

@@ -80,8 +80,10 @@ impl Server {
             addresses.dns = dialled(planes::dns(&callers, &config, &mut report, &mut tasks, &stop)?);
         }
         let listened = admin::listen(config.admin_addr, Arc::new(report), stop.clone()).await;
-        let (bound, run) =
-            listened.map_err(|e| Failure::local(format!("cannot listen on {}", config.admin_addr), e))?;
+        let (bound, run) = listened.map_err(|e| {
+            Failure::local(format!("cannot listen on {}", config.admin_addr), e)
+                .fix("give another --admin-addr, or end what listens there")
+        })?;
         addresses.admin = dialled(bound);
         tasks.spawn(async move {
             run.await;

@@ -63,7 +63,13 @@ fn command(line: &str, gates: &BTreeMap<String, Gate>) -> Result<String, String>
     let names: Vec<&str> = gates.keys().map(String::as_str).collect();
     let gate = gates.get(member).ok_or_else(|| format!("no member {member:?}: there are {}", names.join(", ")))?;
     gate.set(fault);
-    Ok(format!("{member} {fault:?}").to_lowercase())
+    let now = match fault {
+        Fault::None => "is healed",
+        Fault::Fail => "fails",
+        Fault::Slow => "is slow",
+        Fault::Partition => "is cut off",
+    };
+    Ok(format!("{member} {now}"))
 }
 
 /// Asks a running playground, and gives its answer.
@@ -92,7 +98,7 @@ mod tests {
     #[test]
     fn only_known_faults_and_members() {
         let gates = BTreeMap::from([("east".to_owned(), Gate::default())]);
-        assert_eq!(command("fail east\n", &gates), Ok("east fail".to_owned()));
+        assert_eq!(command("fail east\n", &gates), Ok("east fails".to_owned()));
         assert_eq!(gates["east"].fault(), Fault::Fail);
         for bad in ["", "fail", "fail west", "burn east", "fail east now"] {
             assert!(command(bad, &gates).is_err(), "{bad}");

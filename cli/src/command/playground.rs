@@ -8,6 +8,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use clap::Args;
+use clap::builder::PossibleValue;
 
 use crate::config::{DefaultPlacement, ServeFlags};
 use crate::failure::Failure;
@@ -19,6 +20,14 @@ use crate::up::{MembersFlag, Playground, UpConfig};
 const READY_WITHIN: Duration = Duration::from_secs(30);
 /// How long `down` waits for the process to end.
 const GONE_WITHIN: Duration = Duration::from_secs(20);
+
+/// What can happen to a simulated member, and its pods.
+const FAULTS: [(&str, &str); 4] = [
+    ("fail", "Connections are refused, standing ones are reset"),
+    ("slow", "Every answer comes half a second late"),
+    ("partition", "Packets vanish: connections hang"),
+    ("heal", "All is well again"),
+];
 
 /// Arguments of `up`.
 #[derive(Debug, Args)]
@@ -60,7 +69,7 @@ pub struct Down {
 #[derive(Debug, Args)]
 pub struct Sim {
     /// What happens
-    #[arg(value_parser = ["fail", "slow", "partition", "heal"])]
+    #[arg(value_parser = FAULTS.map(|(fault, what)| PossibleValue::new(fault).help(what)))]
     pub fault: String,
     /// To which member
     pub member: String,
@@ -82,7 +91,7 @@ pub fn up(up: &Up) -> Result<(), Failure> {
     super::serve::runtime()?.block_on(async {
         let stop = super::serve::stop_on_signal()?;
         let playground = Playground::start(config, stop).await?;
-        welcome(&playground)?;
+        welcome(&playground, up.demo)?;
         playground.drained().await
     })
 }
@@ -124,10 +133,10 @@ fn detach(dir: &Dir) -> Result<(), Failure> {
         }
         std::thread::sleep(Duration::from_millis(20));
     }
-    super::print(&format!("playground ready, log in {}\n", dir.log().display()))
+    super::print(&format!("playground ready, log in {}\n{} down stops it\n", dir.log().display(), program_name()))
 }
 
-fn welcome(playground: &Playground) -> Result<(), Failure> {
+fn welcome(playground: &Playground, demo: bool) -> Result<(), Failure> {
     let at = playground.addresses();
     if std::io::stderr().is_terminal() {
         eprintln!("ready in {:.1} s, Ctrl-C stops it\n", playground.took().as_secs_f64());
@@ -138,17 +147,28 @@ fn welcome(playground: &Playground) -> Result<(), Failure> {
     } else {
         format!("  export KUBECONFIG={}\n", playground.dir().kubeconfig().display())
     };
+    let (_, http_port) = at.ingress.rsplit_once(':').unwrap_or(("", "80"));
+    let look = if demo {
+        format!(
+            "  curl http://web.localhost:{http_port}/\n  \
+             dig +short @127.0.0.1 -p {dns_port} web.default.svc.clusterset.local\n"
+        )
+    } else {
+        "  kubectl create deployment web --image=demo/web:1 --port=8080 --replicas=6\n".to_owned()
+    };
     let break_one = match &playground.members() {
-        MembersFlag::Simulated(_) => "  fedgate sim fail east\n",
-        MembersFlag::Contexts(_) => "",
+        MembersFlag::Simulated(_) => format!("  {} sim fail east\n", program_name()),
+        MembersFlag::Contexts(_) => String::new(),
     };
     super::print(&format!(
-        "fedgate is ready: https://{}\n\nTry:\n{select}  kubectl get clusters,deploy,pods\n  \
-         curl http://web.localhost:{}/\n  dig +short @127.0.0.1 -p {dns_port} web.default.svc.clusterset.local\n\
-         {break_one}",
-        at.api,
-        at.ingress.rsplit_once(':').map_or("80", |(_, port)| port),
+        "fedgate is ready: https://{}\n\nTry:\n{select}  kubectl get clusters,deploy,pods\n{look}{break_one}",
+        at.api
     ))
+}
+
+/// As the user called us, so that a hint can be typed as it stands.
+fn program_name() -> String {
+    std::env::args().next().unwrap_or_else(|| "fedgate".to_owned())
 }
 
 /// Stops the playground and takes its context out of the kubeconfig.

@@ -1,5 +1,6 @@
 //! `fedgate serve`: the server, until SIGTERM or Ctrl-C.
 
+use std::io::IsTerminal as _;
 use std::net::Ipv4Addr;
 
 use tokio::signal::unix::{SignalKind, signal};
@@ -57,9 +58,15 @@ pub(crate) fn stop_on_signal() -> Result<CancellationToken, Failure> {
 
 /// Log lines on standard error; `RUST_LOG` chooses which.
 pub(crate) fn init_tracing() {
-    let filter = tracing_subscriber::EnvFilter::try_from_default_env()
-        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
-    let ready = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).try_init();
+    let filter = tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|e| {
+        if std::env::var_os("RUST_LOG").is_some() {
+            eprintln!("RUST_LOG is not understood, \"info\" is used: {e}");
+        }
+        tracing_subscriber::EnvFilter::new("info")
+    });
+    let colours = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|set| set.is_empty());
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(colours);
+    let ready = log.try_init();
     if let Err(e) = ready {
         eprintln!("logging was set up already: {e}");
     }

@@ -60,7 +60,9 @@ pub(super) async fn start(
     stop: &CancellationToken,
 ) -> Result<SocketAddr, Failure> {
     let at = config.api_addr;
-    let listener = TcpListener::bind(at).await.map_err(|e| Failure::local(format!("cannot listen on {at}"), e))?;
+    let listener = TcpListener::bind(at).await.map_err(|e| {
+        Failure::local(format!("cannot listen on {at}"), e).fix("give another --api-addr, or end what listens there")
+    })?;
     let bound = listener.local_addr().map_err(|e| Failure::local(format!("cannot listen on {at}"), e))?;
     let system = planes::system(local);
     let bootstrap = federation_api::controller::bootstrap::Bootstrap {
