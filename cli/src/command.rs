@@ -18,7 +18,13 @@ use crate::failure::Failure;
 
 /// Many Kubernetes clusters behind one endpoint.
 #[derive(Debug, Parser)]
-#[command(name = "fedgate", version, disable_help_subcommand = true, subcommand_required = true, arg_required_else_help = true)]
+#[command(
+    name = "fedgate",
+    version,
+    disable_help_subcommand = true,
+    subcommand_required = true,
+    arg_required_else_help = true
+)]
 pub struct Cli {
     /// Kubeconfig of the federation control plane (default: $KUBECONFIG, then ~/.kube/config)
     #[arg(long, global = true, value_name = "FILE", env = "FEDGATE_KUBECONFIG")]
