@@ -135,12 +135,23 @@ impl Connection {
     /// # Errors
     /// As `open`, or the body was cut short.
     pub async fn exchange(&mut self, call: Call<'_>) -> Result<usize> {
+        Ok(self.exchange_head(call, 0).await?.1)
+    }
+
+    /// As `exchange`; returns the first bytes of the answer too, `head` at most.
+    ///
+    /// # Errors
+    /// As `exchange`.
+    pub async fn exchange_head(&mut self, call: Call<'_>, head: usize) -> Result<(Vec<u8>, usize)> {
         let mut body = self.open(call).await?.into_body();
-        let mut length = 0;
+        let (mut first, mut length) = (Vec::new(), 0);
         while let Some(frame) = body.frame().await {
-            length += frame?.data_ref().map_or(0, Bytes::len);
+            let frame = frame?;
+            let Some(chunk) = frame.data_ref() else { continue };
+            length += chunk.len();
+            first.extend_from_slice(&chunk[..chunk.len().min(head - first.len())]);
         }
-        Ok(length)
+        Ok((first, length))
     }
 }
 

@@ -25,7 +25,7 @@ pub struct Options {
 enum What {
     /// Requests through the ingress: fedgate, nginx, HAProxy, Traefik, Envoy and a bare forwarder
     Ingress(ingress::Options),
-    /// GET, LIST, WATCH and create: fedgate and kube-apiserver with etcd
+    /// Reads, watches, writes and memory: fedgate and kube-apiserver with etcd
     Api(api::Options),
     /// From apply at the hub to the members: fedgate and a bare writer of the same objects
     Propagation(propagation::Options),

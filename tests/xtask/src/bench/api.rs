@@ -1,4 +1,4 @@
-//! `bench api`: GET, LIST, create and WATCH against kube-apiserver with etcd, and against fedgate:
+//! `bench api`: reads, watches, writes and memory, of kube-apiserver with etcd, and of fedgate:
 //! the same load program, client certificates, HTTP/2, stores that sync to the same disk.
 
 use std::path::PathBuf;
@@ -17,9 +17,12 @@ pub struct Options {
     /// Objects in the list, 2 kB each
     #[arg(long, default_value_t = 10_000)]
     objects: usize,
-    /// Watchers of one object
+    /// Watchers of one object; a tenth of them is measured too
     #[arg(long, default_value_t = 1_000)]
     watchers: usize,
+    /// Objects at the end, for their memory; 0 leaves that out
+    #[arg(long, default_value_t = 100_000)]
+    many: usize,
     /// Changes that every watcher sees
     #[arg(long, default_value_t = 50)]
     changes: usize,
@@ -52,6 +55,8 @@ struct Measurement {
     /// Connections of the load program, and its verb with arguments.
     connections: usize,
     verb: Vec<String>,
+    /// Objects in the list afterwards, where that is worth a look at the memory.
+    leaves: Option<usize>,
 }
 
 pub fn run(options: &Options, no_build: bool) -> Result<()> {
@@ -60,6 +65,8 @@ pub fn run(options: &Options, no_build: bool) -> Result<()> {
     if !options.peers_only {
         servers.push(fedgate(&mut ground));
     }
+    let mut memory = Table::new(&["memory with", "server", "MB"]);
+    remember(&mut memory, "no objects", &servers);
     let mut table =
         Table::new(&["what", "server", "per second", "p50 ms", "p99 ms", "CPU µs each", "ratio", "memory MB"]);
     for measurement in measurements(options) {
@@ -79,24 +86,54 @@ pub fn run(options: &Options, no_build: bool) -> Result<()> {
                 Err(error) => table.failed(vec![measurement.name.to_owned()], &error),
             }
         }
+        if let Some(objects) = measurement.leaves {
+            remember(&mut memory, &format!("{objects} objects"), &servers);
+        }
     }
     let Options { objects, watchers, .. } = options;
     println!("TLS with client certificates, HTTP/2, objects of 2 kB; {objects} in the list, {watchers} watchers");
     print!("{}", table.render());
+    print!("{}", memory.render());
     Ok(())
 }
 
+/// What each server holds now.
+fn remember(memory: &mut Table, when: &str, servers: &[Result<Server>]) {
+    for server in servers.iter().flatten() {
+        match cpu::resident(&server.pids) {
+            Ok(bytes) => {
+                memory.row(vec![when.to_owned(), server.name.to_owned(), format!("{:.0}", bytes as f64 / 1e6)]);
+            }
+            Err(error) => memory.failed(vec![when.to_owned(), server.name.to_owned()], &error),
+        }
+    }
+}
+
 fn measurements(options: &Options) -> Vec<Measurement> {
-    let words = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect();
-    let (objects, watchers, changes) =
-        (options.objects.to_string(), options.watchers.to_string(), options.changes.to_string());
-    vec![
-        Measurement { name: "create, empty store", connections: 16, verb: words(&["seed", &objects]) },
-        Measurement { name: "GET", connections: 16, verb: words(&["get"]) },
-        Measurement { name: "LIST", connections: 2, verb: words(&["list"]) },
-        Measurement { name: "create", connections: 16, verb: words(&["create"]) },
-        Measurement { name: "WATCH event", connections: 1, verb: words(&["watch", &watchers, &changes]) },
-    ]
+    let Options { objects, watchers, changes, many, .. } = options;
+    let of = |name, connections, verb: &str| Measurement {
+        name,
+        connections,
+        verb: verb.split(' ').map(str::to_owned).collect(),
+        leaves: None,
+    };
+    let mut all = vec![
+        Measurement { leaves: Some(*objects), ..of("create, empty store", 16, &format!("seed {objects}")) },
+        of("GET", 16, "get"),
+        of("LIST", 2, "list"),
+        of("LIST, pages of 500", 2, "pages"),
+        of("create", 16, "create"),
+        of("update", 16, "update"),
+        of("merge patch", 16, "patch"),
+        of("apply", 16, "apply"),
+        of("WATCH event, a tenth", 1, &format!("watch {} {changes}", watchers / 10)),
+        of("WATCH event", 1, &format!("watch {watchers} {changes}")),
+    ];
+    if many > objects {
+        let grow = of("create, many", 16, &format!("grow {objects} {many}"));
+        all.push(Measurement { leaves: Some(*many), ..grow });
+    }
+    all
 }
 
 fn measure(ground: &Ground, server: &Server, measurement: &Measurement, seconds: u64) -> Result<Figures> {

@@ -1,7 +1,8 @@
-//! `apiload`: GET, LIST, create and WATCH load for any Kubernetes API server, ConfigMaps of 2 kB.
+//! `apiload`: GET, LIST, WATCH, create, update, patch and apply load for any Kubernetes API server, ConfigMaps of 2 kB.
 //! It says `ready` once connected, starts when a line comes on its standard input, and prints one
 //! line of JSON; the CPU of the server is measured from outside, between these.
 
+mod pages;
 mod seed;
 mod watch;
 
@@ -38,8 +39,18 @@ enum Verb {
     Get,
     /// Read all seeded objects again and again
     List,
+    /// Read all seeded objects again and again, in pages of 500
+    Pages,
     /// Create new objects
     Create,
+    /// Replace objects, without a resourceVersion
+    Update,
+    /// Change one key of objects by merge patch
+    Patch,
+    /// Apply objects server-side
+    Apply,
+    /// Create objects beside the seeded ones, until there are so many in all
+    Grow { from: usize, to: usize },
     /// That many watchers see that many changes of one object
     Watch { watchers: usize, changes: usize },
 }
@@ -62,9 +73,14 @@ async fn run(arguments: Arguments) -> Result<Report> {
     };
     match arguments.verb {
         Verb::Seed { objects } => seed::run(load, objects).await,
-        Verb::Get => load.run(Arc::new(|_| seed::read_one())).await,
-        Verb::List => load.run(Arc::new(|_| seed::list_all())).await,
-        Verb::Create => load.run(Arc::new(|number| seed::create(seed::CREATED, number))).await,
+        Verb::Get => load.run(calls(|_| seed::read_one())).await,
+        Verb::List => load.run(calls(|_| seed::list_all())).await,
+        Verb::Pages => load.run(Arc::new(|_| pages::walk())).await,
+        Verb::Create => load.run(calls(|number| seed::create(seed::CREATED, number))).await,
+        Verb::Update => load.run(calls(seed::update)).await,
+        Verb::Patch => load.run(calls(seed::patch)).await,
+        Verb::Apply => load.run(calls(seed::apply)).await,
+        Verb::Grow { from, to } => seed::grow(load, to.saturating_sub(from)).await,
         Verb::Watch { watchers, changes } => watch::run(&load.server, watchers, changes).await,
     }
 }
@@ -77,12 +93,24 @@ pub struct Load {
     pub limit: usize,
 }
 
-pub type MakeCall = dyn Fn(usize) -> Call<'static> + Send + Sync;
+/// One thing that is done again and again.
+pub enum Act {
+    Call(Call<'static>),
+    /// A whole list, page by page.
+    Pages(&'static str),
+}
+
+pub type MakeAct = dyn Fn(usize) -> Act + Send + Sync;
+
+/// Acts of one call each; `make` gets the number of the act.
+pub fn calls(make: impl Fn(usize) -> Call<'static> + Send + Sync + 'static) -> Arc<MakeAct> {
+    Arc::new(move |number| Act::Call(make(number)))
+}
 
 impl Load {
     /// # Errors
     /// Any call failed.
-    pub async fn run(self, make: Arc<MakeCall>) -> Result<Report> {
+    pub async fn run(self, make: Arc<MakeAct>) -> Result<Report> {
         let numbers = Arc::new(AtomicUsize::new(0));
         let mut connections = Vec::new();
         for _ in 0..self.connections {
@@ -106,7 +134,7 @@ impl Load {
 
 async fn repeat(
     mut connection: Connection,
-    make: Arc<MakeCall>,
+    make: Arc<MakeAct>,
     numbers: Arc<AtomicUsize>,
     (until, limit): (Instant, usize),
 ) -> Result<Vec<Duration>> {
@@ -116,9 +144,14 @@ async fn repeat(
         if number >= limit {
             break;
         }
-        let call = make(number);
+        let act = make(number);
         let started = Instant::now();
-        connection.exchange(call).await?;
+        match act {
+            Act::Call(call) => {
+                connection.exchange(call).await?;
+            }
+            Act::Pages(path) => pages::read(&mut connection, path).await?,
+        }
         samples.push(started.elapsed());
     }
     Ok(samples)
