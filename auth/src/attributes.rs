@@ -146,6 +146,7 @@ mod tests {
     use super::{Attributes, ResourceAttributes};
     use crate::UserInfo;
 
+    /// Protocol: E4
     #[test]
     fn messages_are_those_of_kube_apiserver() {
         let user = UserInfo::new("u", ["g"]);

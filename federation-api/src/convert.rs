@@ -77,6 +77,7 @@ mod tests {
     use federation_schema::facts::kubernetes;
     use serde_json::json;
 
+    /// Protocol: B2
     #[test]
     fn an_event_keeps_everything_through_both_shapes() {
         let facts = kubernetes();

@@ -375,6 +375,7 @@ fn is_zero_u32(seconds: &u32) -> bool {
 mod tests {
     use super::{ApiError, Cause, Subject};
 
+    /// Protocol: E4, E5
     #[test]
     fn messages_are_upstreams() {
         let pods = Subject::new("", "pods", "x");

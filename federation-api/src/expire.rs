@@ -70,6 +70,7 @@ mod tests {
     use federation_store::{Cond, Op};
     use std::sync::Arc;
 
+    /// Protocol: B2
     #[tokio::test]
     async fn only_old_events_end() {
         let now: jiff::Timestamp = "2026-01-01T12:00:00Z".parse().expect("a time");

@@ -35,6 +35,7 @@ fn server() -> (Arc<RbacAuthorizer>, AuthorizerChain) {
     (rbac, chain)
 }
 
+/// Protocol: AU3
 #[tokio::test]
 async fn who_may_grant_what() {
     let (rbac, chain) = server();

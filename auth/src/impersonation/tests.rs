@@ -19,6 +19,7 @@ fn describe(attributes: &Attributes<'_>) -> String {
     )
 }
 
+/// Protocol: AU1
 #[test]
 fn what_headers_ask_for() {
     type Case<'a> = (&'a [(&'a str, &'a str)], &'a str, &'a [&'a str], &'a [&'a str]);
@@ -85,6 +86,7 @@ fn no_headers_is_nobody() {
     assert_eq!(read(&[("Impersonate-User", "")]), Ok(None));
 }
 
+/// Protocol: AU1
 #[test]
 fn contradictions_are_refused() {
     let without = |header: &str| ImpersonationError::WithoutUser(header.to_owned());

@@ -41,6 +41,7 @@ fn ask(rules: &RbacRules, user: &UserInfo, question: &str) -> (bool, String) {
     (decision.is_allowed(), decision.reason().to_owned())
 }
 
+/// Protocol: AU3
 #[test]
 fn rules_match_as_upstream() {
     let cases: &[(Value, &[&str], &[&str])] = &[
@@ -159,6 +160,7 @@ fn bindings_reach_their_subjects_and_namespaces() {
     assert_eq!(reason, r#"RBAC: role.rbac.authorization.k8s.io "pods" not found"#);
 }
 
+/// Protocol: AU3
 #[test]
 fn aggregation_gathers_through_levels_and_survives_cycles() {
     let labelled = |name: &str, label: &str, selector: Option<&str>, resource: &str| {
@@ -197,6 +199,7 @@ fn aggregation_gathers_through_levels_and_survives_cycles() {
     assert_eq!(written["top"].iter().map(|rule| rule.resources[0].as_str()).collect::<Vec<_>>(), ["three", "two"]);
 }
 
+/// Protocol: AU2
 #[test]
 fn rules_of_a_user_are_listed_for_one_namespace() {
     let rules = build(&[

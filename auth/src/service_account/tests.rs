@@ -56,6 +56,7 @@ async fn verify(tokens: &ServiceAccountTokens, token: &str, now: Timestamp) -> R
     }
 }
 
+/// Protocol: AU1, AU2
 #[tokio::test]
 async fn issued_tokens_are_good_until_they_expire_or_their_account_goes() {
     let (tokens, store) = server(ServiceAccountKey::generate().unwrap());
@@ -77,6 +78,7 @@ async fn issued_tokens_are_good_until_they_expire_or_their_account_goes() {
     assert!(!format!("{issued:?}").contains(token));
 }
 
+/// Protocol: AU1, AU2
 #[tokio::test]
 async fn audiences_and_bound_objects() {
     let (tokens, _) = server(ServiceAccountKey::generate().unwrap());
@@ -93,6 +95,7 @@ async fn audiences_and_bound_objects() {
     assert!(tokens.verify(token, &[], now()).await.is_err());
 }
 
+/// Protocol: AU2
 #[test]
 fn requests_that_cannot_be_met() {
     let (tokens, _) = server(ServiceAccountKey::generate().unwrap());

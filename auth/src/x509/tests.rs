@@ -60,6 +60,7 @@ impl Odd {
     }
 }
 
+/// Protocol: AU1
 #[tokio::test]
 async fn issued_certificates_name_their_user_until_they_expire() {
     let authority = CertificateAuthority::generate("test", now()).unwrap();

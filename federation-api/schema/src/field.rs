@@ -262,6 +262,7 @@ mod tests {
         assert_eq!(FieldPath::Nil.child("values").index(0).key("k").to_string(), "values[0][k]");
     }
 
+    /// Protocol: E5
     #[test]
     fn texts_are_upstreams() {
         let p = FieldPath::root("spec.x");

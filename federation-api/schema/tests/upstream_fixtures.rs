@@ -69,6 +69,7 @@ fn first_difference(one: &Value, two: &Value, path: &str) -> Option<String> {
     }
 }
 
+/// Protocol: N4
 #[test]
 fn every_kind_reads_the_same_from_json_yaml_and_protobuf() {
     let Some(directory) = fixtures() else {

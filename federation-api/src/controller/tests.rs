@@ -118,6 +118,7 @@ fn gvr(resource: &str) -> Gvr {
     Gvr::new(version, resource)
 }
 
+/// Protocol: B1
 #[tokio::test]
 async fn first_objects_are_written_once_and_mended() {
     let server = start().await;
@@ -147,6 +148,7 @@ async fn first_objects_are_written_once_and_mended() {
     assert_eq!(ann.list(&Collection::all(gvr("namespaces"))).await.unwrap_err().code(), 403);
 }
 
+/// Protocol: B1
 #[tokio::test]
 async fn every_namespace_has_its_account_and_certificate() {
     let server = start().await;
@@ -163,6 +165,7 @@ async fn every_namespace_has_its_account_and_certificate() {
         .await;
 }
 
+/// Protocol: NS1
 #[tokio::test]
 async fn a_namespace_goes_with_all_that_is_stored_in_it() {
     let server = start().await;
@@ -189,6 +192,7 @@ async fn a_namespace_goes_with_all_that_is_stored_in_it() {
     assert!(server.get("configmaps", "other", "stays").await.is_some());
 }
 
+/// Protocol: DEL4
 #[tokio::test]
 async fn dependents_go_with_their_last_owner() {
     let server = start().await;
@@ -215,6 +219,7 @@ async fn dependents_go_with_their_last_owner() {
     assert!(server.get("configmaps", "default", "kept").await.is_some(), "an owner of a kind that is not served holds");
 }
 
+/// Protocol: DEL4
 #[tokio::test]
 async fn foreground_waits_for_blocking_dependents_and_orphan_releases() {
     let server = start().await;

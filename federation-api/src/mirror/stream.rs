@@ -192,6 +192,7 @@ mod tests {
 
     use super::copy_upgrade;
 
+    /// Protocol: SR6
     #[test]
     fn an_upgrade_travels_without_credentials() {
         let mut sent = HeaderMap::new();

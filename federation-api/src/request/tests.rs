@@ -12,6 +12,7 @@ fn parse(method: &str, uri: &str) -> RequestInfo {
     RequestInfo::parse(&method, path, &query).expect("a request")
 }
 
+/// Protocol: W1, SR5
 #[test]
 fn paths_become_verbs_on_resources() {
     // method, uri, verb, group, version, namespace, resource, subresource, name

@@ -206,6 +206,7 @@ mod tests {
     use base64::Engine;
     use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
+    /// Protocol: L5
     #[test]
     fn tokens_round_trip() {
         let token = decode(&encode(7, "ns/name", &Scope::All)).expect("ours");
@@ -214,6 +215,7 @@ mod tests {
         assert_eq!(token.start, "name\0");
     }
 
+    /// Protocol: L5
     #[test]
     fn forged_tokens_are_refused() {
         let forge = |json: &str| URL_SAFE_NO_PAD.encode(json);

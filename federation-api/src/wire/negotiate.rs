@@ -190,6 +190,7 @@ mod tests {
         Accepted { encoding, convert: None, pretty: false }
     }
 
+    /// Protocol: N1, N6
     #[test]
     fn the_best_clause_that_can_be_met_wins() {
         let table = |version| Accepted { convert: Some(Convert::Table(version)), ..plain(Encoding::Json) };
@@ -234,6 +235,7 @@ mod tests {
         assert!(accept(table_only, |_| false).is_err());
     }
 
+    /// Protocol: N2, N3
     #[test]
     fn bodies_come_in_three_formats() {
         for (header, format) in [
@@ -254,6 +256,7 @@ mod tests {
         }
     }
 
+    /// Protocol: N5
     #[test]
     fn people_get_indented_answers() {
         assert!(

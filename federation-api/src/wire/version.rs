@@ -40,6 +40,7 @@ mod tests {
     use super::{Build, version};
     use federation_schema::facts::kubernetes;
 
+    /// Protocol: H1
     #[test]
     fn clients_can_read_the_version() {
         let value = version(kubernetes(), Build { commit: "", date: "", platform: "linux/amd64" });

@@ -49,6 +49,7 @@ async fn kube_talks_to_the_service_in_the_process() {
     round_trip(&Client::new(admin, "default")).await;
 }
 
+/// Protocol: AU1
 #[tokio::test]
 async fn sockets_authenticate_by_token_and_certificate() {
     let now = jiff::Timestamp::now();

@@ -5,6 +5,7 @@ use serde_json::json;
 
 use crate::hub::{CONFIG_MAPS, Hub, config_map, rev};
 
+/// Protocol: C1
 #[tokio::test]
 async fn an_object_is_born_with_its_metadata() {
     let hub = Hub::start().await;
@@ -23,6 +24,7 @@ async fn an_object_is_born_with_its_metadata() {
     assert_eq!(read, made);
 }
 
+/// Protocol: C6, C8
 #[tokio::test]
 async fn generation_follows_the_content() {
     let hub = Hub::start().await;
@@ -55,6 +57,7 @@ async fn generation_follows_the_content() {
     assert_eq!((&read["spec"]["replicas"], &read["metadata"]["generation"]), (&json!(4), &json!(3)));
 }
 
+/// Protocol: C2
 #[tokio::test]
 async fn names_are_generated() {
     let hub = Hub::start().await;
@@ -67,6 +70,7 @@ async fn names_are_generated() {
     assert_ne!(name(&first), name(&second));
 }
 
+/// Protocol: C1, C3
 #[tokio::test]
 async fn refusals_of_a_create() {
     let hub = Hub::start().await;
@@ -118,6 +122,7 @@ async fn refusals_of_a_create() {
     assert_eq!(missing, ("NotFound".to_owned(), "namespaces \"nowhere\" not found".to_owned()));
 }
 
+/// Protocol: C4
 #[tokio::test]
 async fn updates_are_compare_and_swap() {
     let hub = Hub::start().await;
@@ -145,6 +150,7 @@ async fn updates_are_compare_and_swap() {
     assert_eq!(hub.put(&path, &config_map("b")).await.refused(400).0, "BadRequest");
 }
 
+/// Protocol: C7
 #[tokio::test]
 async fn a_write_that_changes_nothing_keeps_the_revision() {
     let hub = Hub::start().await;
@@ -155,6 +161,7 @@ async fn a_write_that_changes_nothing_keeps_the_revision() {
     assert_eq!(patched.expect(200), made);
 }
 
+/// Protocol: E1
 #[tokio::test]
 async fn dry_runs_leave_nothing() {
     let hub = Hub::start().await;
@@ -172,6 +179,7 @@ async fn dry_runs_leave_nothing() {
     hub.post(&format!("{CONFIG_MAPS}?dryRun=Some"), &config_map("b")).await.refused(422);
 }
 
+/// Protocol: C5
 #[tokio::test]
 async fn some_kinds_are_created_by_put() {
     let hub = Hub::start().await;

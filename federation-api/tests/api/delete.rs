@@ -11,6 +11,7 @@ async fn delete_with(hub: &Hub, path: &str, options: Value) -> Reply {
     hub.send(Method::DELETE, path, JSON, options.to_string()).await
 }
 
+/// Protocol: DEL1
 #[tokio::test]
 async fn an_object_goes_at_once() {
     let hub = Hub::start().await;
@@ -22,6 +23,7 @@ async fn an_object_goes_at_once() {
     assert_eq!(hub.delete(&format!("{CONFIG_MAPS}/a")).await.refused(404).1, "configmaps \"a\" not found");
 }
 
+/// Protocol: DEL3
 #[tokio::test]
 async fn finalizers_hold_an_object() {
     let hub = Hub::start().await;
@@ -42,6 +44,7 @@ async fn finalizers_hold_an_object() {
     hub.get(&path).await.refused(404);
 }
 
+/// Protocol: DEL4
 #[tokio::test]
 async fn a_policy_becomes_a_finalizer() {
     let hub = Hub::start().await;
@@ -67,6 +70,7 @@ async fn a_policy_becomes_a_finalizer() {
         .refused(422);
 }
 
+/// Protocol: DEL2
 #[tokio::test]
 async fn preconditions_are_kept() {
     let hub = Hub::start().await;
@@ -79,6 +83,7 @@ async fn preconditions_are_kept() {
     delete_with(&hub, &path, json!({"preconditions": right})).await.expect(200);
 }
 
+/// Protocol: DEL5
 #[tokio::test]
 async fn a_collection_goes_by_selector() {
     let hub = Hub::start().await;
@@ -90,6 +95,7 @@ async fn a_collection_goes_by_selector() {
     assert_eq!(names(&hub.get(CONFIG_MAPS).await.expect(200)), ["b"]);
 }
 
+/// Protocol: NS1
 #[tokio::test]
 async fn a_namespace_ends_in_two_steps() {
     let hub = Hub::start().await;

@@ -7,6 +7,7 @@ use serde_json::json;
 
 use crate::hub::{CONFIG_MAPS, Hub};
 
+/// Protocol: D6, E4
 #[tokio::test]
 async fn unknown_paths_and_methods() {
     let hub = Hub::start().await;
@@ -31,6 +32,7 @@ async fn unknown_paths_and_methods() {
     assert_eq!(hub.put(CONFIG_MAPS, &json!({})).await.refused(405).0, "MethodNotAllowed");
 }
 
+/// Protocol: AU3
 #[tokio::test]
 async fn rights_follow_the_roles_at_once() {
     let hub = Hub::start().await;
@@ -56,6 +58,7 @@ async fn rights_follow_the_roles_at_once() {
     get().await.refused(403);
 }
 
+/// Protocol: AU1
 #[tokio::test]
 async fn impersonation_needs_a_right_and_gives_the_others() {
     let hub = Hub::start().await;
@@ -71,6 +74,7 @@ async fn impersonation_needs_a_right_and_gives_the_others() {
     );
 }
 
+/// Protocol: AU1
 #[tokio::test]
 async fn without_an_identity_there_is_no_answer() {
     let hub = Hub::start().await;
@@ -80,6 +84,7 @@ async fn without_an_identity_there_is_no_answer() {
     assert_eq!(response.status().as_u16(), 401);
 }
 
+/// Protocol: AU2, N6
 #[tokio::test]
 async fn reviews_answer_and_are_not_stored() {
     let hub = Hub::start().await;
@@ -104,6 +109,7 @@ async fn reviews_answer_and_are_not_stored() {
     hub.post("/apis/authorization.k8s.io/v1/selfsubjectaccessreviews", &json!({"spec": {}})).await.refused(422);
 }
 
+/// Protocol: H1, H2
 #[tokio::test]
 async fn health_and_version() {
     let hub = Hub::start().await;

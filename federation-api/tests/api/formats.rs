@@ -14,6 +14,7 @@ async fn as_format(hub: &Hub, path: &str, accept: &str) -> Value {
     hub.send(Method::GET, path, &[("accept", accept)], "").await.expect(200)
 }
 
+/// Protocol: N5
 #[tokio::test]
 async fn yaml_goes_in_and_out() {
     let hub = Hub::start().await;
@@ -32,6 +33,7 @@ async fn yaml_goes_in_and_out() {
     assert_eq!(none.0, "NotAcceptable");
 }
 
+/// Protocol: E2
 #[tokio::test]
 async fn unknown_and_duplicate_fields_are_found() {
     let hub = Hub::start().await;
@@ -60,6 +62,7 @@ async fn unknown_and_duplicate_fields_are_found() {
     hub.post("/api/v1/namespaces/default/configmaps?fieldValidation=Odd", &config_map("b")).await.refused(422);
 }
 
+/// Protocol: N6, T1, T2
 #[tokio::test]
 async fn tables_and_partial_metadata() {
     let hub = Hub::start().await;
@@ -84,6 +87,7 @@ async fn tables_and_partial_metadata() {
     hub.send(Method::POST, review, headers, "{}").await.refused(406);
 }
 
+/// Protocol: F1
 #[tokio::test]
 async fn large_answers_are_compressed() {
     let hub = Hub::start().await;
@@ -105,6 +109,7 @@ async fn apply(hub: &Hub, query: &str, config: &Value) -> crate::hub::Reply {
     hub.patch(&format!("{CONFIG_MAPS}/a?{query}"), "apply-patch+yaml", config).await
 }
 
+/// Protocol: S1, S2, S6, S7
 #[tokio::test]
 async fn server_side_apply_keeps_owners() {
     let hub = Hub::start().await;
@@ -130,6 +135,7 @@ async fn server_side_apply_keeps_owners() {
     apply(&hub, "fieldManager=one", &other).await.refused(400);
 }
 
+/// Protocol: S4
 #[tokio::test]
 async fn updates_are_recorded_by_manager() {
     let hub = Hub::start().await;
@@ -149,6 +155,7 @@ async fn updates_are_recorded_by_manager() {
     assert!(managers.contains(&"tool"), "{managers:?}");
 }
 
+/// Protocol: B2
 #[tokio::test]
 async fn events_have_two_views_of_one_object() {
     let hub = Hub::start().await;
@@ -175,6 +182,7 @@ async fn events_have_two_views_of_one_object() {
     assert_eq!((&patched["note"], &patched["kind"]), (&json!("more"), &json!("Event")));
 }
 
+/// Protocol: T3
 #[tokio::test]
 async fn a_table_watch_names_its_columns_once() {
     let hub = Hub::start().await;

@@ -7,6 +7,7 @@ use crate::hub::{CONFIG_MAPS, Hub, config_map, names};
 
 const JSON: &[(&str, &str)] = &[("content-type", "application/json")];
 
+/// Protocol: N7
 #[tokio::test]
 async fn broken_bodies_change_nothing() {
     let hub = Hub::start().await;
@@ -30,6 +31,7 @@ async fn broken_bodies_change_nothing() {
     assert!(names(&hub.get(CONFIG_MAPS).await.expect(200)).is_empty());
 }
 
+/// Protocol: F1
 #[tokio::test]
 async fn large_bodies_are_cut_off() {
     let hub = Hub::start().await;
@@ -42,6 +44,7 @@ async fn large_bodies_are_cut_off() {
     );
 }
 
+/// Protocol: N2
 #[tokio::test]
 async fn unknown_formats_are_named() {
     let hub = Hub::start().await;
@@ -54,6 +57,7 @@ async fn unknown_formats_are_named() {
     );
 }
 
+/// Protocol: E4
 #[tokio::test]
 async fn hostile_uris_are_refused() {
     let hub = Hub::start().await;

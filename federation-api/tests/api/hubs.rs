@@ -122,6 +122,7 @@ async fn what_nothing_places_is_said() {
     assert_eq!(shown["rows"][0]["cells"][at.expect("a column")], "east:1");
 }
 
+/// Protocol: AU3
 #[tokio::test]
 async fn nobody_grants_more_than_he_holds() {
     let hub = Hub::start().await;

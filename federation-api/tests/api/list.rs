@@ -14,6 +14,7 @@ async fn stocked(count: usize) -> Hub {
     hub
 }
 
+/// Protocol: L10
 #[tokio::test]
 async fn a_list_has_a_kind_a_revision_and_untyped_items() {
     let hub = stocked(2).await;
@@ -26,6 +27,7 @@ async fn a_list_has_a_kind_a_revision_and_untyped_items() {
     assert_eq!(empty["items"], json!([]));
 }
 
+/// Protocol: L7
 #[tokio::test]
 async fn selectors_select() {
     let hub = stocked(4).await;
@@ -47,6 +49,7 @@ async fn selectors_select() {
     }
 }
 
+/// Protocol: L5, L6
 #[tokio::test]
 async fn pages_show_one_revision() {
     let hub = stocked(5).await;
@@ -66,6 +69,7 @@ async fn pages_show_one_revision() {
     assert!(selected["metadata"].get("remainingItemCount").is_none());
 }
 
+/// Protocol: L5
 #[tokio::test]
 async fn forged_tokens_are_refused() {
     let hub = stocked(1).await;
@@ -83,6 +87,7 @@ async fn forged_tokens_are_refused() {
     assert_eq!(names(&list), ["c0"]);
 }
 
+/// Protocol: L1, L2, L3
 #[tokio::test]
 async fn revisions_decide_how_old_an_answer_may_be() {
     let hub = stocked(2).await;

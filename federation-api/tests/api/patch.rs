@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 
 use crate::hub::{CONFIG_MAPS, Hub, rev};
 
+/// Protocol: P1
 #[tokio::test]
 async fn every_format_patches() {
     let hub = Hub::start().await;
@@ -20,6 +21,7 @@ async fn every_format_patches() {
     }
 }
 
+/// Protocol: P2
 #[tokio::test]
 async fn bad_patches_are_refused() {
     let hub = Hub::start().await;
@@ -46,6 +48,7 @@ async fn bad_patches_are_refused() {
     assert_eq!(hub.get(&path).await.expect(200), made, "nothing changed");
 }
 
+/// Protocol: P3
 #[tokio::test]
 async fn a_patch_may_name_the_revision_it_is_for() {
     let hub = Hub::start().await;
@@ -57,6 +60,7 @@ async fn a_patch_may_name_the_revision_it_is_for() {
     hub.patch(&path, "merge-patch+json", &patch(rev(&made))).await.refused(409);
 }
 
+/// Protocol: P3
 #[tokio::test]
 async fn racing_patches_all_arrive() {
     let hub = Hub::start().await;

@@ -4,6 +4,7 @@ use serde_json::json;
 
 use crate::hub::{CONFIG_MAPS, Hub, config_map, rev};
 
+/// Protocol: W1, W2
 #[tokio::test]
 async fn a_watch_tells_what_happens_after_a_revision() {
     let hub = Hub::start().await;
@@ -23,6 +24,7 @@ async fn a_watch_tells_what_happens_after_a_revision() {
     assert_eq!(again.told(3).await, ["ADDED b", "MODIFIED a", "DELETED a"]);
 }
 
+/// Protocol: W2
 #[tokio::test]
 async fn a_watch_without_a_revision_begins_with_the_state() {
     let hub = Hub::start().await;
@@ -39,6 +41,7 @@ async fn a_watch_without_a_revision_begins_with_the_state() {
     assert_eq!(item.told(2).await, ["ADDED a", "DELETED a"]);
 }
 
+/// Protocol: W3
 #[tokio::test]
 async fn a_watch_list_marks_the_end_of_the_state() {
     let hub = Hub::start().await;
@@ -57,6 +60,7 @@ async fn a_watch_list_marks_the_end_of_the_state() {
     assert_eq!(refused.0, "Invalid");
 }
 
+/// Protocol: W7
 #[tokio::test]
 async fn entering_and_leaving_a_selection_are_events() {
     let hub = Hub::start().await;
@@ -80,6 +84,7 @@ async fn entering_and_leaving_a_selection_are_events() {
     assert_eq!(watch.told(1).await, ["ADDED a"]);
 }
 
+/// Protocol: W4, E6
 #[tokio::test]
 async fn an_expired_revision_is_told_in_the_stream() {
     let hub = Hub::start().await;
@@ -90,6 +95,7 @@ async fn an_expired_revision_is_told_in_the_stream() {
     assert!(watch.next().await.is_none(), "the stream ends");
 }
 
+/// Protocol: W5, W6
 #[tokio::test]
 async fn a_watch_ends_at_its_deadline_after_a_bookmark() {
     let hub = Hub::start().await;
@@ -102,6 +108,7 @@ async fn a_watch_ends_at_its_deadline_after_a_bookmark() {
     assert!(watch.next().await.is_none(), "no error at the end");
 }
 
+/// Protocol: W7
 #[tokio::test]
 async fn all_watchers_see_one_order() {
     let hub = Hub::start().await;
@@ -121,6 +128,7 @@ async fn all_watchers_see_one_order() {
     assert!(orders.windows(2).all(|pair| pair[0] == pair[1]));
 }
 
+/// Protocol: F4
 #[tokio::test]
 async fn a_watch_ends_when_the_server_drains() {
     let hub = Hub::start().await;

@@ -25,6 +25,7 @@ async fn get(caller: &InProcess, path: &str) -> http::Response<federation_api::B
         .expect("infallible")
 }
 
+/// Protocol: SR2
 #[tokio::test]
 async fn a_followed_log_is_told_as_it_grows() {
     let house = House::east().await;
@@ -49,6 +50,7 @@ async fn a_followed_log_is_told_as_it_grows() {
     assert_eq!(chunk(&mut body).await, None);
 }
 
+/// Protocol: SR2
 #[tokio::test]
 async fn logs_of_a_template_come_from_the_member_that_runs_it() {
     let house = House::east().await;
@@ -78,6 +80,7 @@ async fn what_the_member_says_of_a_log_is_told_in_the_hubs_words() {
     assert_eq!(get(&nobody, &format!("{PODS}/none.east/log")).await.status(), StatusCode::FORBIDDEN);
 }
 
+/// Protocol: SR3, SR4, SR6
 #[tokio::test]
 async fn an_upgrade_becomes_a_tunnel_in_the_executors_name() {
     let house = House::east().await;
@@ -118,6 +121,7 @@ async fn an_upgrade_becomes_a_tunnel_in_the_executors_name() {
     assert!(!seen.headers.contains("c2VjcmV0"), "{}", seen.headers);
 }
 
+/// Protocol: SR5
 #[tokio::test]
 async fn exec_needs_an_upgrade_and_the_right_to_create() {
     let house = House::with([("east", Member::start(Permissions::Apply).await)]).await;

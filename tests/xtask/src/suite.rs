@@ -1,6 +1,7 @@
 //! `cargo xtask test`: one list of steps, each counted, nothing skipped in silence.
 
 pub mod chart;
+mod spec;
 mod tally;
 
 use std::io::{BufRead, BufReader, Write};
@@ -10,7 +11,7 @@ use anyhow::{Context, Result, bail};
 
 use self::tally::Tally;
 use crate::provision::{For, Toolbox};
-use crate::{e2e, invoke};
+use crate::{e2e, invoke, paths};
 
 #[derive(clap::Args)]
 pub struct Options {
@@ -20,6 +21,9 @@ pub struct Options {
     /// Leave these steps out
     #[arg(long, value_enum)]
     skip: Vec<Step>,
+    /// Run nothing: print each line of the protocol with its tests, and what is not served and why
+    #[arg(long)]
+    list_spec: bool,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug, clap::ValueEnum)]
@@ -43,6 +47,9 @@ const STEPS: [Step; 6] = [Step::Format, Step::Lints, Step::Licences, Step::Chart
 /// # Errors
 /// A test or check failed.
 pub fn run(options: &Options) -> Result<()> {
+    if options.list_spec {
+        return spec::list(&paths::repository());
+    }
     let mut tally = Tally::default();
     let toolbox = Toolbox::stock(For::Test);
     for missing in &toolbox.missing {

@@ -40,6 +40,7 @@ fn built_ins_become_canonical() {
     assert_eq!(decoded.findings, []);
 }
 
+/// Protocol: E2, N7
 #[test]
 fn unknown_and_duplicate_fields_are_named_in_the_order_of_the_text() {
     let body = r#"{"apiVersion":"apps/v1","kind":"Deployment","metadata":{"name":"a","nam":1},
@@ -75,6 +76,7 @@ fn unknown_and_duplicate_fields_are_named_in_the_order_of_the_text() {
     );
 }
 
+/// Protocol: E4
 #[test]
 fn wrong_types_are_told_as_go_tells_them() {
     for (plural, body, told) in [
@@ -163,6 +165,7 @@ fn quantities_and_times_are_checked() {
     assert_eq!(lease.value["spec"]["renewTime"], "2024-01-01T00:00:00.123400Z");
 }
 
+/// Protocol: N7
 #[test]
 fn integers_keep_all_their_digits() {
     let body = r#"{"apiVersion":"apps/v1","kind":"ControllerRevision","revision":9007199254740993,"data":{"big":18446744073709551615,"f":1.5}}"#;
@@ -171,6 +174,7 @@ fn integers_keep_all_their_digits() {
     assert_eq!(value["data"], json!({"big": u64::MAX, "f": 1.5}));
 }
 
+/// Protocol: N3
 #[test]
 fn delete_options_come_in_every_version() {
     let expected = Expected::options(kubernetes(), "DeleteOptions").expect("known");
@@ -181,6 +185,7 @@ fn delete_options_come_in_every_version() {
     }
 }
 
+/// Protocol: N5
 #[test]
 fn yaml_is_read_as_upstream_reads_it() {
     let body = "
@@ -238,6 +243,7 @@ fn yaml_is_refused_with_its_line() {
     assert_eq!(value, json!({"a": {"b": [{"c": 2}]}}));
 }
 
+/// Protocol: N7
 #[test]
 fn nothing_grows_without_bound() {
     let deep = |open: &str, close: &str, times: usize| format!("{}{}", open.repeat(times), close.repeat(times));

@@ -23,6 +23,7 @@ fn objects_iterate_in_order() {
     assert_eq!(keys, ["a", "b", "c"], "field sets rely on sorted maps");
 }
 
+/// Protocol: S2
 #[test]
 fn sets_survive_their_text_form() {
     let table = [
@@ -84,6 +85,7 @@ fn the_algebra_of_sets() {
     assert_eq!(a.paths(), [".a", ".b", ".a.x", ".a.y", ".l[n=1]", ".l[n=1].v"]);
 }
 
+/// Protocol: S2, S3
 #[test]
 fn creating_owns_what_the_request_set() {
     let mut object = json!({"apiVersion": "v1", "kind": "ConfigMap",
@@ -101,6 +103,7 @@ fn creating_owns_what_the_request_set() {
     assert_eq!(managed_fields(&empty), &Value::Null);
 }
 
+/// Protocol: S4
 #[test]
 fn updating_moves_fields_and_keeps_times_of_no_ops() {
     let typing = config_map();
@@ -168,6 +171,7 @@ fn untracked_objects_stay_untracked() {
     assert_eq!(managers, ["a", BEFORE_FIRST_APPLY]);
 }
 
+/// Protocol: S4
 #[test]
 fn old_updates_are_merged() {
     let typing = config_map();

@@ -51,6 +51,7 @@ mod tests {
     use super::apply;
     use crate::patch::PatchError;
 
+    /// Protocol: P1
     #[test]
     fn examples_of_the_rfc() {
         let table = [

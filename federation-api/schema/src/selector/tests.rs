@@ -11,6 +11,7 @@ fn labels(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
     pairs.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect()
 }
 
+/// Protocol: L7
 #[test]
 fn label_selectors_parse_and_print_again() {
     let table = [
@@ -42,6 +43,7 @@ fn label_selectors_parse_and_print_again() {
     }
 }
 
+/// Protocol: L7
 #[test]
 fn label_selectors_are_refused_in_upstreams_words() {
     let name = "name part must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character (e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for validation is '([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]')";
@@ -170,6 +172,7 @@ fn selector_objects() {
     }
 }
 
+/// Protocol: L7
 #[test]
 fn field_selectors() {
     let good = [

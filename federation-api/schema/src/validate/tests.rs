@@ -59,6 +59,7 @@ fn check(table: Vec<(&str, &str, Value, &str)>) {
     }
 }
 
+/// Protocol: DEL6
 #[test]
 fn metadata() {
     let huge = "a".repeat(256 * 1024);
@@ -123,6 +124,7 @@ fn metadata() {
     assert!(!name_errors(service, "1web", false).is_empty());
 }
 
+/// Protocol: E5
 #[test]
 fn workloads() {
     let template = |change: fn(&mut Value)| deployment(move |d| change(&mut d["spec"]["template"]["spec"]));

@@ -19,6 +19,7 @@ fn keys(config: &Bootstrap) -> BTreeSet<String> {
     unique
 }
 
+/// Protocol: B1
 #[test]
 fn first_objects() {
     let hub = keys(&config(true));
@@ -78,6 +79,7 @@ fn what_exists_is_left_or_mended() {
     assert_eq!(plan(None, &seed), Some(Write::Create(wanted)));
 }
 
+/// Protocol: B1
 #[test]
 fn the_default_policy_is_mended_as_upstream_does() {
     let auto = "rbac.authorization.kubernetes.io/autoupdate";

@@ -24,6 +24,7 @@ fn left(resource: &str, count: usize) -> Findings {
     findings
 }
 
+/// Protocol: NS1
 #[test]
 fn only_an_empty_and_wholly_seen_namespace_goes() {
     let unknown = Findings { discovery: vec!["metrics.k8s.io/v1: down".into()], ..Findings::default() };
@@ -39,6 +40,7 @@ fn only_an_empty_and_wholly_seen_namespace_goes() {
     assert_eq!(plan(&shared, &Findings::default(), at(0)).finalize, Some(vec![json!("example.com/other")]));
 }
 
+/// Protocol: NS1
 #[test]
 fn conditions_are_upstreams_and_written_once() {
     let mut namespace = namespace();

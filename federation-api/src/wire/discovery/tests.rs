@@ -30,6 +30,7 @@ fn golden(name: &str) -> Option<Value> {
     fs::read(path).ok().map(|text| serde_json::from_slice(&text).expect("golden JSON"))
 }
 
+/// Protocol: D2, D5
 #[test]
 fn kubectl_gets_everything_in_one_answer() {
     let (content_type, apis) = get("/apis", KUBECTL);
@@ -43,6 +44,7 @@ fn kubectl_gets_everything_in_one_answer() {
     assert_eq!(get("/apis", nopeer).1, apis);
 }
 
+/// Protocol: D1
 #[test]
 fn old_clients_get_the_legacy_form() {
     let (content_type, list) = get("/apis/", "application/json");
@@ -56,6 +58,7 @@ fn old_clients_get_the_legacy_form() {
     assert!(apps.body().starts_with(b"apiVersion: v1\nkind: APIGroup\n"));
 }
 
+/// Protocol: D4
 #[test]
 fn an_etag_saves_the_second_answer() {
     let discovery = discovery();
@@ -78,6 +81,7 @@ fn what_is_not_served_is_not_shown() {
     assert_eq!(discovery.paths().collect::<Vec<_>>(), ["/api", "/apis", "/apis/apps", "/apis/apps/v1"]);
 }
 
+/// Protocol: D3
 #[test]
 fn the_aggregated_form_is_upstreams() {
     let Some(golden) = golden("aggregated_v2.json") else {
@@ -89,6 +93,7 @@ fn the_aggregated_form_is_upstreams() {
     assert!(served == golden, "the aggregated form differs");
 }
 
+/// Protocol: D1
 #[test]
 fn the_legacy_form_is_upstreams() {
     let mut compared = 0;

@@ -36,6 +36,7 @@ fn references<'v>(value: &'v Value, found: &mut BTreeSet<&'v str>) {
     }
 }
 
+/// Protocol: O1, O2
 #[test]
 fn the_index_leads_to_documents_that_may_be_kept() {
     let index = get("/openapi/v3", None);
@@ -61,6 +62,7 @@ fn the_index_leads_to_documents_that_may_be_kept() {
     assert_eq!(known.status(), StatusCode::NOT_MODIFIED);
 }
 
+/// Protocol: O4
 #[test]
 fn gzip_is_for_those_who_take_it() {
     let mut headers = headers("application/json");
@@ -72,6 +74,7 @@ fn gzip_is_for_those_who_take_it() {
     assert!(small.body().len() * 5 < plain.len());
 }
 
+/// Protocol: O3
 #[test]
 fn kubectl_finds_field_validation_and_patches() {
     for (group, path) in [
@@ -88,6 +91,7 @@ fn kubectl_finds_field_validation_and_patches() {
     }
 }
 
+/// Protocol: O5
 #[test]
 fn every_reference_leads_somewhere() {
     let openapi = openapi();
@@ -169,6 +173,7 @@ fn comparable(value: &Value, in_properties: bool) -> Value {
     }
 }
 
+/// Protocol: O6
 #[test]
 fn every_field_of_our_kinds_is_explained() {
     let document = openapi().v3_json("fedgate.dev", "v1alpha1");
@@ -193,6 +198,7 @@ fn every_field_of_our_kinds_is_explained() {
     assert!(silent.is_empty(), "{silent:?}");
 }
 
+/// Protocol: O6
 #[test]
 fn schemas_are_upstreams() {
     let Some(directory) =
@@ -252,6 +258,7 @@ fn schemas_are_upstreams() {
     assert!(faults.is_empty(), "{} differ:\n{}", faults.len(), faults[..faults.len().min(30)].join("\n"));
 }
 
+/// Protocol: O4
 #[test]
 fn gnostic_protobuf_is_what_argo_cd_gets() {
     let wanted = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf";

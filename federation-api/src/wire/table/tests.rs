@@ -27,6 +27,7 @@ fn meta(name: &str) -> Value {
     json!({"name": name, "creationTimestamp": "2023-12-31T23:00:00Z"})
 }
 
+/// Protocol: T6
 #[test]
 fn every_layout_fits_its_columns_and_bears_empty_objects() {
     for layout in layouts::ALL {
@@ -45,6 +46,7 @@ fn every_layout_fits_its_columns_and_bears_empty_objects() {
     }
 }
 
+/// Protocol: T4
 #[test]
 fn kinds_without_columns_show_when_they_were_made() {
     let role = layout("rbac.authorization.k8s.io", "Role");
@@ -85,6 +87,7 @@ fn pod(spec: Value, status: Value) -> String {
         .join(" ")
 }
 
+/// Protocol: T6
 #[test]
 fn a_pods_status_is_one_word() {
     let one = json!({"containers": [{"name": "a"}]});
@@ -172,6 +175,7 @@ fn a_pods_status_is_one_word() {
     }
 }
 
+/// Protocol: T6
 #[test]
 fn services_and_ingresses_show_their_addresses() {
     let service = |spec: Value, status: Value| {
@@ -219,6 +223,7 @@ fn services_and_ingresses_show_their_addresses() {
     assert_eq!(text("", "Endpoints", &endpoints), "e | 1.1.1.1:80,[::1]:80 | 60m");
 }
 
+/// Protocol: T6
 #[test]
 fn workloads_and_nodes() {
     let job = |status: Value, spec: Value| {
@@ -258,6 +263,7 @@ fn workloads_and_nodes() {
     );
 }
 
+/// Protocol: T6, B2
 #[test]
 fn events_of_both_groups_look_the_same() {
     let old = json!({"metadata": {"name": "e"}, "firstTimestamp": "2023-12-31T23:00:00Z", "lastTimestamp": "2023-12-31T23:59:30Z", "count": 4,
@@ -290,6 +296,7 @@ fn our_kinds_are_told_in_one_line() {
     );
 }
 
+/// Protocol: T2
 #[test]
 fn rows_carry_as_much_as_was_asked() {
     let pod = json!({"metadata": {"name": "p"}, "spec": {}, "status": {"phase": "Succeeded"}});
@@ -308,6 +315,7 @@ fn rows_carry_as_much_as_was_asked() {
     assert_eq!(partial(MetaVersion::V1, &json!({}))["metadata"], json!({}));
 }
 
+/// Protocol: T5
 #[test]
 fn durations_are_for_people() {
     for (seconds, shown) in [

@@ -38,6 +38,7 @@ fn read(plural: &str, body: &[u8]) -> Result<Decoded, DecodeError> {
     decode(kubernetes(), &Expected::object(resource(plural)), body, Format::Protobuf)
 }
 
+/// Protocol: N4
 #[test]
 fn what_kubectl_sends_for_a_config_map() {
     let meta = [bytes(1, b"a"), bytes(2, b""), bytes(3, b"default"), bytes(5, b""), bytes(8, b"")].concat();
@@ -53,6 +54,7 @@ fn what_kubectl_sends_for_a_config_map() {
     );
 }
 
+/// Protocol: N4
 #[test]
 fn special_messages_are_known() {
     let quantity = |text: &str| bytes(1, text.as_bytes());
@@ -116,6 +118,7 @@ fn broken_messages_are_named() {
     }
 }
 
+/// Protocol: N4
 #[test]
 fn our_kinds_have_no_protobuf_form() {
     let body = envelope("fedgate.dev/v1alpha1", "Cluster", &bytes(1, &bytes(1, b"east")));
@@ -157,6 +160,7 @@ fn every_field_of_an_ingress_arrives() {
     assert_eq!(value["status"]["loadBalancer"]["ingress"][0]["ports"][0]["port"], 1);
 }
 
+/// Protocol: N4
 #[test]
 fn mutated_bodies_never_panic() {
     let mut seed = 0x2545_f491_4f6c_dd1d_u64;

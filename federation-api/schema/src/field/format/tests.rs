@@ -7,6 +7,7 @@ use super::{
 
 type Check = fn(&str) -> Vec<String>;
 
+/// Protocol: E5
 #[test]
 fn formats_accept_and_refuse_as_upstream() {
     let long63 = "a".repeat(63);

@@ -138,6 +138,7 @@ fn replay(case: &Value) -> Result<(), String> {
     Ok(())
 }
 
+/// Protocol: S2, S6, S7
 #[test]
 fn as_upstreams_field_manager() {
     let path = std::env::var("APPLY_CASES").ok();
@@ -164,6 +165,7 @@ fn applied(live: &Value, config: &Value, manager: &str, force: bool) -> Result<s
     apply(typing(api_version, kind), live, config, &write(manager, api_version, true), force)
 }
 
+/// Protocol: S7
 #[test]
 fn conflicts_name_field_and_owner() {
     let config = |replicas: u32, paused: bool| {
@@ -190,6 +192,7 @@ fn conflicts_name_field_and_owner() {
     assert!(shared.changed, "a new owner is a change");
 }
 
+/// Protocol: S1
 #[test]
 fn bad_configurations_are_refused() {
     let live = json!({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {}});
@@ -228,6 +231,7 @@ fn bad_configurations_are_refused() {
     assert!(matches!(applied(&bad, &config, "a", true), Err(ApplyError::Live(_))));
 }
 
+/// Protocol: S9
 #[test]
 fn kubectl_takes_over_what_it_applied_on_the_client() {
     let last =

@@ -9,6 +9,7 @@ fn parse(text: &str) -> Value {
     serde_json::from_str(text).expect("test JSON")
 }
 
+/// Protocol: P2
 #[test]
 fn patches_apply() {
     let table = [
@@ -41,6 +42,7 @@ fn patches_apply() {
     }
 }
 
+/// Protocol: P2
 #[test]
 fn what_does_not_apply_is_refused() {
     let unprocessable = [
@@ -133,6 +135,7 @@ fn what_does_not_apply_is_refused() {
     }
 }
 
+/// Protocol: P2
 #[test]
 fn bounds_hold() {
     let step = json!({"op": "test", "path": "/a", "value": 1});

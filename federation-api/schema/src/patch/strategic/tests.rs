@@ -65,6 +65,7 @@ fn merge_item() -> (Facts, TypeId) {
     (builder.build().expect("complete"), item)
 }
 
+/// Protocol: P4, P5
 #[test]
 fn upstreams_cases() {
     let (facts, ty) = merge_item();
@@ -85,6 +86,7 @@ fn upstreams_cases() {
     assert!(failures.is_empty(), "{} of {count} failed:\n{}", failures.len(), failures.join("\n"));
 }
 
+/// Protocol: P4, P5
 #[test]
 fn patches_on_real_kinds() {
     let facts = kubernetes();
@@ -141,6 +143,7 @@ fn patches_on_real_kinds() {
     }
 }
 
+/// Protocol: P4
 #[test]
 fn bad_directives_are_refused() {
     let (facts, ty) = merge_item();

@@ -15,6 +15,7 @@ fn steps(finalizers: &[&str], owners: &[OwnerState], dependents: Option<bool>) -
     dependent(&object(finalizers), &owners, dependents)
 }
 
+/// Protocol: DEL4
 #[test]
 fn an_object_goes_with_its_last_owner() {
     let delete = |policy| vec![Step::Delete(policy)];
