@@ -41,7 +41,7 @@ pub(crate) struct Review<'a> {
 /// # Errors
 /// The first refusal.
 pub(crate) async fn admit(call: &mut Call, new: &mut Value, review: &Review<'_>) -> Result<(), ApiError> {
-    refuse_unfinished(call.kind, review)?;
+    refuse_unfinished(&call.kind, review)?;
     mirrored::admit(call, new, review)?;
     namespaces::admit(call, new, review)?;
     suffix::admit(call, new, review)?;

@@ -5,7 +5,6 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use federation_schema::facts::Resource;
 use http::{HeaderValue, Response, StatusCode, header};
 use serde_json::Value;
 
@@ -13,6 +12,7 @@ use crate::body::Body;
 use crate::cache::Entry;
 use crate::convert;
 use crate::error::{ApiError, Status};
+use crate::kinds::Kind;
 
 /// The outcome of a request.
 #[derive(Debug)]
@@ -37,7 +37,7 @@ pub(crate) struct ObjectAnswer {
 /// A list's items and what its metadata says.
 #[derive(Debug)]
 pub(crate) struct ListAnswer {
-    pub(crate) kind: &'static Resource,
+    pub(crate) kind: Kind,
     pub(crate) items: Vec<Arc<Entry>>,
     pub(crate) rev: u64,
     pub(crate) continue_token: String,
@@ -57,10 +57,10 @@ impl Answer {
 impl ListAnswer {
     /// The items as trees, in the shape of the list's kind.
     pub(crate) fn values(&self) -> impl Iterator<Item = Value> + '_ {
-        let stored = convert::stored(federation_schema::facts::kubernetes(), self.kind);
+        let stored = self.kind.stored();
         self.items.iter().map(move |entry| {
             let mut object = entry.value();
-            convert::from_stored(self.kind, stored, &mut object);
+            convert::from_stored(&self.kind, &stored, &mut object);
             object
         })
     }
@@ -77,7 +77,7 @@ impl ListAnswer {
         serde_json::to_writer(&mut out, &self.metadata()).expect("metadata serialises into memory");
         out.extend_from_slice(b",\"items\":[");
         let typed = self.kind.group == federation_types::label::GROUP;
-        if convert::is_view(self.kind) {
+        if convert::is_view(&self.kind) {
             self.write_converted(&mut out);
             return out;
         }

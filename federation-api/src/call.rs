@@ -4,13 +4,13 @@ use std::sync::Arc;
 
 use auth::UserInfo;
 use bytes::Bytes;
-use federation_schema::facts::Resource;
 use http::{HeaderMap, Method};
 
 use crate::body::RequestBody;
 use crate::cache::{ResourceCache, Scope};
 use crate::error::{ApiError, Subject};
 use crate::kind;
+use crate::kinds::Kind;
 use crate::limit;
 use crate::request::RequestInfo;
 use crate::request::query::Query;
@@ -25,9 +25,9 @@ pub(crate) struct Call {
     pub(crate) query: Query,
     pub(crate) headers: HeaderMap,
     pub(crate) user: Arc<UserInfo>,
-    pub(crate) kind: &'static Resource,
+    pub(crate) kind: Kind,
     /// The kind as which its objects are stored: the same, but for views.
-    pub(crate) stored: &'static Resource,
+    pub(crate) stored: Kind,
     pub(crate) cache: Arc<ResourceCache>,
     pub(crate) body: Option<RequestBody>,
     /// The connection itself, where the client offers to go on without HTTP.
@@ -48,7 +48,7 @@ impl Call {
 
     /// The cache's key of the object that the path names.
     pub(crate) fn key(&self) -> String {
-        kind::object_key(self.kind, self.namespace(), &self.info.name)
+        kind::object_key(&self.kind, self.namespace(), &self.info.name)
     }
 
     /// What a list or watch of this request can cover at most.
@@ -62,7 +62,7 @@ impl Call {
 
     /// The object of the path, for errors.
     pub(crate) fn subject(&self) -> Subject {
-        kind::subject(self.kind, &self.info.name)
+        kind::subject(&self.kind, &self.info.name)
     }
 
     /// The body, read once.

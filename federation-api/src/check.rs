@@ -16,7 +16,7 @@ use crate::object;
 /// 422 naming the field.
 pub(crate) fn default(call: &Call, new: &mut Value, review: &Review<'_>) -> Result<(), ApiError> {
     if call.server.is_hub {
-        refuse(call, new, validate::refuse_member_fields(call.stored, new, review.old))?;
+        refuse(call, new, validate::refuse_member_fields(&call.stored, new, review.old))?;
     }
     defaults::set_defaults(new);
     Ok(())
@@ -27,7 +27,7 @@ pub(crate) fn default(call: &Call, new: &mut Value, review: &Review<'_>) -> Resu
 /// # Errors
 /// 422 with every complaint.
 pub(crate) fn validate(call: &Call, new: &Value, review: &Review<'_>) -> Result<(), ApiError> {
-    refuse(call, new, validate::validate(call.server.facts, call.stored, new, review.old))
+    refuse(call, new, validate::validate(call.stored.facts(), &call.stored, new, review.old))
 }
 
 fn refuse(call: &Call, new: &Value, errors: Vec<FieldError>) -> Result<(), ApiError> {
@@ -36,5 +36,5 @@ fn refuse(call: &Call, new: &Value, errors: Vec<FieldError>) -> Result<(), ApiEr
     }
     let cause = |error: FieldError| Cause::field(error.reason(), &error.path, error.body());
     let causes = errors.into_iter().map(cause).collect();
-    Err(ApiError::Invalid(kind::kind_subject(call.kind, object::name(new)), causes))
+    Err(ApiError::Invalid(kind::kind_subject(&call.kind, object::name(new)), causes))
 }

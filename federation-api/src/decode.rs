@@ -26,7 +26,7 @@ pub(crate) fn object(
     validation: FieldValidation,
 ) -> Result<Value, ApiError> {
     let format = format_of(call, expected.group)?;
-    let decoded = formats::decode(call.server.facts, &expected, body, format).map_err(refused)?;
+    let decoded = formats::decode(call.kind.facts(), &expected, body, format).map_err(refused)?;
     let (value, warnings) = decoded.judge(validation).map_err(refused)?;
     warnings.into_iter().for_each(|warning| call.warn(warning));
     Ok(value)
@@ -44,10 +44,10 @@ pub(crate) fn patched(
 ) -> Result<Value, ApiError> {
     let invalid = |detail: &str| {
         let cause = Cause::invalid("patch", &patch.to_string(), detail);
-        ApiError::invalid(kind::kind_subject(call.kind, &call.info.name), cause)
+        ApiError::invalid(kind::kind_subject(&call.kind, &call.info.name), cause)
     };
     let (value, findings) =
-        formats::conform(call.server.facts, ty, new).map_err(|broken| invalid(&broken.to_string()))?;
+        formats::conform(call.kind.facts(), ty, new).map_err(|broken| invalid(&broken.to_string()))?;
     let warnings = formats::judge(findings, validation).map_err(|strict| invalid(&strict.to_string()))?;
     warnings.into_iter().for_each(|warning| call.warn(warning));
     Ok(value)

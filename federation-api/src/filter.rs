@@ -4,7 +4,6 @@
 
 use std::borrow::Cow;
 
-use federation_schema::facts::Resource;
 use federation_schema::selector::{FieldSelector, LabelSelector, Labels, selectable};
 
 use crate::cache::{Entry, Scope};
@@ -12,6 +11,7 @@ use crate::call::Call;
 use crate::convert;
 use crate::error::ApiError;
 use crate::json;
+use crate::kinds::Kind;
 use crate::request::options::ListOptions;
 
 /// Fields whose value is not simply the scalar at their path, see `selectable::value`.
@@ -32,7 +32,7 @@ pub(crate) struct Filter {
     labels: LabelSelector,
     fields: FieldSelector,
     /// The kind and what it is stored as, where fields have other names than in the stored bytes.
-    view: Option<(&'static Resource, &'static Resource)>,
+    view: Option<(Kind, Kind)>,
 }
 
 impl Filter {
@@ -41,7 +41,7 @@ impl Filter {
     /// # Errors
     /// 400 for what cannot be read, and for fields that the kind does not offer.
     pub(crate) fn new(call: &Call, options: &ListOptions) -> Result<Self, ApiError> {
-        let (kind, scope) = (call.kind, call.scope());
+        let (kind, scope) = (&call.kind, call.scope());
         let bad = |error: federation_schema::selector::SelectorError| ApiError::BadRequest(error.to_string());
         let labels = LabelSelector::parse(&options.label_selector)
             .map_err(|error| ApiError::BadRequest(format!("unable to parse requirement: {error}")))?;
@@ -51,7 +51,7 @@ impl Filter {
                 && (kind.namespaced || field != "metadata.namespace")
         };
         fields.check(offered).map_err(bad)?;
-        let view = convert::is_view(kind).then_some((kind, call.stored));
+        let view = convert::is_view(kind).then(|| (kind.clone(), call.stored.clone()));
         Ok(Self { scope, labels, fields, view })
     }
 
@@ -75,7 +75,7 @@ impl Filter {
         let computed = self.fields.terms().iter().any(|term| COMPUTED_FIELDS.contains(&term.field.as_str()));
         if computed || self.view.is_some() {
             let mut object = entry.value();
-            if let Some((kind, stored)) = self.view {
+            if let Some((kind, stored)) = &self.view {
                 convert::from_stored(kind, stored, &mut object);
             }
             return self.fields.matches(|field| selectable::value(&object, field));

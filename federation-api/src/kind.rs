@@ -8,6 +8,7 @@ use std::sync::LazyLock;
 use federation_schema::facts::{Group, Resource};
 
 use crate::error::Subject;
+use crate::kinds::Kind;
 
 /// What deleting an owner does to its dependents where the request does not say.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -84,16 +85,17 @@ pub fn put_creates(kind: &Resource) -> bool {
 
 /// Whether objects carry a generation.
 #[must_use]
-pub fn has_generation(kind: &Resource) -> bool {
-    GENERATION.iter().any(|(group, plurals)| *group == kind.group && plurals.contains(&&*kind.plural))
+pub(crate) fn has_generation(kind: &Kind) -> bool {
+    kind.custom().is_some()
+        || GENERATION.iter().any(|(group, plurals)| *group == kind.group && plurals.contains(&&*kind.plural))
 }
 
 /// Whether an update may leave the resourceVersion out.
 ///
 /// All built-in kinds of upstream may; ours follow custom resources and the newest kinds, which may not.
 #[must_use]
-pub fn allows_unconditional_update(kind: &Resource) -> bool {
-    kind.group != federation_types::label::GROUP
+pub(crate) fn allows_unconditional_update(kind: &Kind) -> bool {
+    kind.custom().is_none() && kind.group != federation_types::label::GROUP
 }
 
 /// Whether the status has an endpoint of its own, so that other writes leave it alone.

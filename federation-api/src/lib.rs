@@ -52,6 +52,7 @@ mod endpoint;
 mod expire;
 mod filter;
 mod kind;
+mod kinds;
 mod metrics;
 mod name;
 mod object;

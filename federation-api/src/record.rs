@@ -16,7 +16,7 @@ pub(crate) fn track(call: &Call, old: Option<&Value>, new: &mut Value, intent: I
     let now = call.server.timestamp();
     let api_version = call.stored.api_version();
     let write = circumstances(call, intent.part, (&manager, &now, &api_version));
-    let typing = Typing::new(call.server.facts, call.stored.ty);
+    let typing = Typing::new(call.stored.facts(), call.stored.ty);
     match old {
         Some(old) => managed::on_update(typing, old, new, &write),
         None => managed::on_create(typing, new, &write),
@@ -35,7 +35,7 @@ pub(crate) fn circumstances<'a>(
         Part::Scale => "scale",
         Part::Finalize => "finalize",
     };
-    Write { manager, subresource, api_version, now, has_status: kind::has_status(call.kind) }
+    Write { manager, subresource, api_version, now, has_status: kind::has_status(&call.kind) }
 }
 
 /// Whether a write would change nothing but the times of managed fields.

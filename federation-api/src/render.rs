@@ -34,8 +34,10 @@ pub(crate) fn watch_style(call: &Call) -> Result<FrameStyle, ApiError> {
     Ok(match accepted.convert {
         Some(Convert::Table(version)) => FrameStyle::table(version, TableView::new(call)?),
         Some(Convert::Partial(version) | Convert::PartialList(version)) => FrameStyle::partial(version),
-        Some(Convert::Discovery) | None if convert::is_view(call.kind) => FrameStyle::converted(call.kind, call.stored),
-        Some(Convert::Discovery) | None => FrameStyle::plain(call.kind),
+        Some(Convert::Discovery) | None if convert::is_view(&call.kind) => {
+            FrameStyle::converted(call.kind.clone(), call.stored.clone())
+        }
+        Some(Convert::Discovery) | None => FrameStyle::plain(call.kind.clone()),
     })
 }
 
@@ -67,7 +69,7 @@ pub(crate) fn render(call: &Call, answer: Answer) -> Result<Response<Body>, ApiE
 /// 406 where that is nothing.
 pub(crate) fn accepted(call: &Call) -> Result<Accepted, ApiError> {
     let text = |name: header::HeaderName| call.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or("");
-    let converts = !review::is_review(call.kind);
+    let converts = !review::is_review(&call.kind);
     let allows = |convert: Convert| converts && negotiate::object_conversions(convert);
     let mut accepted = negotiate::accept(text(header::ACCEPT), allows)
         .map_err(|_| ApiError::NotAcceptable(negotiate::PRODUCED.to_owned()))?;
@@ -76,9 +78,9 @@ pub(crate) fn accepted(call: &Call) -> Result<Accepted, ApiError> {
 }
 
 fn convert_object(call: &Call, accepted: Accepted, json: Bytes) -> Result<Bytes, ApiError> {
-    let json = if convert::is_view(call.kind) {
+    let json = if convert::is_view(&call.kind) {
         let mut object = parsed(&json);
-        convert::from_stored(call.kind, call.stored, &mut object);
+        convert::from_stored(&call.kind, &call.stored, &mut object);
         crate::json::canonical(&object).into()
     } else {
         json

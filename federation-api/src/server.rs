@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::access::Access;
 use crate::cache::{Cache, Clock, REGISTRY};
+use crate::kinds::Kinds;
 use crate::limit::InFlight;
 use crate::metrics::Metrics;
 use crate::service::{Api, InProcess};
@@ -66,7 +67,9 @@ pub(crate) struct Server {
     /// The same store, where this server has opened it and closes it.
     own: Option<Arc<RedbStore>>,
     pub(crate) cache: Cache,
+    /// The built-in kinds' facts.
     pub(crate) facts: &'static Facts,
+    pub(crate) kinds: Kinds,
     pub(crate) discovery: Discovery,
     pub(crate) openapi: OpenApi<&'static Facts>,
     pub(crate) authenticators: AuthenticatorChain,
@@ -233,6 +236,7 @@ impl Builder {
             own,
             cache,
             facts,
+            kinds: Kinds::default(),
             discovery: Discovery::new(facts, &self.address, crate::kind::serves),
             openapi: OpenApi::new(facts, crate::kind::serves),
             authenticators,

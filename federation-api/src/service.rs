@@ -25,7 +25,7 @@ use crate::mirror::owner;
 use crate::request::RequestInfo;
 use crate::request::query::Query;
 use crate::server::Server;
-use crate::{compress, convert, endpoint, render, verb};
+use crate::{compress, endpoint, render, verb};
 
 static AUDIT_ID: HeaderName = HeaderName::from_static("audit-id");
 /// Longest `Audit-Id` that is taken over from a request.
@@ -114,14 +114,13 @@ impl Api {
             let asked = endpoint::Asked { info: &info, query: &query, raw_query: asked.uri.query(), headers: &headers };
             return endpoint::answer(server, &method, &asked).await;
         }
-        let kind = server.facts.resource(&info.group, &info.version, &info.resource);
-        let kind = kind.filter(|kind| crate::kind::serves(kind)).ok_or(ApiError::UnknownPath)?;
+        let kind = server.kinds.find(&info.group, &info.version, &info.resource).ok_or(ApiError::UnknownPath)?;
         trace.known = true;
         let mut call = Call {
             server: Arc::clone(server),
             cache: server.cache.resource(&crate::kind::storage_name(&kind.group, &kind.plural)),
+            stored: kind.stored(),
             kind,
-            stored: convert::stored(server.facts, kind),
             method: asked.method,
             uri: asked.uri,
             upgrade: asked.extensions.remove(),
@@ -157,7 +156,7 @@ async fn dispatch(call: &mut Call) -> Result<Answer, ApiError> {
     }
     if call.kind.namespaced && call.info.namespace.is_empty() && !matches!(verb.as_str(), "list" | "watch") {
         return match verb.as_str() {
-            "create" if !call.info.named_by_path && crate::verb::review::is_review(call.kind) => {
+            "create" if !call.info.named_by_path && crate::verb::review::is_review(&call.kind) => {
                 verb::review::review(call).await
             }
             _ => Err(not_allowed(call)),
@@ -167,7 +166,7 @@ async fn dispatch(call: &mut Call) -> Result<Answer, ApiError> {
         "get" => verb::get::get(call).await,
         "list" => verb::list::list(call).await,
         "create" if call.info.named_by_path => Err(not_allowed(call)),
-        "create" if verb::review::is_review(call.kind) => verb::review::review(call).await,
+        "create" if verb::review::is_review(&call.kind) => verb::review::review(call).await,
         "create" => verb::create::create(call).await,
         "update" | "patch" if !call.info.named_by_path => Err(not_allowed(call)),
         "update" => verb::update::update(call).await,
@@ -180,7 +179,7 @@ async fn dispatch(call: &mut Call) -> Result<Answer, ApiError> {
 
 /// A namespace in the path of a cluster-scoped kind (other than namespaces themselves).
 fn is_stray_namespace(call: &Call) -> bool {
-    !call.info.namespace.is_empty() && !crate::kind::is_namespace(call.kind)
+    !call.info.namespace.is_empty() && !crate::kind::is_namespace(&call.kind)
 }
 
 fn not_allowed(call: &Call) -> ApiError {
@@ -193,7 +192,7 @@ fn not_allowed(call: &Call) -> ApiError {
         } else {
             call.info.verb.clone()
         },
-        resource: crate::kind::qualified(call.kind),
+        resource: crate::kind::qualified(&call.kind),
     }
 }
 

@@ -22,7 +22,7 @@ pub(crate) async fn check(call: &Call, new: &Value, review: &Review<'_>) -> Resu
     call.server.access.check_grant(&write).await.map_err(|escalation| {
         let mut status = Status::failure(403, "Forbidden", escalation.message);
         status.details =
-            ApiError::Forbidden(kind::subject(call.kind, object::name(new)), String::new()).status().details;
+            ApiError::Forbidden(kind::subject(&call.kind, object::name(new)), String::new()).status().details;
         ApiError::Foreign(Box::new(status))
     })
 }

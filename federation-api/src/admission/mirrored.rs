@@ -50,5 +50,5 @@ fn check_labels(call: &Call, new: &Value, review: &Review<'_>) -> Result<(), Api
     if causes.is_empty() {
         return Ok(());
     }
-    Err(ApiError::Invalid(kind::kind_subject(call.kind, object::name(new)), causes))
+    Err(ApiError::Invalid(kind::kind_subject(&call.kind, object::name(new)), causes))
 }

@@ -25,7 +25,7 @@ const NAME_LABEL: &str = "kubernetes.io/metadata.name";
 /// # Errors
 /// 404 where the namespace is missing, 403 where it is going away.
 pub(crate) fn admit(call: &Call, new: &mut Value, review: &Review<'_>) -> Result<(), ApiError> {
-    if kind::is_namespace(call.kind) {
+    if kind::is_namespace(&call.kind) {
         shape(new, review);
         return Ok(());
     }
@@ -38,7 +38,7 @@ pub(crate) fn admit(call: &Call, new: &mut Value, review: &Review<'_>) -> Result
         return Err(ApiError::NotFound(Subject::new("", "namespaces", wanted)));
     };
     if entry.field(&["metadata", "deletionTimestamp"]).is_some() {
-        let subject = kind::subject(call.kind, object::name(new));
+        let subject = kind::subject(&call.kind, object::name(new));
         return Err(ApiError::NamespaceTerminating(subject, wanted.to_owned()));
     }
     Ok(())
@@ -49,8 +49,8 @@ pub(crate) fn admit(call: &Call, new: &mut Value, review: &Review<'_>) -> Result
 /// # Errors
 /// 403.
 pub(crate) fn may_delete(call: &Call, entry: &Entry) -> Result<(), ApiError> {
-    if kind::is_namespace(call.kind) && IMMORTAL.contains(&entry.name()) {
-        let subject = kind::subject(call.kind, entry.name());
+    if kind::is_namespace(&call.kind) && IMMORTAL.contains(&entry.name()) {
+        let subject = kind::subject(&call.kind, entry.name());
         return Err(ApiError::Forbidden(subject, "this namespace may not be deleted".to_owned()));
     }
     Ok(())

@@ -23,5 +23,5 @@ pub(crate) fn admit(call: &Call, new: &Value, review: &Review<'_>) -> Result<(),
         return Ok(());
     }
     let detail = format!("names that end in .{member} are those of objects seen in member cluster {member}");
-    Err(ApiError::invalid(kind::kind_subject(call.kind, name), Cause::invalid("metadata.name", name, &detail)))
+    Err(ApiError::invalid(kind::kind_subject(&call.kind, name), Cause::invalid("metadata.name", name, &detail)))
 }

@@ -119,11 +119,11 @@ fn delete_body(call: &Call, owned: &Owned, options: &DeleteOptions) -> Result<Va
     let wanted = options.preconditions.clone().unwrap_or_default();
     let mut uid = wanted.uid;
     if let Some(asked) = wanted.resource_version {
-        let key = kind::object_key(call.kind, &owned.namespace, &owned.shown);
+        let key = kind::object_key(&call.kind, &owned.namespace, &owned.shown);
         let entry = call.cache.get(&key);
         let current = entry.as_ref().map(|entry| entry.rev());
         if options::revision(&asked)? != current {
-            let subject = kind::subject(call.kind, &owned.shown);
+            let subject = kind::subject(&call.kind, &owned.shown);
             let current = current.map_or_else(|| "none".to_owned(), |rev| rev.to_string());
             let detail = format!(
                 "the ResourceVersion in the precondition ({asked}) does not match the ResourceVersion in record ({current}). The object might have been modified"
@@ -252,9 +252,9 @@ pub(super) fn refusal(call: &Call, owned: &Owned, code: StatusCode, bytes: &[u8]
     }
     let named = parsed.pointer("/details/name").and_then(Value::as_str) == Some(owned.name.as_str());
     if code == 404 && named {
-        return ApiError::NotFound(kind::subject(call.kind, &owned.shown));
+        return ApiError::NotFound(kind::subject(&call.kind, &owned.shown));
     }
-    let subject = kind::subject(call.kind, &owned.shown);
+    let subject = kind::subject(&call.kind, &owned.shown);
     let renamed = message.replace(&format!("{:?}", owned.name), &format!("{:?}", subject.name));
     let message = format!("in the member cluster {:?}: {renamed}", owned.cluster.as_str());
     let mut status = Status::failure(code, &reason, message);

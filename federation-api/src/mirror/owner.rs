@@ -113,7 +113,7 @@ pub(crate) fn check_write(call: &Call) -> Result<(), ApiError> {
 /// # Errors
 /// 405 where the member's object is there, 422 where only its cluster is.
 pub(crate) fn check_new(call: &Call, name: &str) -> Result<(), ApiError> {
-    let key = kind::object_key(call.kind, call.namespace(), name);
+    let key = kind::object_key(&call.kind, call.namespace(), name);
     let Some(owned) = Owned::of(call, &key) else { return Ok(()) };
     if call.cache.get(&key).is_some() {
         return Err(owned.refuse("create"));
@@ -122,7 +122,7 @@ pub(crate) fn check_new(call: &Call, name: &str) -> Result<(), ApiError> {
     let detail =
         format!("ends in {:?}, as only names of objects in the member cluster {cluster:?} may", format!(".{cluster}"));
     let cause = Cause::invalid("metadata.name", name, &detail);
-    Err(ApiError::invalid(kind::kind_subject(call.kind, name), cause))
+    Err(ApiError::invalid(kind::kind_subject(&call.kind, name), cause))
 }
 
 fn mirrored(call: &Call) -> Option<&'static Mirrored> {

@@ -2,12 +2,12 @@
 //!
 //! Plain frames are those that the cache holds encoded; the others are made for each watcher.
 
-use federation_schema::facts::Resource;
 use serde_json::{Value, json};
 
 use super::view::{TableView, metadata_of};
 use crate::cache::{Entry, EventKind};
 use crate::convert;
+use crate::kinds::Kind;
 use crate::wire::negotiate::MetaVersion;
 use crate::wire::table::{partial, table};
 
@@ -16,11 +16,11 @@ pub(crate) struct FrameStyle(Style);
 
 enum Style {
     Plain {
-        kind: &'static Resource,
+        kind: Kind,
     },
     Converted {
-        kind: &'static Resource,
-        stored: &'static Resource,
+        kind: Kind,
+        stored: Kind,
     },
     Partial {
         version: MetaVersion,
@@ -34,12 +34,12 @@ enum Style {
 }
 
 impl FrameStyle {
-    pub(crate) fn plain(kind: &'static Resource) -> Self {
+    pub(crate) fn plain(kind: Kind) -> Self {
         Self(Style::Plain { kind })
     }
 
     /// Frames of a view.
-    pub(crate) fn converted(kind: &'static Resource, stored: &'static Resource) -> Self {
+    pub(crate) fn converted(kind: Kind, stored: Kind) -> Self {
         Self(Style::Converted { kind, stored })
     }
 

@@ -32,7 +32,7 @@ impl TableView {
                 "unrecognized includeObject value: {asked:?}, must be one of: \"None\", \"Metadata\", \"Object\""
             ))
         })?;
-        let kind = call.kind;
+        let kind = &call.kind;
         let probe = json!({
             "apiVersion": kind.api_version(), "kind": kind.kind,
             "metadata": {"name": "probe", "namespace": "default"},

@@ -49,7 +49,7 @@ fn check(call: &Call, config: &mut Value) -> Result<(), ApiError> {
         object::set_meta(config, "name", call.info.name.clone());
     }
     decode::check_identity(call, config)?;
-    convert::to_stored(call.kind, call.stored, config);
+    convert::to_stored(&call.kind, &call.stored, config);
     let namespace = object::namespace(config);
     if namespace.is_empty() {
         object::set_meta(config, "namespace", call.namespace().to_owned());
@@ -67,7 +67,7 @@ fn applied(call: &mut Call, old: Option<&Value>, config: &Value, intent: Intent<
     let api_version = call.stored.api_version();
     let circumstances = (intent.options.field_manager.as_str(), now.as_str(), api_version.as_str());
     let write = record::circumstances(call, intent.part, circumstances);
-    let typing = Typing::new(call.server.facts, call.stored.ty);
+    let typing = Typing::new(call.stored.facts(), call.stored.ty);
     let outcome = surgery::apply(typing, live, config, &write, intent.options.force).map_err(refused)?;
     let validation = FieldValidation::Ignore;
     let mut new = decode::patched(call, call.stored.ty, outcome.object, (config, validation))?;

@@ -23,10 +23,11 @@ const MAX_NAMES: usize = 8;
 pub(crate) async fn create(call: &mut Call) -> Result<Answer, ApiError> {
     let options = WriteOptions::read(&call.query, "CreateOptions")?;
     let body = call.read_body().await?;
-    let expected = Expected::object(call.kind);
+    let kind = call.kind.clone();
+    let expected = Expected::object(&kind);
     let mut new = decode::object(call, &body, expected, options.validation)?;
     check_name(call, &mut new)?;
-    convert::to_stored(call.kind, call.stored, &mut new);
+    convert::to_stored(&call.kind, &call.stored, &mut new);
     let intent = Intent { options: &options, part: Part::Main, creates: true, applies: false };
     let generated = object::name(&new).is_empty();
     if !generated {
@@ -39,13 +40,13 @@ pub(crate) async fn create(call: &mut Call) -> Result<Answer, ApiError> {
             outcome => return outcome.map(write::Written::into_answer),
         }
     }
-    Err(ApiError::NoUniqueName(kind::subject(call.kind, &last)))
+    Err(ApiError::NoUniqueName(kind::subject(&call.kind, &last)))
 }
 
 fn check_name(call: &Call, new: &mut Value) -> Result<(), ApiError> {
     if object::name(new).is_empty() && object::meta_text(new, "generateName").is_empty() {
         let cause = crate::error::Cause::required("metadata.name", "name or generateName is required");
-        return Err(ApiError::invalid(kind::kind_subject(call.kind, ""), cause));
+        return Err(ApiError::invalid(kind::kind_subject(&call.kind, ""), cause));
     }
     Ok(())
 }

@@ -91,7 +91,7 @@ async fn delete_named(call: &Call, key: &str, options: &DeleteOptions) -> Result
             list::fresh(call).await?;
         }
         let name = key.rsplit('/').next().unwrap_or(key);
-        let entry = call.cache.get(key).ok_or_else(|| ApiError::NotFound(kind::subject(call.kind, name)))?;
+        let entry = call.cache.get(key).ok_or_else(|| ApiError::NotFound(kind::subject(&call.kind, name)))?;
         write::refuse_mirrored(call, &entry)?;
         check_preconditions(call, &entry, options)?;
         admission::may_delete(call, &entry)?;
@@ -143,7 +143,7 @@ fn mark(call: &Call, object: &mut Value, options: &DeleteOptions) -> bool {
     let finalizers = finalizers_after(call, object, options);
     let deleting = object::is_deleting(object);
     let grace_s = grace_seconds(call, object, options);
-    let namespace_waits = kind::is_namespace(call.kind) && !admission::namespaces::is_finalized(object);
+    let namespace_waits = kind::is_namespace(&call.kind) && !admission::namespaces::is_finalized(object);
     if finalizers.is_empty() && grace_s == 0 && !namespace_waits {
         return false;
     }
@@ -155,7 +155,7 @@ fn mark(call: &Call, object: &mut Value, options: &DeleteOptions) -> bool {
         if object::generation(object) > 0 {
             object::set_meta(object, "generation", object::generation(object) + 1);
         }
-        if kind::is_namespace(call.kind) {
+        if kind::is_namespace(&call.kind) {
             admission::namespaces::set_terminating(object);
         } else {
             object::meta_mut(object).insert("deletionGracePeriodSeconds".to_owned(), grace_s.into());
@@ -189,7 +189,7 @@ fn grace_seconds(call: &Call, object: &Value, options: &DeleteOptions) -> i64 {
 /// The finalizers with which the deletion goes on: those of garbage collection follow the policy.
 fn finalizers_after(call: &Call, object: &Value, options: &DeleteOptions) -> Vec<String> {
     let own = object::finalizers(object);
-    let policy = kind::garbage_policy(call.kind);
+    let policy = kind::garbage_policy(&call.kind);
     let has = |name: &str| own.iter().any(|f| f == name);
     let (orphan, foreground) = if policy == GarbagePolicy::Unsupported {
         (false, false)
@@ -216,7 +216,7 @@ fn finalizers_after(call: &Call, object: &Value, options: &DeleteOptions) -> Vec
 
 fn check_preconditions(call: &Call, entry: &Entry, options: &DeleteOptions) -> Result<(), ApiError> {
     let Some(wanted) = &options.preconditions else { return Ok(()) };
-    let subject = || kind::subject(call.kind, entry.name());
+    let subject = || kind::subject(&call.kind, entry.name());
     let uid = entry.text(&["metadata", "uid"]).unwrap_or_default();
     if let Some(asked) = wanted.uid.as_ref().filter(|asked| **asked != uid) {
         return Err(ApiError::Conflict(

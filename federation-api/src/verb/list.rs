@@ -81,7 +81,7 @@ fn page(call: &Call, snapshot: &Snapshot, rev: u64, range: &Range<'_>) -> ListAn
         }
         items.push(Arc::clone(entry));
     }
-    ListAnswer { kind: call.kind, items, rev, continue_token, remaining }
+    ListAnswer { kind: call.kind.clone(), items, rev, continue_token, remaining }
 }
 
 /// A snapshot that is fresh enough, and the revision that the answer shows.

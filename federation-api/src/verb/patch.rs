@@ -95,10 +95,10 @@ impl Patch {
     /// As the surgery says; 400 where the outcome is another object.
     pub(crate) fn patched(&self, call: &mut Call, old: &Value) -> Result<Value, ApiError> {
         let mut shown = old.clone();
-        convert::from_stored(call.kind, call.stored, &mut shown);
+        convert::from_stored(&call.kind, &call.stored, &mut shown);
         let mut new = self.run(call, call.kind.ty, shown)?;
         decode::check_identity(call, &new)?;
-        convert::to_stored(call.kind, call.stored, &mut new);
+        convert::to_stored(&call.kind, &call.stored, &mut new);
         // The patch names a revision only if it says so itself.
         let untouched = object::meta_text(&new, "resourceVersion") == object::meta_text(old, "resourceVersion");
         if untouched && !self.names_revision() {
@@ -116,7 +116,7 @@ impl Patch {
         let outcome = match self.form {
             Form::Json => surgery::json::apply(old, patch),
             Form::Merge => surgery::merge::apply(old, patch),
-            Form::Strategic => surgery::strategic::apply(call.server.facts, ty, old, patch),
+            Form::Strategic => surgery::strategic::apply(call.kind.facts(), ty, old, patch),
         };
         decode::patched(call, ty, outcome.map_err(refused)?, (&self.body, self.validation))
     }

@@ -26,7 +26,8 @@ pub(crate) fn is_review(kind: &Resource) -> bool {
 pub(crate) async fn review(call: &mut Call) -> Result<Answer, ApiError> {
     let options = WriteOptions::read(&call.query, "CreateOptions")?;
     let body = call.read_body().await?;
-    let mut review = decode::object(call, &body, Expected::object(call.kind), options.validation)?;
+    let kind = call.kind.clone();
+    let mut review = decode::object(call, &body, Expected::object(&kind), options.validation)?;
     let status = match &*call.kind.kind {
         "SelfSubjectReview" => json!({"userInfo": user_json(&call.user)}),
         "SelfSubjectAccessReview" => access(call, &review, None).await?,
@@ -82,7 +83,7 @@ async fn access(call: &Call, review: &Value, user: Option<UserInfo>) -> Result<V
                 "null",
                 "exactly one of nonResourceAttributes or resourceAttributes must be specified",
             );
-            return Err(ApiError::invalid(kind::kind_subject(call.kind, ""), cause));
+            return Err(ApiError::invalid(kind::kind_subject(&call.kind, ""), cause));
         }
     };
     let mut status = Map::new();
@@ -111,7 +112,7 @@ fn asked_user(call: &Call, review: &Value) -> Result<UserInfo, ApiError> {
     }
     if user.name.is_empty() && user.groups.is_empty() {
         let cause = Cause::invalid("spec.user", "", "at least one of user or group must be specified");
-        return Err(ApiError::invalid(kind::kind_subject(call.kind, ""), cause));
+        return Err(ApiError::invalid(kind::kind_subject(&call.kind, ""), cause));
     }
     Ok(user)
 }
@@ -122,7 +123,7 @@ fn check_local(call: &Call, review: &Value) -> Result<(), ApiError> {
         return Ok(());
     }
     let cause = Cause::invalid("spec.resourceAttributes.namespace", asked, "must match metadata.namespace");
-    Err(ApiError::invalid(kind::kind_subject(call.kind, ""), cause))
+    Err(ApiError::invalid(kind::kind_subject(&call.kind, ""), cause))
 }
 
 fn rules(call: &Call, review: &Value) -> Result<Value, ApiError> {

@@ -23,7 +23,8 @@ use crate::verb::{get, patch, token, update};
 /// # Errors
 /// 404 for subresources that the kind does not have, 405 for verbs that they do not have.
 pub(crate) async fn dispatch(call: &mut Call) -> Result<Answer, ApiError> {
-    let Some(of) = call.kind.subresource(&call.info.subresource) else { return Err(ApiError::UnknownPath) };
+    let of_kind = call.kind.clone();
+    let Some(of) = of_kind.subresource(&call.info.subresource) else { return Err(ApiError::UnknownPath) };
     let named = if call.kind.namespaced { !call.info.namespace.is_empty() } else { true };
     if !named || call.info.name.is_empty() {
         return Err(ApiError::UnknownPath);
@@ -31,7 +32,7 @@ pub(crate) async fn dispatch(call: &mut Call) -> Result<Answer, ApiError> {
     let verb = call.info.verb.clone();
     let not_allowed = || ApiError::MethodNotAllowed {
         action: verb.clone(),
-        resource: format!("{}/{}", kind::qualified(call.kind), of.name),
+        resource: format!("{}/{}", kind::qualified(&call.kind), of.name),
     };
     match (&*of.name, verb.as_str()) {
         ("status", "get") => get::get(call).await,
@@ -39,7 +40,7 @@ pub(crate) async fn dispatch(call: &mut Call) -> Result<Answer, ApiError> {
         ("status", "patch") => patch::patch_part(call, Part::Status).await,
         ("scale", "get") => scale_get(call).await,
         ("scale", "update" | "patch") => scale_write(call).await,
-        ("finalize", "update") if kind::is_namespace(call.kind) => update::replace(call, Part::Finalize, false).await,
+        ("finalize", "update") if kind::is_namespace(&call.kind) => update::replace(call, Part::Finalize, false).await,
         ("token", "create") => token::create(call).await,
         ("log", "get") if serves_streams(call) => stream::log(call).await,
         ("exec" | "attach" | "portforward", "get" | "create") if serves_streams(call) => stream::upgrade(call).await,
@@ -49,7 +50,7 @@ pub(crate) async fn dispatch(call: &mut Call) -> Result<Answer, ApiError> {
         ("status" | "scale" | "finalize" | "token" | "approval", _) => Err(not_allowed()),
         (name, _) => Err(ApiError::NotSupported(format!(
             "{}/{name} is not supported by this server yet",
-            kind::qualified(call.kind)
+            kind::qualified(&call.kind)
         ))),
     }
 }
@@ -69,7 +70,8 @@ async fn scale_write(call: &mut Call) -> Result<Answer, ApiError> {
     let patches = call.info.verb == "patch";
     let options = WriteOptions::read(&call.query, if patches { "PatchOptions" } else { "UpdateOptions" })?;
     let body = call.read_body().await?;
-    let expected = call.kind.subresource("scale").and_then(Expected::subresource);
+    let of = call.kind.clone();
+    let expected = of.subresource("scale").and_then(Expected::subresource);
     let expected = expected.ok_or_else(|| ApiError::Internal("scale has no type".to_owned()))?;
     let patch = if patches { Some(Patch::read(call, &body, options.validation)?) } else { None };
     let sent = match &patch {

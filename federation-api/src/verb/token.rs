@@ -25,7 +25,8 @@ pub(crate) async fn create(call: &mut Call) -> Result<Answer, ApiError> {
     if call.server.tokens.is_none() {
         return Err(ApiError::NotSupported("this server issues no service account tokens".to_owned()));
     }
-    let expected = call.kind.subresource("token").and_then(Expected::subresource);
+    let of = call.kind.clone();
+    let expected = of.subresource("token").and_then(Expected::subresource);
     let expected = expected.ok_or_else(|| ApiError::Internal("the table of kinds has no TokenRequest".to_owned()))?;
     let options = WriteOptions::read(&call.query, "CreateOptions")?;
     let body = call.read_body().await?;
@@ -47,7 +48,7 @@ pub(crate) async fn create(call: &mut Call) -> Result<Answer, ApiError> {
 fn spec(call: &Call, account: &Value, request: &Value) -> Result<TokenSpec, ApiError> {
     let invalid = |field: &str, value: &Value, detail: &str| {
         let cause = Cause::invalid(field, &value.to_string(), detail);
-        ApiError::invalid(kind::kind_subject(call.kind, object::name(account)), cause)
+        ApiError::invalid(kind::kind_subject(&call.kind, object::name(account)), cause)
     };
     let lifetime = match request.pointer("/spec/expirationSeconds") {
         None | Some(Value::Null) => DEFAULT_LIFETIME,

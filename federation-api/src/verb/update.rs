@@ -16,7 +16,7 @@ use crate::verb::write::{self, Intent, Part};
 /// # Errors
 /// Whatever is wrong with the object; 404, 409.
 pub(crate) async fn update(call: &mut Call) -> Result<Answer, ApiError> {
-    let creates = kind::put_creates(call.kind);
+    let creates = kind::put_creates(&call.kind);
     replace(call, Part::Main, creates).await
 }
 
@@ -27,10 +27,11 @@ pub(crate) async fn update(call: &mut Call) -> Result<Answer, ApiError> {
 pub(crate) async fn replace(call: &mut Call, part: Part, creates: bool) -> Result<Answer, ApiError> {
     let options = WriteOptions::read(&call.query, "UpdateOptions")?;
     let body = call.read_body().await?;
-    let expected = Expected::object(call.kind);
+    let kind = call.kind.clone();
+    let expected = Expected::object(&kind);
     let mut sent = decode::object(call, &body, expected, options.validation)?;
     decode::check_name(call, &sent)?;
-    convert::to_stored(call.kind, call.stored, &mut sent);
+    convert::to_stored(&call.kind, &call.stored, &mut sent);
     let intent = Intent { options: &options, part, creates, applies: false };
     let written = write::update(call, intent, |_, _| Ok(sent.clone())).await?;
     Ok(written.into_answer())

@@ -43,7 +43,7 @@ pub(crate) async fn watch(call: &Call, place: Option<OwnedSemaphorePermit>) -> R
     if !call.kind.has_verb("watch") {
         return Err(ApiError::MethodNotAllowed {
             action: "watch".to_owned(),
-            resource: crate::kind::qualified(call.kind),
+            resource: crate::kind::qualified(&call.kind),
         });
     }
     let options = ListOptions::for_watch(&call.query)?;

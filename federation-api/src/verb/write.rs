@@ -91,10 +91,10 @@ pub(crate) async fn insert(call: &mut Call, mut new: Value, intent: Intent<'_>) 
     }
     check::validate(call, &new, &review)?;
     admission::grants::check(call, &new, &review).await?;
-    let key = kind::object_key(call.kind, call.namespace(), object::name(&new));
+    let key = kind::object_key(&call.kind, call.namespace(), object::name(&new));
     if intent.options.dry_run {
         if call.cache.get(&key).is_some() {
-            return Err(ApiError::AlreadyExists(kind::subject(call.kind, object::name(&new))));
+            return Err(ApiError::AlreadyExists(kind::subject(&call.kind, object::name(&new))));
         }
         return Ok(Written { code: StatusCode::CREATED, object: new, rev: None });
     }
@@ -232,11 +232,11 @@ fn prepare_insert(call: &Call, new: &mut Value) -> Result<(), ApiError> {
     }
     object::set_meta(new, "uid", uuid::Uuid::new_v4().to_string());
     object::set_meta(new, "creationTimestamp", call.server.timestamp());
-    if kind::has_generation(call.kind) {
+    if kind::has_generation(&call.kind) {
         object::set_meta(new, "generation", 1);
     }
-    if kind::has_status(call.kind)
-        && !kind::keeps_status_on_create(call.kind)
+    if kind::has_status(&call.kind)
+        && !kind::keeps_status_on_create(&call.kind)
         && let Some(map) = new.as_object_mut()
     {
         map.remove("status");
@@ -257,7 +257,7 @@ fn prepare_update(call: &Call, old: &Value, new: &mut Value, part: Part) -> Resu
     object::set_meta(new, "selfLink", Value::Null);
     object::set_meta(new, "resourceVersion", Value::Null);
     match part {
-        Part::Main | Part::Scale | Part::Finalize if kind::has_status(call.kind) => copy_field(new, old, "status"),
+        Part::Main | Part::Scale | Part::Finalize if kind::has_status(&call.kind) => copy_field(new, old, "status"),
         Part::Main | Part::Scale | Part::Finalize => {}
         Part::Status => keep_all_but_status(call, old, new),
     }
@@ -268,7 +268,7 @@ fn keep_all_but_status(call: &Call, old: &Value, new: &mut Value) {
     let status = new.get_mut("status").map(Value::take);
     let mut kept = old.clone();
     for field in ["annotations", "labels", "managedFields"] {
-        if field != "labels" || !kind::status_keeps_labels(call.kind) {
+        if field != "labels" || !kind::status_keeps_labels(&call.kind) {
             object::copy_meta(&mut kept, new, field);
         }
     }
@@ -291,7 +291,7 @@ fn copy_field(new: &mut Value, old: &Value, field: &str) {
 }
 
 fn set_generation(call: &Call, old: &Value, new: &mut Value) {
-    if kind::has_generation(call.kind) && object::spec_differs(old, new) {
+    if kind::has_generation(&call.kind) && object::spec_differs(old, new) {
         object::set_meta(new, "generation", object::generation(old) + 1);
     }
 }
@@ -307,7 +307,7 @@ fn check_identity(call: &Call, entry: &Entry, old: &Value, new: &Value) -> Resul
     match options::revision(sent)? {
         Some(rev) if rev != entry.rev() => Err(ApiError::modified(call.subject())),
         Some(_) => Ok(()),
-        None if call.info.verb == "update" && !kind::allows_unconditional_update(call.kind) => {
+        None if call.info.verb == "update" && !kind::allows_unconditional_update(&call.kind) => {
             let cause = Cause::field(
                 "FieldValueInvalid",
                 "metadata.resourceVersion",
@@ -336,7 +336,7 @@ fn check_namespace(call: &Call, new: &mut Value) -> Result<(), ApiError> {
 fn is_final(call: &Call, old: &Value, new: &Value) -> bool {
     let grace = old.pointer("/metadata/deletionGracePeriodSeconds").and_then(Value::as_i64).unwrap_or(0);
     let done = object::is_deleting(old) && grace == 0 && object::finalizers(new).is_empty();
-    let namespace = kind::is_namespace(call.kind);
+    let namespace = kind::is_namespace(&call.kind);
     done && (!namespace || admission::namespaces::is_finalized(new))
 }
 
@@ -350,7 +350,7 @@ pub(crate) fn refuse_mirrored(call: &Call, entry: &Entry) -> Result<(), ApiError
     }
     Err(ApiError::NotSupported(format!(
         "{} {:?} is seen in a member cluster and cannot be changed here",
-        kind::qualified(call.kind),
+        kind::qualified(&call.kind),
         entry.name()
     )))
 }
@@ -387,7 +387,7 @@ pub(crate) async fn served(call: &Call, key: &str, stored: u64) -> u64 {
 
 fn already_exists(call: &Call, key: &str, name: &str) -> ApiError {
     let deleting = call.cache.get(key).is_some_and(|e| e.field(&["metadata", "deletionTimestamp"]).is_some());
-    let subject = kind::subject(call.kind, name);
+    let subject = kind::subject(&call.kind, name);
     if deleting {
         let mut status = ApiError::AlreadyExists(subject).status();
         status.message = format!("object is being deleted: {}", status.message);
