@@ -6,30 +6,48 @@
 use federation_schema::facts::{Facts, Resource};
 use serde_json::Value;
 
-/// Views: (group, plural) of the view, (group, version, plural) of what is stored, (view's field, stored field).
-const VIEWS: &[View] = &[View {
-    of: ("events.k8s.io", "events"),
-    stored: ("", "v1", "events"),
-    fields: &[
-        ("regarding", "involvedObject"),
-        ("note", "message"),
-        ("deprecatedSource", "source"),
-        ("deprecatedFirstTimestamp", "firstTimestamp"),
-        ("deprecatedLastTimestamp", "lastTimestamp"),
-        ("deprecatedCount", "count"),
-        ("reportingController", "reportingComponent"),
-    ],
-}];
+mod autoscaling;
 
-/// One view: fields that have another name, everything else is the same.
+/// What is served in a shape that is not the stored one: other groups' views, older versions.
+const VIEWS: &[View] = &[
+    View {
+        of: ("events.k8s.io", "v1", "events"),
+        stored: ("", "v1", "events"),
+        form: Form::Renamed(&[
+            ("regarding", "involvedObject"),
+            ("note", "message"),
+            ("deprecatedSource", "source"),
+            ("deprecatedFirstTimestamp", "firstTimestamp"),
+            ("deprecatedLastTimestamp", "lastTimestamp"),
+            ("deprecatedCount", "count"),
+            ("reportingController", "reportingComponent"),
+        ]),
+    },
+    View {
+        of: ("autoscaling", "v1", "horizontalpodautoscalers"),
+        stored: ("autoscaling", "v2", "horizontalpodautoscalers"),
+        form: Form::Rebuilt { to_stored: autoscaling::from_v1, from_stored: autoscaling::to_v1 },
+    },
+];
+
+/// One view: (group, version, plural) of the view and of what is stored, and how they differ.
 struct View {
-    of: (&'static str, &'static str),
+    of: (&'static str, &'static str, &'static str),
     stored: (&'static str, &'static str, &'static str),
-    fields: &'static [(&'static str, &'static str)],
+    form: Form,
+}
+
+enum Form {
+    /// (view's field, stored field); everything else is the same.
+    Renamed(&'static [(&'static str, &'static str)]),
+    Rebuilt {
+        to_stored: fn(&mut Value),
+        from_stored: fn(&mut Value),
+    },
 }
 
 fn view(kind: &Resource) -> Option<&'static View> {
-    VIEWS.iter().find(|view| view.of == (&*kind.group, &*kind.plural))
+    VIEWS.iter().find(|view| view.of == (&*kind.group, &*kind.version, &*kind.plural))
 }
 
 /// The resource as whose objects those of `kind` are stored: itself, but for views.
@@ -47,28 +65,48 @@ pub(crate) fn is_view(kind: &Resource) -> bool {
 
 /// From the shape of `kind` to the stored one.
 pub(crate) fn to_stored(kind: &Resource, stored: &Resource, object: &mut Value) {
-    if let Some(view) = view(kind) {
-        rename(object, stored, view.fields.iter().copied());
+    let Some(view) = view(kind) else { return };
+    match &view.form {
+        Form::Renamed(fields) => rename(object, fields.iter().copied()),
+        Form::Rebuilt { to_stored, .. } => to_stored(object),
     }
+    name(object, stored);
 }
 
 /// From the stored shape to that of `kind`; leaves alone what is no object of the stored kind.
 pub(crate) fn from_stored(kind: &Resource, stored: &Resource, object: &mut Value) {
-    let is_stored = object.get("kind").and_then(Value::as_str) == Some(&*stored.kind);
-    if let Some(view) = view(kind).filter(|_| is_stored) {
-        rename(object, kind, view.fields.iter().map(|(own, stored)| (*stored, *own)));
+    let Some(view) = view(kind) else { return };
+    let text = |key: &str| object.get(key).and_then(Value::as_str).unwrap_or("");
+    if text("kind") != stored.kind || text("apiVersion") != stored.api_version() {
+        return;
     }
+    match &view.form {
+        Form::Renamed(fields) => rename(object, fields.iter().map(|(own, stored)| (*stored, *own))),
+        Form::Rebuilt { from_stored, .. } => from_stored(object),
+    }
+    name(object, kind);
 }
 
-fn rename<'a>(object: &mut Value, to: &Resource, fields: impl Iterator<Item = (&'a str, &'a str)>) {
+/// Whether this version is served beside the newest one, as a view of it.
+#[must_use]
+pub(crate) fn is_older_version(kind: &Resource) -> bool {
+    view(kind).is_some_and(|view| view.of.0 == view.stored.0 && view.of.2 == view.stored.2)
+}
+
+fn rename<'a>(object: &mut Value, fields: impl Iterator<Item = (&'a str, &'a str)>) {
     let Some(map) = object.as_object_mut() else { return };
     for (from, to) in fields {
         if let Some(value) = map.remove(from) {
             map.insert(to.to_owned(), value);
         }
     }
-    map.insert("apiVersion".to_owned(), to.api_version().into());
-    map.insert("kind".to_owned(), to.kind.to_string().into());
+}
+
+fn name(object: &mut Value, of: &Resource) {
+    if let Some(map) = object.as_object_mut() {
+        map.insert("apiVersion".to_owned(), of.api_version().into());
+        map.insert("kind".to_owned(), of.kind.to_string().into());
+    }
 }
 
 #[cfg(test)]

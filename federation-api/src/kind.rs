@@ -7,6 +7,7 @@ use std::sync::LazyLock;
 
 use federation_schema::facts::{Group, Resource};
 
+use crate::convert;
 use crate::error::Subject;
 use crate::kinds::Kind;
 
@@ -173,17 +174,24 @@ pub fn keeps_status_on_create(kind: &Resource) -> bool {
     kind.group.is_empty() && matches!(&*kind.plural, "nodes" | "namespaces")
 }
 
-/// Whether this version of a resource is served: the newest one that there is.
+/// Whether this version of a resource is served: the newest stable one, and older ones that convert to it.
 ///
-/// Older versions have other shapes; they come with conversion.
+/// What is not stable is served by no cluster that was not told to; our own kinds have one version.
 #[must_use]
 pub fn serves(kind: &Resource) -> bool {
     static SERVED: LazyLock<HashSet<(&str, &str, &str)>> = LazyLock::new(|| {
         let facts = federation_schema::facts::kubernetes();
         let groups = facts.groups();
-        facts.resources().filter(|kind| is_newest(&groups, kind)).map(path).collect()
+        let served =
+            |kind: &&Resource| is_stable(kind) && (is_newest(&groups, kind) || convert::is_older_version(kind));
+        facts.resources().filter(served).map(path).collect()
     });
     SERVED.contains(&path(kind))
+}
+
+fn is_stable(kind: &Resource) -> bool {
+    let preview = kind.version.contains("alpha") || kind.version.contains("beta");
+    !preview || kind.group == federation_types::label::GROUP
 }
 
 fn is_newest(groups: &[Group], kind: &Resource) -> bool {

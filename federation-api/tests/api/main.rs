@@ -11,4 +11,5 @@ mod hubs;
 mod list;
 mod patch;
 mod restart;
+mod versions;
 mod watch;
