@@ -3,19 +3,25 @@
 //! Mutating plugins run before the record of managed fields, validation after it.
 
 pub(crate) mod addresses;
+pub(crate) mod amounts;
 pub(crate) mod author;
 mod birth;
 pub(crate) mod grants;
+mod limits;
 pub(crate) mod mirrored;
 pub(crate) mod namespaces;
+pub(crate) mod quota;
 mod suffix;
 
-use federation_schema::facts::Resource;
+use std::future::Future;
+use std::pin::Pin;
+
 use serde_json::Value;
 
 use crate::cache::Entry;
 use crate::call::Call;
 use crate::error::ApiError;
+use crate::request::options::{DeleteOptions, WriteOptions};
 use crate::verb::write::Part;
 use crate::{check, kind};
 
@@ -26,6 +32,8 @@ pub use addresses::ServiceRange;
 pub(crate) enum Operation {
     Create,
     Update,
+    #[allow(dead_code, reason = "for webhooks and policies")]
+    Delete,
 }
 
 /// What a plugin may know of a write beside the request and the new object.
@@ -34,24 +42,97 @@ pub(crate) struct Review<'a> {
     pub(crate) operation: Operation,
     pub(crate) part: Part,
     pub(crate) old: Option<&'a Value>,
+    pub(crate) options: &'a WriteOptions,
+    /// The options of a deletion.
+    #[allow(dead_code, reason = "for webhooks and policies")]
+    pub(crate) deletion: Option<&'a DeleteOptions>,
 }
 
-/// Runs the plugins that may change the object or refuse it for what it is not itself.
+type Verdict<'a> = Pin<Box<dyn Future<Output = Result<(), ApiError>> + Send + 'a>>;
+
+/// How a plugin is asked that may change the object.
+enum Admit {
+    Now(fn(&mut Call, &mut Value, &Review<'_>) -> Result<(), ApiError>),
+    /// It may have to wait for somebody.
+    #[allow(dead_code, reason = "for webhooks and policies")]
+    Later(for<'a> fn(&'a mut Call, &'a mut Value, &'a Review<'a>) -> Verdict<'a>),
+}
+
+/// How a plugin is asked that only judges.
+enum Judge {
+    Now(fn(&Call, &Value, &Review<'_>) -> Result<(), ApiError>),
+    Later(for<'a> fn(&'a mut Call, &'a Value, &'a Review<'a>) -> Verdict<'a>),
+}
+
+/// Plugins that may change the object or refuse it for what it is not itself, in this order.
+const MUTATING: &[(&str, Admit)] = &[
+    ("Unfinished", Admit::Now(refuse_unfinished)),
+    ("Mirrored", Admit::Now(|call, new, review| mirrored::admit(call, new, review))),
+    ("NamespaceLifecycle", Admit::Now(|call, new, review| namespaces::admit(call, new, review))),
+    ("Suffix", Admit::Now(|call, new, review| suffix::admit(call, new, review))),
+    ("Birth", Admit::Now(birth_and_defaults)),
+    ("LimitRanger", Admit::Now(limits::admit)),
+    // Here: MutatingAdmissionPolicy, then MutatingAdmissionWebhook.
+    // What only the server itself writes comes last, so that nobody before could have forged it.
+    (
+        "Author",
+        Admit::Now(|call, new, review| {
+            author::admit(call, new, review);
+            Ok(())
+        }),
+    ),
+    ("Addresses", Admit::Now(addresses_of_main)),
+];
+
+/// Plugins that judge the finished, valid object, in this order; what it uses of quotas is taken with the commit.
+const VALIDATING: &[(&str, Judge)] = &[
+    ("Mirrored", Judge::Now(mirrored::admit)),
+    ("LimitRanger", Judge::Now(limits::validate)),
+    // Here: ValidatingAdmissionPolicy, then ValidatingAdmissionWebhook.
+    ("Escalation", Judge::Later(|call, new, review| Box::pin(grants::check(call, new, review)))),
+];
+
+/// Runs the plugins that may change the object.
 ///
 /// # Errors
 /// The first refusal.
 pub(crate) async fn admit(call: &mut Call, new: &mut Value, review: &Review<'_>) -> Result<(), ApiError> {
-    refuse_unfinished(&call.kind, review)?;
-    mirrored::admit(call, new, review)?;
-    namespaces::admit(call, new, review)?;
-    suffix::admit(call, new, review)?;
-    birth::admit(call, new, review);
-    author::admit(call, new, review);
-    if review.part == Part::Main {
-        check::default(call, new, review)?;
-        addresses::admit(call, new, review)?;
+    for (name, plugin) in MUTATING {
+        let verdict = match plugin {
+            Admit::Now(admit) => admit(call, new, review),
+            Admit::Later(admit) => admit(call, new, review).await,
+        };
+        told(name, verdict)?;
     }
     Ok(())
+}
+
+/// Runs the plugins that judge the finished object.
+///
+/// # Errors
+/// The first refusal.
+pub(crate) async fn judge(call: &mut Call, new: &Value, review: &Review<'_>) -> Result<(), ApiError> {
+    for (name, plugin) in VALIDATING {
+        let verdict = match plugin {
+            Judge::Now(judge) => judge(call, new, review),
+            Judge::Later(judge) => judge(call, new, review).await,
+        };
+        told(name, verdict)?;
+    }
+    Ok(())
+}
+
+fn told(plugin: &str, verdict: Result<(), ApiError>) -> Result<(), ApiError> {
+    verdict.inspect_err(|error| tracing::debug!(plugin, %error, "a write is refused"))
+}
+
+fn birth_and_defaults(call: &mut Call, new: &mut Value, review: &Review<'_>) -> Result<(), ApiError> {
+    birth::admit(call, new, review);
+    if review.part == Part::Main { check::default(call, new, review) } else { Ok(()) }
+}
+
+fn addresses_of_main(call: &mut Call, new: &mut Value, review: &Review<'_>) -> Result<(), ApiError> {
+    if review.part == Part::Main { addresses::admit(call, new, review) } else { Ok(()) }
 }
 
 /// What there is to tell about a write that happened.
@@ -72,11 +153,11 @@ pub(crate) fn may_delete(call: &Call, entry: &Entry) -> Result<(), ApiError> {
 }
 
 /// Kinds that would be stored and then ignored are refused by name.
-fn refuse_unfinished(of: &Resource, review: &Review<'_>) -> Result<(), ApiError> {
-    match kind::refused(of) {
+fn refuse_unfinished(call: &mut Call, _: &mut Value, review: &Review<'_>) -> Result<(), ApiError> {
+    match kind::refused(&call.kind) {
         Some(what) if review.operation == Operation::Create => Err(ApiError::NotSupported(format!(
             "{} cannot be created: this server does not support {what} yet",
-            kind::qualified(of)
+            kind::qualified(&call.kind)
         ))),
         _ => Ok(()),
     }

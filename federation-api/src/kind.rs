@@ -67,8 +67,6 @@ const REFUSED: &[(&str, &str, &str)] = &[
     ("admissionregistration.k8s.io", "validatingadmissionpolicybindings", "admission policies"),
     ("admissionregistration.k8s.io", "mutatingadmissionpolicies", "admission policies"),
     ("admissionregistration.k8s.io", "mutatingadmissionpolicybindings", "admission policies"),
-    ("", "resourcequotas", "resource quotas"),
-    ("", "limitranges", "limit ranges"),
 ];
 
 /// Resources that are another view of a resource of another group: (group, resource) → storage name.

@@ -78,6 +78,7 @@ pub(crate) struct Server {
     pub(crate) access: Access,
     pub(crate) placement: Arc<dyn PlacementView>,
     pub(crate) service_range: Option<crate::admission::ServiceRange>,
+    pub(crate) quotas: Arc<crate::admission::quota::Quotas>,
     /// User names of our own components: their writes have no author.
     pub(crate) components: Vec<String>,
     /// Whether there is placement: then writes record their author, and fields that only a member can fill are refused.
@@ -245,6 +246,7 @@ impl Builder {
             is_hub: self.placement.is_some(),
             placement: self.placement.unwrap_or_else(|| Arc::new(NoPlacement)),
             service_range: self.service_range,
+            quotas: Arc::default(),
             components: self.components,
             in_flight: InFlight::default(),
             reach: crate::mirror::forward::Reach::default(),

@@ -62,6 +62,7 @@ impl Api {
     pub(crate) fn new(server: Server) -> Self {
         let server = Arc::new(server);
         tokio::spawn(crate::expire::run(Arc::downgrade(&server)));
+        tokio::spawn(crate::admission::quota::recount::run(Arc::downgrade(&server)));
         Self(server)
     }
 

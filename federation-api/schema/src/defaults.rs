@@ -1,6 +1,8 @@
 //! The one table of values that the hub sets because clients cannot do without them, and the way to take them out again.
 //! What the hub invented never travels to a member: members default for themselves.
 
+mod amounts;
+
 use serde_json::{Map, Value, json};
 
 /// One default.
@@ -71,6 +73,7 @@ pub fn set_defaults(object: &mut Value) {
             set(object, default.path, default.value);
         }
     }
+    amounts::set(object);
 }
 
 /// Takes out every value that equals the table's, and objects that are empty for it.
@@ -78,6 +81,7 @@ pub fn strip_defaults(object: &mut Value) {
     for default in of_object(object) {
         strip(object, default.path, default.value);
     }
+    amounts::strip(object);
 }
 
 fn of_object(object: &Value) -> impl Iterator<Item = &'static Default> + use<> {

@@ -5,6 +5,7 @@
 mod fedgate;
 mod ingress;
 mod keys;
+mod limits;
 mod meta;
 mod pod;
 mod read;
@@ -31,6 +32,8 @@ pub fn validate(facts: &Facts, resource: &Resource, new: &Value, old: Option<&Va
         ("", "Service") => service::check(new, &mut errors),
         ("", "ConfigMap") => keys::check_config_map(new, &mut errors),
         ("", "Secret") => keys::check_secret(new, &mut errors),
+        ("", "LimitRange") => limits::check_range(new, &mut errors),
+        ("", "ResourceQuota") => limits::check_quota(new, old, &mut errors),
         ("networking.k8s.io", "Ingress") => ingress::check(new, &mut errors),
         ("fedgate.dev", _) => fedgate::check(facts, resource, new, &mut errors),
         _ => workload::check(resource, new, &mut errors),

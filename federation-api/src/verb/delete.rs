@@ -116,7 +116,7 @@ async fn attempt(call: &Call, entry: &Arc<Entry>, options: &DeleteOptions) -> Re
                 call.server.cache.applied(stored).await;
                 Ok(Some(Outcome::Gone(Arc::clone(entry))))
             }
-            Committed::Raced => Ok(None),
+            Committed::Raced | Committed::Outspent => Ok(None),
         };
     }
     if before == new {
@@ -134,7 +134,7 @@ async fn attempt(call: &Call, entry: &Arc<Entry>, options: &DeleteOptions) -> Re
             splice_revision(&mut answer, &raw, rev);
             Ok(Some(Outcome::Marked(answer)))
         }
-        Committed::Raced => Ok(None),
+        Committed::Raced | Committed::Outspent => Ok(None),
     }
 }
 

@@ -10,6 +10,7 @@ use federation_store::{Cond, Op, StoreError, TxnError};
 use http::StatusCode;
 use serde_json::Value;
 
+use crate::admission::quota::{self, Charge};
 use crate::admission::{self, Operation, Review};
 use crate::answer::Answer;
 use crate::cache::{Entry, splice_revision};
@@ -65,6 +66,8 @@ pub(crate) enum Committed {
     Done(u64),
     /// Somebody else was faster.
     Raced,
+    /// Somebody else has changed a quota that this write takes from.
+    Outspent,
 }
 
 impl Written {
@@ -84,28 +87,30 @@ impl Written {
 /// 409 where it exists, and whatever admission and validation refuse.
 pub(crate) async fn insert(call: &mut Call, mut new: Value, intent: Intent<'_>) -> Result<Written, ApiError> {
     prepare_insert(call, &mut new)?;
-    let review = Review { operation: Operation::Create, part: intent.part, old: None };
+    let options = intent.options;
+    let review = Review { operation: Operation::Create, part: intent.part, old: None, options, deletion: None };
     admission::admit(call, &mut new, &review).await?;
     if !intent.applies {
         record::track(call, None, &mut new, intent);
     }
     check::validate(call, &new, &review)?;
-    admission::grants::check(call, &new, &review).await?;
+    admission::judge(call, &new, &review).await?;
     let key = kind::object_key(&call.kind, call.namespace(), object::name(&new));
-    if intent.options.dry_run {
+    if options.dry_run {
+        quota::charge(call, &new, &review).await?;
         if call.cache.get(&key).is_some() {
             return Err(ApiError::AlreadyExists(kind::subject(&call.kind, object::name(&new))));
         }
         return Ok(Written { code: StatusCode::CREATED, object: new, rev: None });
     }
     let raw = json::canonical(&new);
-    match commit(call, &key, Cond::Absent, Some(raw.into())).await? {
+    match charged(call, (&key, Cond::Absent), (&new, raw.into()), &review).await? {
         Committed::Done(stored) => {
             admission::written(call, &new, &review);
             let rev = served(call, &key, stored).await;
             Ok(Written { code: StatusCode::CREATED, object: new, rev: Some(rev) })
         }
-        Committed::Raced => Err(already_exists(call, &key, object::name(&new))),
+        Committed::Raced | Committed::Outspent => Err(already_exists(call, &key, object::name(&new))),
     }
 }
 
@@ -174,30 +179,32 @@ async fn attempt(
 ) -> Result<Option<Written>, ApiError> {
     object::set_meta(&mut old, "resourceVersion", Value::Null);
     prepare_update(call, &old, new, intent.part)?;
-    let review = Review { operation: Operation::Update, part: intent.part, old: Some(&old) };
+    let options = intent.options;
+    let review = Review { operation: Operation::Update, part: intent.part, old: Some(&old), options, deletion: None };
     admission::admit(call, new, &review).await?;
     if !intent.applies {
         record::track(call, Some(&old), new, intent);
     }
     set_generation(call, &old, new);
     check::validate(call, new, &review)?;
-    admission::grants::check(call, new, &review).await?;
+    admission::judge(call, new, &review).await?;
     if is_final(call, &old, new) {
         return remove(call, entry, std::mem::take(new), intent.options.dry_run).await;
     }
     let unchanged = record::is_unchanged(&old, new);
-    if unchanged || intent.options.dry_run {
+    if unchanged || options.dry_run {
+        quota::charge(call, new, &review).await?;
         let object = if unchanged { old } else { std::mem::take(new) };
         return Ok(Some(Written { code: StatusCode::OK, object, rev: Some(entry.rev()) }));
     }
     let raw = json::canonical(new);
-    match commit(call, entry.key(), Cond::ModRev(entry.stored()), Some(raw.into())).await? {
+    match charged(call, (entry.key(), Cond::ModRev(entry.stored())), (new, raw.into()), &review).await? {
         Committed::Done(stored) => {
             admission::written(call, new, &review);
             let rev = served(call, entry.key(), stored).await;
             Ok(Some(Written { code: StatusCode::OK, object: std::mem::take(new), rev: Some(rev) }))
         }
-        Committed::Raced => Ok(None),
+        Committed::Raced | Committed::Outspent => Ok(None),
     }
 }
 
@@ -211,7 +218,7 @@ async fn remove(call: &Call, entry: &Arc<Entry>, object: Value, dry_run: bool) -
             let rev = served(call, entry.key(), stored).await;
             Ok(Some(Written { code: StatusCode::OK, object, rev: Some(rev) }))
         }
-        Committed::Raced => Ok(None),
+        Committed::Raced | Committed::Outspent => Ok(None),
     }
 }
 
@@ -360,13 +367,64 @@ pub(crate) fn refuse_mirrored(call: &Call, entry: &Entry) -> Result<(), ApiError
 /// # Errors
 /// 503 and 500 where the store fails, 413 where the object is too large for it.
 pub(crate) async fn commit(call: &Call, key: &str, cond: Cond, value: Option<Bytes>) -> Result<Committed, ApiError> {
+    let outcome = commit_with(call, (key, cond), value, &Charge::default()).await;
+    if matches!(outcome, Ok(Committed::Done(_))) {
+        quota::recount::touched(&call.server, call.namespace());
+    }
+    outcome
+}
+
+/// Stores an object together with what it takes from quotas.
+async fn charged(
+    call: &Call,
+    (key, cond): (&str, Cond),
+    (new, raw): (&Value, Bytes),
+    review: &Review<'_>,
+) -> Result<Committed, ApiError> {
+    for _ in 0..MAX_RACES {
+        let charge = quota::charge(call, new, review).await?;
+        let outcome = commit_with(call, (key, cond), Some(raw.clone()), &charge).await?;
+        match outcome {
+            Committed::Outspent => {
+                if let Err(error) = call.server.cache.fresh().await {
+                    tracing::warn!(%error, "the storage does not answer");
+                }
+            }
+            Committed::Done(rev) if !charge.is_empty() => call.server.cache.applied(rev).await,
+            // What needs no charge may give something back, or be a quota itself.
+            Committed::Done(_) => {
+                let own = call.storage() == quota::STORAGE;
+                if own {
+                    call.server.quotas.dirty.add(call.namespace());
+                } else if review.operation != Operation::Create {
+                    quota::recount::touched(&call.server, call.namespace());
+                }
+            }
+            Committed::Raced => {}
+        }
+        if !matches!(outcome, Committed::Outspent) {
+            return Ok(outcome);
+        }
+    }
+    Err(ApiError::Conflict(call.subject(), "the quota's usage has changed; please try again".to_owned()))
+}
+
+async fn commit_with(
+    call: &Call,
+    (key, cond): (&str, Cond),
+    value: Option<Bytes>,
+    charge: &Charge,
+) -> Result<Committed, ApiError> {
     let key = Server::store_key(&call.storage(), key);
     let op = match value {
         Some(val) => Op::Put { key: key.clone(), val },
         None => Op::Del { key: key.clone() },
     };
-    match call.server.store.txn(vec![(key, cond)], vec![op]).await {
+    let (mut conds, mut ops) = (vec![(key, cond)], vec![op]);
+    charge.add_to(&mut conds, &mut ops);
+    match call.server.store.txn(conds, ops).await {
         Ok(rev) => Ok(Committed::Done(rev)),
+        Err(TxnError::Failed { key, .. }) if charge.concerns(&key) => Ok(Committed::Outspent),
         Err(TxnError::Failed { .. }) => Ok(Committed::Raced),
         Err(TxnError::Store(StoreError::ValueTooLarge { limit, .. })) => Err(ApiError::TooLarge(limit)),
         Err(TxnError::Store(StoreError::KeyLength { .. })) => {

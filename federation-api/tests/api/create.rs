@@ -191,14 +191,6 @@ async fn some_kinds_are_created_by_put() {
 }
 
 #[tokio::test]
-async fn unfinished_kinds_are_refused_by_name() {
-    let hub = Hub::start().await;
-    let quota = json!({"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "q"}});
-    let (_, message) = hub.post("/api/v1/namespaces/default/resourcequotas", &quota).await.refused(405);
-    assert_eq!(message, "resourcequotas cannot be created: this server does not support resource quotas yet");
-}
-
-#[tokio::test]
 async fn head_answers_without_a_body() {
     let hub = Hub::start().await;
     hub.config_map("a").await;

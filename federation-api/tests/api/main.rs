@@ -10,6 +10,7 @@ mod hub;
 mod hubs;
 mod list;
 mod patch;
+mod quota;
 mod restart;
 mod versions;
 mod watch;
