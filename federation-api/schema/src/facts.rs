@@ -145,6 +145,8 @@ pub struct Struct {
     pub inline: Box<[(u32, TypeId)]>,
     /// `x-kubernetes-map-type: atomic`: server-side apply owns it as a whole.
     pub atomic: bool,
+    /// Fields that are not named here are kept, and deduced (`x-kubernetes-preserve-unknown-fields` of custom kinds).
+    pub open: bool,
 }
 
 /// A field of a [`Struct`].

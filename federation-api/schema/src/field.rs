@@ -8,7 +8,7 @@ use std::fmt;
 
 use serde_json::Value;
 
-use quote::{go_json, go_quote};
+use quote::{go_float_value, go_json, go_quote};
 
 /// A path to a field, built on the stack while an object is walked and rendered only when something is wrong.
 ///
@@ -186,6 +186,11 @@ impl FieldError {
         Self::new(FieldErrorKind::TooLong, path, None, format!("may not be more than {max} {unit}"))
     }
 
+    /// An error at a path that is rendered already.
+    pub fn at(self, path: String) -> Self {
+        FieldError { path, ..self }
+    }
+
     /// More than `max` items.
     pub fn too_many(path: &FieldPath<'_>, actual: usize, max: usize) -> Self {
         let unit = if max == 1 { "item" } else { "items" };
@@ -206,6 +211,9 @@ impl FieldError {
             out.push_str(": ");
             match value {
                 Value::String(text) => out.push_str(&go_quote(text)),
+                Value::Number(number) if number.is_f64() => {
+                    out.push_str(&number.as_f64().map_or_else(String::new, go_float_value));
+                }
                 other => out.push_str(&go_json(other)),
             }
         }

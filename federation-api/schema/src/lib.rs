@@ -10,6 +10,8 @@ pub mod facts;
 pub mod field;
 pub mod managed;
 pub mod patch;
+pub mod pattern;
 pub mod quantity;
 pub mod selector;
+pub mod structural;
 pub mod validate;

@@ -16,7 +16,7 @@ mod workload;
 use serde_json::Value;
 
 use crate::facts::{Facts, Resource};
-use crate::field::FieldError;
+use crate::field::{FieldError, FieldPath};
 
 pub use meta::NameRule;
 
@@ -50,6 +50,20 @@ pub fn refuse_member_fields(resource: &Resource, new: &Value, old: Option<&Value
         ("", "PersistentVolumeClaim") => workload::refuse_volume_name(new, old, &mut errors),
         _ => {}
     }
+    errors
+}
+
+/// Every complaint about the metadata of any object, kind by kind the same, but for its kind's own rules.
+pub fn validate_metadata(resource: &Resource, new: &Value, old: Option<&Value>) -> Vec<FieldError> {
+    let mut errors = Vec::new();
+    meta::check(resource, new, old, &mut errors);
+    errors
+}
+
+/// Every complaint about the metadata of an object within another, which stands at `path`.
+pub fn embedded_metadata(metadata: &Value, path: &FieldPath<'_>) -> Vec<FieldError> {
+    let mut errors = Vec::new();
+    meta::check_embedded(metadata, path, &mut errors);
     errors
 }
 

@@ -219,7 +219,7 @@ impl Reader {
     fn close_type(&mut self) -> Result<(), String> {
         let Some(open) = self.object.take() else { return Ok(()) };
         let (fields, inline) = (open.fields.into(), open.inline.into());
-        let shape = Shape::Struct(Struct { fields, inline, atomic: open.atomic });
+        let shape = Shape::Struct(Struct { fields, inline, atomic: open.atomic, open: false });
         self.builder.define(open.name, shape).map(drop).map_err(|error| error.to_string())
     }
 

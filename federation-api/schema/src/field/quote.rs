@@ -33,13 +33,65 @@ pub fn go_quote(text: &str) -> String {
 /// A value as Go's `encoding/json` writes it: compact, `<`, `>` and `&` escaped.
 pub fn go_json(value: &Value) -> String {
     let mut out = String::new();
+    push_json(&mut out, value);
+    out
+}
+
+fn push_json(out: &mut String, value: &Value) {
+    match value {
+        Value::Number(number) => match number.as_f64().filter(|_| number.is_f64()) {
+            Some(float) => out.push_str(&go_float(float, -7, true)),
+            None => out.push_str(&number.to_string()),
+        },
+        Value::Array(items) => {
+            for (at, item) in items.iter().enumerate() {
+                out.push(if at == 0 { '[' } else { ',' });
+                push_json(out, item);
+            }
+            out.push_str(if items.is_empty() { "[]" } else { "]" });
+        }
+        Value::Object(map) => {
+            for (at, (key, value)) in map.iter().enumerate() {
+                out.push(if at == 0 { '{' } else { ',' });
+                push_text(out, &Value::String(key.clone()));
+                out.push(':');
+                push_json(out, value);
+            }
+            out.push_str(if map.is_empty() { "{}" } else { "}" });
+        }
+        other => push_text(out, other),
+    }
+}
+
+fn push_text(out: &mut String, value: &Value) {
     for c in value.to_string().chars() {
         match c {
-            '<' | '>' | '&' | '\u{2028}' | '\u{2029}' => push_escape(&mut out, 'u', 4, c),
+            '<' | '>' | '&' | '\u{2028}' | '\u{2029}' => push_escape(out, 'u', 4, c),
             c => out.push(c),
         }
     }
-    out
+}
+
+/// A float as Go's `%v` shows it: `1`, `0.5`, `1e+21`, `1e-05`.
+pub fn go_float_value(float: f64) -> String {
+    go_float(float, -5, false)
+}
+
+/// The shortest digits that read back as `float`; exponents above `small` and below 21 are written out. JSON writes small
+/// exponents without the zero that `%v` pads them with.
+fn go_float(float: f64, small: i32, json: bool) -> String {
+    if float == 0.0 {
+        return if float.is_sign_negative() { "-0" } else { "0" }.to_owned();
+    }
+    let scientific = format!("{float:e}");
+    let Some((digits, exponent)) = scientific.split_once('e') else { return scientific };
+    let Ok(power) = exponent.parse::<i32>() else { return scientific };
+    if power > small && power < 21 {
+        return format!("{float}");
+    }
+    let sign = if power < 0 { '-' } else { '+' };
+    let padded = if json && power < 0 { 1 } else { 2 };
+    format!("{digits}e{sign}{:0padded$}", power.abs())
 }
 
 /// A value as Go's `%v` shows it: `map[a:1 b:[x y]]`.
@@ -47,6 +99,7 @@ pub fn go_value(value: &Value) -> String {
     match value {
         Value::Null => "<nil>".to_owned(),
         Value::String(text) => text.clone(),
+        Value::Number(number) if number.is_f64() => number.as_f64().map_or_else(String::new, go_float_value),
         Value::Bool(_) | Value::Number(_) => value.to_string(),
         Value::Array(list) => {
             let items: Vec<String> = list.iter().map(go_value).collect();
@@ -83,7 +136,7 @@ fn is_mark(c: char) -> bool {
 mod tests {
     use serde_json::json;
 
-    use super::{go_json, go_quote};
+    use super::{go_float_value, go_json, go_quote};
 
     #[test]
     fn quotes_like_go() {
@@ -99,5 +152,8 @@ mod tests {
             assert_eq!(go_quote(text), quoted);
         }
         assert_eq!(go_json(&json!(["a&b", {"z": 1, "a": null}])), r#"["a\u0026b",{"a":null,"z":1}]"#);
+        assert_eq!(go_json(&json!([1.0, 1.5, 1e21, 1e-7, 1e-6, {}, []])), "[1,1.5,1e+21,1e-7,0.000001,{},[]]");
+        let floats = [1.0, -2.5, 1e20, 1e21, 1e-4, 1e-5].map(go_float_value);
+        assert_eq!(floats, ["1", "-2.5", "100000000000000000000", "1e+21", "0.0001", "1e-05"]);
     }
 }

@@ -77,6 +77,11 @@ impl<'f> Typing<'f> {
         self.ty.map(|ty| self.facts.shape(ty)).filter(|shape| !matches!(shape, Shape::Any(_)))
     }
 
+    /// Whether fields that the type does not name are errors.
+    pub(crate) fn is_closed(self) -> bool {
+        self.shape().is_some_and(|shape| !matches!(shape, Shape::Struct(object) if object.open))
+    }
+
     /// The type of a field of a struct or an entry of a map.
     pub(crate) fn field(self, name: &str) -> Typing<'f> {
         let Some(ty) = self.ty else { return self };

@@ -63,10 +63,34 @@ pub(super) fn check(resource: &Resource, new: &Value, old: Option<&Value>, error
         None => check_names(resource, meta, &path, errors),
         Some(old) => check_unchanged(meta, at(old, "metadata"), &path, errors),
     }
-    check_labels(meta, "labels", &path, errors);
-    check_annotations(meta, &path, errors);
-    check_owners(meta, &path, errors);
-    check_finalizers(meta, &path, errors);
+    check_common(meta, &path, errors);
+}
+
+/// Metadata of an object within another: names are optional and need only fit into a path.
+pub(super) fn check_embedded(meta: &Value, path: &FieldPath<'_>, errors: &mut Vec<FieldError>) {
+    let rule = NameRule::PathSegment;
+    for (field, prefix) in [("generateName", true), ("name", false)] {
+        let name = text(meta, field);
+        if !name.is_empty() {
+            invalid(errors, &path.child(field), name, rule.errors(name, prefix));
+        }
+    }
+    let namespace = text(meta, "namespace");
+    if !namespace.is_empty() {
+        invalid(errors, &path.child("namespace"), namespace, format::dns_label(namespace));
+    }
+    if at(meta, "generation").as_i64().is_some_and(|generation| generation < 0) {
+        let detail = "must be greater than or equal to 0";
+        errors.push(FieldError::invalid(&path.child("generation"), at(meta, "generation").clone(), detail));
+    }
+    check_common(meta, path, errors);
+}
+
+fn check_common(meta: &Value, path: &FieldPath<'_>, errors: &mut Vec<FieldError>) {
+    check_labels(meta, "labels", path, errors);
+    check_annotations(meta, path, errors);
+    check_owners(meta, path, errors);
+    check_finalizers(meta, path, errors);
 }
 
 fn check_names(resource: &Resource, meta: &Value, path: &FieldPath<'_>, errors: &mut Vec<FieldError>) {

@@ -22,7 +22,7 @@ pub(super) fn check(config: &Value, typing: Typing<'_>) -> Result<(), Vec<String
         return Err(vec![format!("expected map, got {}", go_value(config))]);
     };
     for (name, value) in map {
-        if name != "metadata" && typing.shape().is_some() && !typing.declares(name) {
+        if name != "metadata" && typing.is_closed() && !typing.declares(name) {
             errors.push(format!(".{name}: field not declared in schema"));
             continue;
         }
@@ -42,6 +42,7 @@ fn check_value(value: &Value, typing: Typing<'_>, path: &FieldPath<'_>, errors: 
             for (name, value) in map {
                 match object.field(name) {
                     Some(_) => check_value(value, typing.field(name), &path.child(name), errors),
+                    None if object.open => {}
                     None => errors.push(format!("{path}.{name}: field not declared in schema")),
                 }
             }
