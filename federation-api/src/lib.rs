@@ -53,6 +53,7 @@ mod expire;
 mod filter;
 mod kind;
 mod kinds;
+mod legacy;
 mod metrics;
 mod name;
 mod object;

@@ -11,6 +11,7 @@ use std::task::{Context, Poll};
 
 use auth::{Attributes, AuthenticationRequest, Credential, Impersonation, ResourceAttributes, UserInfo};
 use bytes::Bytes;
+use federation_schema::decode::legacy::Legacy;
 use futures_util::FutureExt;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, header};
 use http_body::Body as HttpBody;
@@ -25,7 +26,7 @@ use crate::mirror::owner;
 use crate::request::RequestInfo;
 use crate::request::query::Query;
 use crate::server::Server;
-use crate::{compress, endpoint, render, verb};
+use crate::{compress, endpoint, legacy, render, verb};
 
 static AUDIT_ID: HeaderName = HeaderName::from_static("audit-id");
 /// Longest `Audit-Id` that is taken over from a request.
@@ -101,6 +102,7 @@ impl Api {
         let server = &self.0;
         let query = Query::parse(asked.uri.query().unwrap_or(""))?;
         trace.info = RequestInfo::parse(&asked.method, asked.uri.path(), &query)?;
+        let old = legacy::translate(&mut trace.info);
         let info = trace.info.clone();
         let user = server.authenticate(&asked).await?;
         let user = server.impersonate(user, &asked.headers).await?;
@@ -135,7 +137,7 @@ impl Api {
         if load == Load::Watch {
             return verb::watch::watch(&call, place).await;
         }
-        let outcome = match tokio::time::timeout(REQUEST_TIMEOUT, dispatch(&mut call)).await {
+        let outcome = match tokio::time::timeout(REQUEST_TIMEOUT, dispatch(&mut call, old)).await {
             Ok(outcome) => outcome,
             Err(_) => Err(ApiError::Timeout("request did not complete within the allotted timeout".to_owned())),
         };
@@ -146,7 +148,10 @@ impl Api {
 }
 
 /// The verbs, and which methods they answer on which paths.
-async fn dispatch(call: &mut Call) -> Result<Answer, ApiError> {
+async fn dispatch(call: &mut Call, old: Option<&Legacy>) -> Result<Answer, ApiError> {
+    if let Some(old) = old {
+        legacy::translate_body(call, old).await?;
+    }
     owner::check_write(call)?;
     if !call.info.subresource.is_empty() {
         return verb::subresource::dispatch(call).await;

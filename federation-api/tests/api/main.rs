@@ -8,6 +8,7 @@ mod formats;
 mod hostile;
 mod hub;
 mod hubs;
+mod legacy;
 mod list;
 mod patch;
 mod quota;

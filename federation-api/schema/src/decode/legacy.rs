@@ -138,6 +138,19 @@ impl Legacy {
         }
     }
 
+    /// Turns a patch in the old form, a part of an object, into one of the current form: nothing is filled in.
+    pub fn upgrade_patch(&self, patch: &mut Value) {
+        let Value::Object(object) = patch else { return };
+        if object.contains_key("apiVersion") {
+            object.insert("apiVersion".to_owned(), api_version(self.current.0, self.current.1).into());
+        }
+        if self.change == Change::Backends
+            && let Some(spec) = object.get_mut("spec").and_then(Value::as_object_mut)
+        {
+            upgrade_ingress(spec);
+        }
+    }
+
     /// Turns the current form into the old one, for answers on old paths.
     pub fn downgrade(&self, object: &mut Value) {
         self.rename(object, self.api_version());
