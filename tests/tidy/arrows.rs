@@ -44,6 +44,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("testkit", &["fedgate", "federation-types", "hub-client", "member-cluster", "playground"]),
     ("tests", &["fedgate", "testkit"]),
     ("bench", &[]),
+    ("fuzz", &["federation-api", "federation-schema"]),
     ("xtask", &[]),
 ];
 

@@ -6,6 +6,7 @@ mod codegen;
 mod dev;
 mod dist;
 mod e2e;
+mod fuzz;
 mod invoke;
 mod paths;
 mod provision;
@@ -29,6 +30,8 @@ enum Verb {
     Test(suite::Options),
     /// Run the journeys on real control planes (root and network namespaces are needed)
     E2e(e2e::Options),
+    /// Throw bytes at every parser, from a kept corpus
+    Fuzz(fuzz::Options),
     /// Write the table of kinds from what Kubernetes publishes
     Codegen(codegen::Codegen),
     /// Measure, side by side with the peers
@@ -55,6 +58,7 @@ fn dispatch(verb: Verb) -> Result<()> {
     match verb {
         Verb::Test(options) => suite::run(&options),
         Verb::E2e(options) => e2e::run(&options),
+        Verb::Fuzz(options) => fuzz::run(&options),
         Verb::Codegen(codegen) => codegen.run(&paths::repository()),
         Verb::Bench(options) => bench::run(&options),
         Verb::Dist(options) => dist::run(&options),

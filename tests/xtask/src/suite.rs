@@ -11,7 +11,7 @@ use anyhow::{Context, Result, bail};
 
 use self::tally::Tally;
 use crate::provision::{For, Toolbox};
-use crate::{e2e, invoke, paths};
+use crate::{e2e, fuzz, invoke, paths};
 
 #[derive(clap::Args)]
 pub struct Options {
@@ -38,11 +38,14 @@ enum Step {
     Chart,
     /// every test of the workspace
     Tests,
+    /// every fuzz target for a minute
+    Fuzz,
     /// the journeys on real control planes
     E2e,
 }
 
-const STEPS: [Step; 6] = [Step::Format, Step::Lints, Step::Licences, Step::Chart, Step::Tests, Step::E2e];
+const STEPS: [Step; 7] =
+    [Step::Format, Step::Lints, Step::Licences, Step::Chart, Step::Tests, Step::Fuzz, Step::E2e];
 
 /// # Errors
 /// A test or check failed.
@@ -84,6 +87,7 @@ impl Step {
             Self::Licences => licences(toolbox, tally),
             Self::Chart => chart::check(toolbox, tally),
             Self::Tests => workspace_tests(toolbox, tally),
+            Self::Fuzz => fuzz_targets(tally),
             Self::E2e => real_members(tally),
         }
     }
@@ -123,6 +127,16 @@ fn workspace_tests(toolbox: &Toolbox, tally: &mut Tally) -> Result<()> {
     let status = running.wait()?;
     if !status.success() && tally.failed() == before {
         bail!("cargo test failed before any test did: {status}");
+    }
+    Ok(())
+}
+
+fn fuzz_targets(tally: &mut Tally) -> Result<()> {
+    for outcome in fuzz::all(&fuzz::Options::default())? {
+        match outcome.found {
+            None => tally.pass(1),
+            Some(said) => tally.fail(format!("Fuzz: {}\n{said}", outcome.target)),
+        }
     }
     Ok(())
 }
