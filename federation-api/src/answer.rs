@@ -13,6 +13,7 @@ use crate::cache::Entry;
 use crate::convert;
 use crate::error::{ApiError, Status};
 use crate::kinds::Kind;
+use crate::wire::negotiate::{self, Accepted, Encoding};
 
 /// The outcome of a request.
 #[derive(Debug)]
@@ -139,11 +140,46 @@ pub(crate) fn text(code: StatusCode, body: impl Into<Bytes>) -> Response<Body> {
     response
 }
 
-/// A refusal, as a Status with its headers.
-pub(crate) fn refusal(error: &ApiError) -> Response<Body> {
+/// Who reads a refusal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Reader {
+    /// JSON on one line.
+    Program,
+    /// Indented JSON.
+    Person,
+    Yaml,
+}
+
+impl Reader {
+    /// As the request says.
+    pub(crate) fn of(accept: Option<&HeaderValue>, agent: Option<&HeaderValue>, pretty: Option<&str>) -> Self {
+        let text = |value: Option<&HeaderValue>| value.and_then(|v| v.to_str().ok()).unwrap_or("").to_owned();
+        match negotiate::accept(&text(accept), negotiate::object_conversions) {
+            Ok(Accepted { encoding: Encoding::Yaml, .. }) => Self::Yaml,
+            Ok(Accepted { pretty: true, .. }) => Self::Person,
+            _ if negotiate::wants_pretty(pretty, &text(agent)) => Self::Person,
+            _ => Self::Program,
+        }
+    }
+}
+
+/// A refusal, as a Status with its headers, in the format that the client reads.
+pub(crate) fn refusal(error: &ApiError, reader: Reader) -> Response<Body> {
+    if matches!(error, ApiError::NoSuchPage) {
+        return text(StatusCode::NOT_FOUND, "404 page not found\n");
+    }
     let status = error.status();
     let code = StatusCode::from_u16(status.code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    let mut response = json(code, status.to_json());
+    let mut response = match reader {
+        Reader::Program => json(code, status.to_json()),
+        Reader::Person => json(code, serde_json::to_vec_pretty(&status).expect("a Status has only string keys")),
+        Reader::Yaml => {
+            let value = serde_json::to_value(&status).expect("a Status has only string keys");
+            let mut response = json(code, crate::wire::yaml::render(&value));
+            response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/yaml"));
+            response
+        }
+    };
     let retry_after_s = status.retry_after_s();
     if retry_after_s > 0 {
         response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(retry_after_s));

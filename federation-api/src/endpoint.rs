@@ -2,23 +2,18 @@
 
 use std::sync::Arc;
 
-use http::{HeaderMap, Method, Response, StatusCode};
+use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header};
 use serde_json::json;
 
 use crate::answer;
 use crate::body::Body;
 use crate::error::ApiError;
+use crate::health;
 use crate::request::RequestInfo;
 use crate::request::query::Query;
 use crate::server::Server;
 use crate::wire::negotiate::NegotiateError;
 use crate::wire::version::{self, Build};
-
-/// What one health check says.
-struct Check {
-    name: &'static str,
-    healthy: bool,
-}
 
 /// What a request for such a path says.
 pub(crate) struct Asked<'a> {
@@ -38,13 +33,17 @@ pub(crate) async fn answer(
     asked: &Asked<'_>,
 ) -> Result<Response<Body>, ApiError> {
     let Asked { info, query, raw_query, headers } = *asked;
-    if !matches!(*method, Method::GET | Method::HEAD) {
-        return Err(ApiError::UnknownPath);
-    }
     let path = info.path.trim_end_matches('/');
     let mut parts = path.trim_start_matches('/').splitn(2, '/');
-    match (parts.next().unwrap_or(""), parts.next()) {
-        (root @ ("livez" | "readyz" | "healthz"), check) => health(server, root, check, query).await,
+    let (root, rest) = (parts.next().unwrap_or(""), parts.next());
+    if matches!(root, "livez" | "readyz" | "healthz") {
+        return health::answer(server, root, rest, query).await;
+    }
+    if !matches!(*method, Method::GET | Method::HEAD) {
+        let known = matches!(root, "version" | "" | "openapi" | "api" | "apis" | "metrics");
+        return Err(if known { ApiError::NoSuchMethod } else { ApiError::NoSuchPage });
+    }
+    match (root, rest) {
         ("version", None) => {
             let build = Build { commit: "", date: "1970-01-01T00:00:00Z", platform: platform() };
             Ok(answer::json(StatusCode::OK, version::version(server.facts, build).to_string()))
@@ -52,18 +51,24 @@ pub(crate) async fn answer(
         ("", None) => Ok(answer::json(StatusCode::OK, paths(server).to_string())),
         ("openapi", Some(_)) => {
             let found = server.openapi.answer(&info.path, raw_query, headers).map_err(not_acceptable)?;
-            found.map(|found| found.map(Body::full)).ok_or(ApiError::UnknownPath)
+            found.map(|found| found.map(Body::full)).ok_or(ApiError::NoSuchPage)
         }
         ("api" | "apis", _) => {
             let found = server.discovery.answer(&info.path, headers).map_err(not_acceptable)?;
-            found.map(|found| found.map(Body::full)).ok_or(ApiError::UnknownPath)
+            let unknown = if root == "api" { ApiError::UnknownPath } else { ApiError::NoSuchPage };
+            found.map(|found| found.map(Body::full)).ok_or(unknown)
         }
-        ("metrics", None) => {
-            let text = server.metrics.render(&server.cache.sizes(), server.in_flight.counts());
-            Ok(answer::text(StatusCode::OK, text))
-        }
-        _ => Err(ApiError::UnknownPath),
+        ("metrics", None) => Ok(metrics(server.render_metrics())),
+        ("metrics", Some("slis")) => Ok(metrics(server.health.slis())),
+        _ => Err(ApiError::NoSuchPage),
     }
+}
+
+fn metrics(text: String) -> Response<Body> {
+    let mut response = answer::text(StatusCode::OK, text);
+    let kind = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8; escaping=underscores");
+    response.headers_mut().insert(header::CONTENT_TYPE, kind);
+    response
 }
 
 /// As Go names it: clients compare.
@@ -76,7 +81,26 @@ fn platform() -> &'static str {
 
 /// What `GET /` lists.
 fn paths(server: &Server) -> serde_json::Value {
-    let own = ["/healthz", "/livez", "/metrics", "/openapi/v2", "/openapi/v3", "/readyz", "/version"];
+    let own = [
+        "/healthz",
+        "/healthz/etcd",
+        "/healthz/log",
+        "/healthz/ping",
+        "/livez",
+        "/livez/etcd",
+        "/livez/log",
+        "/livez/ping",
+        "/metrics",
+        "/metrics/slis",
+        "/openapi/v2",
+        "/openapi/v3",
+        "/readyz",
+        "/readyz/etcd",
+        "/readyz/log",
+        "/readyz/ping",
+        "/readyz/shutdown",
+        "/version",
+    ];
     let mut paths: Vec<&str> = server.discovery.paths().chain(own).collect();
     paths.sort_unstable();
     json!({"paths": paths})
@@ -87,57 +111,4 @@ fn not_acceptable(error: NegotiateError) -> ApiError {
         NegotiateError::NotAcceptable => ApiError::NotAcceptable(crate::wire::negotiate::PRODUCED.to_owned()),
         NegotiateError::Unsupported(taken) => ApiError::UnsupportedMediaType(taken.to_owned()),
     }
-}
-
-/// Source: k8s.io/apiserver `pkg/server/healthz/healthz.go`.
-async fn health(
-    server: &Arc<Server>,
-    root: &str,
-    only: Option<&str>,
-    query: &Query,
-) -> Result<Response<Body>, ApiError> {
-    let mut checks = vec![
-        Check { name: "ping", healthy: true },
-        Check { name: "store", healthy: server.store.current().await.is_ok() },
-        Check { name: "watch-cache", healthy: server.cache.is_following() },
-    ];
-    if root == "readyz" {
-        checks.push(Check { name: "shutdown", healthy: !server.is_draining() });
-    }
-    if let Some(only) = only {
-        checks.retain(|check| check.name == only);
-        if checks.is_empty() {
-            return Err(ApiError::UnknownPath);
-        }
-    }
-    let excluded: Vec<&str> = query.all("exclude").collect();
-    let healthy = checks.iter().all(|check| check.healthy || excluded.contains(&check.name));
-    if healthy && query.get("verbose").is_none() {
-        return Ok(answer::text(StatusCode::OK, "ok"));
-    }
-    let code = if healthy { StatusCode::OK } else { StatusCode::INTERNAL_SERVER_ERROR };
-    Ok(answer::text(code, report(root, &checks, &excluded)))
-}
-
-fn report(root: &str, checks: &[Check], excluded: &[&str]) -> String {
-    let mut out = String::new();
-    for Check { name, healthy } in checks {
-        out.push_str(&match (excluded.contains(name), healthy) {
-            (true, _) => format!("[+]{name} excluded: ok\n"),
-            (false, true) => format!("[+]{name} ok\n"),
-            (false, false) => format!("[-]{name} failed: reason withheld\n"),
-        });
-    }
-    let unknown: Vec<String> = excluded
-        .iter()
-        .filter(|name| checks.iter().all(|check| check.name != **name))
-        .map(|name| format!("{name:?}"))
-        .collect();
-    if !unknown.is_empty() {
-        let list = unknown.join(",");
-        out.push_str(&format!("warn: some health checks cannot be excluded: no matches for {list}\n"));
-    }
-    let passed = checks.iter().all(|check| check.healthy || excluded.contains(&check.name));
-    out.push_str(&format!("{root} check {}\n", if passed { "passed" } else { "failed" }));
-    out
 }

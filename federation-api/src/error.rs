@@ -40,6 +40,12 @@ pub enum ApiError {
     NotFound(Subject),
     #[error("the server could not find the requested resource")]
     UnknownPath,
+    /// No path of ours, and none of an API either: answered as plain text.
+    #[error("404 page not found")]
+    NoSuchPage,
+    /// No handler of this path takes the method.
+    #[error("the server does not allow this method on the requested resource")]
+    NoSuchMethod,
     #[error("{action} is not supported on resources of kind {resource:?}")]
     MethodNotAllowed { action: String, resource: String },
     /// A kind or a subresource that this server knows and does not serve yet.
@@ -249,6 +255,8 @@ impl ApiError {
                 let details = Details { kind: resource.clone(), ..Details::default() };
                 (StatusCode::METHOD_NOT_ALLOWED, "MethodNotAllowed", Some(details))
             }
+            Self::NoSuchPage => (StatusCode::NOT_FOUND, "NotFound", None),
+            Self::NoSuchMethod => (StatusCode::METHOD_NOT_ALLOWED, "MethodNotAllowed", Some(Details::default())),
             Self::NotSupported(_) => (StatusCode::METHOD_NOT_ALLOWED, "MethodNotAllowed", None),
             Self::NotAcceptable(_) => (StatusCode::NOT_ACCEPTABLE, "NotAcceptable", None),
             Self::UnsupportedMediaType(_) => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "UnsupportedMediaType", None),

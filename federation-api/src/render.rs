@@ -29,7 +29,7 @@ use view::TableView;
 pub(crate) fn watch_style(call: &Call) -> Result<FrameStyle, ApiError> {
     let accepted = accepted(call)?;
     if accepted.encoding == Encoding::Yaml {
-        return Err(ApiError::NotAcceptable("application/json, application/json;stream=watch".to_owned()));
+        return Err(ApiError::NotAcceptable("application/json;stream=watch".to_owned()));
     }
     Ok(match accepted.convert {
         Some(Convert::Table(version)) => FrameStyle::table(version, TableView::new(call)?),

@@ -56,6 +56,10 @@ impl RequestInfo {
             return Err(ApiError::BadRequest(format!("unable to determine kind and namespace from url, {path}")));
         }
         info.verb = if legacy_watch { "watch" } else { method_verb(method) }.to_owned();
+        if rest.contains(&"") {
+            // An empty segment names nothing: no resource has an empty name.
+            return Ok(info);
+        }
         info.take_resource(rest);
         info.settle_verb(query, legacy_watch);
         Ok(info)

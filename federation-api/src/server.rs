@@ -16,10 +16,12 @@ use tokio_util::sync::CancellationToken;
 
 use crate::access::Access;
 use crate::cache::{Cache, Clock, REGISTRY};
+use crate::health::{Health, PostStart};
 use crate::kinds::Kinds;
 use crate::limit::InFlight;
 use crate::metrics::Metrics;
 use crate::service::{Api, InProcess};
+use crate::verb::list::Seal;
 use crate::wire::discovery::Discovery;
 use crate::wire::openapi::OpenApi;
 
@@ -84,9 +86,12 @@ pub(crate) struct Server {
     /// Whether there is placement: then writes record their author, and fields that only a member can fill are refused.
     pub(crate) is_hub: bool,
     pub(crate) in_flight: InFlight,
+    /// Seals continue tokens.
+    pub(crate) seal: Seal,
     /// How requests about mirrored objects reach their members.
     pub(crate) reach: crate::mirror::forward::Reach,
     pub(crate) metrics: Metrics,
+    pub(crate) health: Health,
     /// Cancelled when the process begins to stop; watches end with it.
     pub(crate) draining: CancellationToken,
     pub(crate) now: Now,
@@ -222,6 +227,7 @@ impl Builder {
             .map(|(group, resource)| (crate::kind::storage_name(group, resource), clock.clone()))
             .collect();
         let facts = facts::kubernetes();
+        let seal = Seal::open(&*store).await?;
         let cache = Cache::open(Arc::clone(&store), mirrored).await?;
         let rbac = Arc::new(RbacAuthorizer::new(RbacRules::default()));
         let mut chain = self.extra_authorizers;
@@ -249,8 +255,10 @@ impl Builder {
             quotas: Arc::default(),
             components: self.components,
             in_flight: InFlight::default(),
+            seal,
             reach: crate::mirror::forward::Reach::default(),
             metrics: Metrics::default(),
+            health: Health::default(),
             draining: CancellationToken::new(),
             now: self.now,
         }))
@@ -266,6 +274,11 @@ impl Server {
     /// Whether the process has begun to stop.
     pub(crate) fn is_draining(&self) -> bool {
         self.draining.is_cancelled()
+    }
+
+    /// The text of `/metrics`.
+    pub(crate) fn render_metrics(&self) -> String {
+        self.metrics.render(&self.cache.sizes(), self.in_flight.counts())
     }
 
     /// Whether the user is a component of ours.
@@ -300,14 +313,29 @@ impl Api {
     /// The server's metrics in the text format.
     #[must_use]
     pub fn metrics(&self) -> String {
-        let server = self.server();
-        server.metrics.render(&server.cache.sizes(), server.in_flight.counts())
+        self.server().render_metrics()
+    }
+
+    /// Names of the checks of `/readyz` that fail; empty where the server is ready.
+    pub async fn failed_checks(&self) -> Vec<String> {
+        crate::health::not_ready(self.server()).await
+    }
+
+    /// A check `poststarthook/NAME` that fails until the work that it stands for is done.
+    #[must_use]
+    pub fn post_start(&self, name: &'static str) -> PostStart {
+        self.server().health.post_start(name)
     }
 
     /// Names of what keeps this server from being ready; empty where it is.
     #[must_use]
     pub fn not_ready(&self) -> Vec<String> {
         if self.server().is_draining() { vec!["shutdown".to_owned()] } else { Vec::new() }
+    }
+
+    /// Ends, for lists, the revisions that were old at the call before; happens by itself every five minutes.
+    pub async fn compact(&self) {
+        crate::compact::compact(self.server()).await;
     }
 
     /// Makes everything durable and lets go of the store's file. Later requests are answered 503.

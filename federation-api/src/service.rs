@@ -16,7 +16,7 @@ use futures_util::FutureExt;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, header};
 use http_body::Body as HttpBody;
 
-use crate::answer::{self, Answer};
+use crate::answer::{self, Answer, Reader};
 use crate::body::{Body, BoxError, RequestBody, erase};
 use crate::call::Call;
 use crate::error::ApiError;
@@ -64,6 +64,7 @@ impl Api {
         let server = Arc::new(server);
         tokio::spawn(crate::expire::run(Arc::downgrade(&server)));
         tokio::spawn(crate::admission::quota::recount::run(Arc::downgrade(&server)));
+        tokio::spawn(crate::compact::run(Arc::downgrade(&server)));
         Self(server)
     }
 
@@ -74,16 +75,21 @@ impl Api {
     async fn serve(self, asked: Asked) -> Response<Body> {
         let audit_id = audit_id(&asked.headers);
         let head = asked.method == Method::HEAD;
+        let reader = (asked.headers.get(header::ACCEPT).cloned(), asked.headers.get(header::USER_AGENT).cloned());
         let encodings = asked.headers.get(header::ACCEPT_ENCODING).cloned();
         let begun = std::time::Instant::now();
         let mut trace = Trace::default();
         let outcome = std::panic::AssertUnwindSafe(self.answer(asked, &mut trace)).catch_unwind().await;
         let mut response = match outcome {
             Ok(Ok(response)) => response,
-            Ok(Err(error)) => answer::refusal(&error),
+            Ok(Err(error)) => {
+                let pretty = trace.pretty.as_deref();
+                answer::refusal(&error, Reader::of(reader.0.as_ref(), reader.1.as_ref(), pretty))
+            }
             Err(_) => {
                 tracing::error!(path = %trace.info.path, "a request panicked");
-                answer::refusal(&ApiError::Internal("this request caused apiserver to panic".to_owned()))
+                let panicked = ApiError::Internal("this request caused apiserver to panic".to_owned());
+                answer::refusal(&panicked, Reader::Program)
             }
         };
         self.0.metrics.observe(&trace.info, trace.known, response.status(), begun.elapsed());
@@ -101,6 +107,7 @@ impl Api {
     async fn answer(&self, mut asked: Asked, trace: &mut Trace) -> Result<Response<Body>, ApiError> {
         let server = &self.0;
         let query = Query::parse(asked.uri.query().unwrap_or(""))?;
+        trace.pretty = query.get("pretty").map(str::to_owned);
         trace.info = RequestInfo::parse(&asked.method, asked.uri.path(), &query)?;
         let old = legacy::translate(&mut trace.info);
         let info = trace.info.clone();
@@ -117,7 +124,8 @@ impl Api {
             let asked = endpoint::Asked { info: &info, query: &query, raw_query: asked.uri.query(), headers: &headers };
             return endpoint::answer(server, &method, &asked).await;
         }
-        let kind = server.kinds.find(&info.group, &info.version, &info.resource).ok_or(ApiError::UnknownPath)?;
+        let kind = server.kinds.find(&info.group, &info.version, &info.resource);
+        let kind = kind.ok_or_else(|| unknown(&info))?;
         trace.known = true;
         let mut call = Call {
             server: Arc::clone(server),
@@ -135,7 +143,7 @@ impl Api {
             warnings: Vec::new(),
         };
         if load == Load::Watch {
-            return verb::watch::watch(&call, place).await;
+            return verb::watch::watch(&mut call, place).await;
         }
         let outcome = match tokio::time::timeout(REQUEST_TIMEOUT, dispatch(&mut call, old)).await {
             Ok(outcome) => outcome,
@@ -158,6 +166,9 @@ async fn dispatch(call: &mut Call, old: Option<&Legacy>) -> Result<Answer, ApiEr
     }
     let verb = call.info.verb.clone();
     if !call.kind.has_verb(&verb) || !call.kind.namespaced && is_stray_namespace(call) {
+        return Err(not_allowed(call));
+    }
+    if call.method == Method::HEAD {
         return Err(not_allowed(call));
     }
     if call.kind.namespaced && call.info.namespace.is_empty() && !matches!(verb.as_str(), "list" | "watch") {
@@ -183,6 +194,18 @@ async fn dispatch(call: &mut Call, old: Option<&Legacy>) -> Result<Answer, ApiEr
     }
 }
 
+/// The answer for a resource that there is not: a Status in a group that is known, else a bare page.
+fn unknown(info: &RequestInfo) -> ApiError {
+    let known = |group: &federation_schema::facts::Group| {
+        group.name == info.group && group.versions.iter().any(|version| *version == info.version)
+    };
+    if info.group.is_empty() || federation_schema::facts::kubernetes().groups().iter().any(known) {
+        ApiError::UnknownPath
+    } else {
+        ApiError::NoSuchPage
+    }
+}
+
 /// A namespace in the path of a cluster-scoped kind (other than namespaces themselves).
 fn is_stray_namespace(call: &Call) -> bool {
     !call.info.namespace.is_empty() && !crate::kind::is_namespace(&call.kind)
@@ -192,14 +215,7 @@ fn not_allowed(call: &Call) -> ApiError {
     if !call.kind.namespaced && is_stray_namespace(call) {
         return ApiError::UnknownPath;
     }
-    ApiError::MethodNotAllowed {
-        action: if call.info.verb.is_empty() {
-            call.method.as_str().to_ascii_lowercase()
-        } else {
-            call.info.verb.clone()
-        },
-        resource: crate::kind::qualified(&call.kind),
-    }
+    ApiError::NoSuchMethod
 }
 
 /// What is known of a request by the time it is answered.
@@ -208,6 +224,8 @@ struct Trace {
     info: RequestInfo,
     /// Whether the resource exists: unknown names must not become metric labels.
     known: bool,
+    /// `?pretty=`, where it was sent.
+    pretty: Option<String>,
     warnings: Vec<String>,
 }
 

@@ -76,6 +76,12 @@ impl Cache {
         resources.iter().map(|(name, cache)| (name.clone(), cache.snapshot().len())).collect()
     }
 
+    /// Ends, for lists, everything that was older at the call before, see [`ResourceCache::compact`].
+    pub fn compact(&self) {
+        let resources: Vec<_> = self.shared.resources.read().values().cloned().collect();
+        resources.iter().for_each(|resource| resource.compact());
+    }
+
     /// Waits until every transaction that was acknowledged before the call is in the cache.
     ///
     /// # Errors

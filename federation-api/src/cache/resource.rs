@@ -3,9 +3,10 @@
 //! Takes objects from any source. The store's feed and a mirror call the same [`ResourceCache::put`].
 
 use std::borrow::Borrow;
-use std::cmp::Ordering;
+use std::cmp;
 use std::ops::Bound;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use arc_swap::ArcSwap;
 use parking_lot::{Mutex, RwLock};
@@ -42,6 +43,14 @@ pub struct ResourceCache {
     /// Serialises writers: a snapshot is derived from the one before.
     writing: Mutex<()>,
     wake: Wake,
+    history: Marks,
+}
+
+/// Revisions of the last two compactions; like etcd's, what is older than the last but one is gone.
+#[derive(Debug, Default)]
+struct Marks {
+    compacted: AtomicU64,
+    next: AtomicU64,
 }
 
 /// Orders entries by key, so that the set needs no second copy of it.
@@ -127,6 +136,7 @@ impl ResourceCache {
             ring: RwLock::new(Ring::new(origin)),
             writing: Mutex::new(()),
             wake: Wake::default(),
+            history: Marks::default(),
         })
     }
 
@@ -194,6 +204,18 @@ impl ResourceCache {
         }
         snapshot.rev = snapshot.rev.min(rev);
         Ok(snapshot)
+    }
+
+    /// Lists at a revision before this one are refused; 0 where there was no compaction yet.
+    #[must_use]
+    pub fn compacted(&self) -> u64 {
+        self.history.compacted.load(Relaxed)
+    }
+
+    /// Forgets for lists what was older than the revision of the call before.
+    pub fn compact(&self) {
+        let now = self.revision();
+        self.history.compacted.store(self.history.next.swap(now, Relaxed), Relaxed);
     }
 
     /// The revision after which every event is in the ring.
@@ -314,13 +336,13 @@ impl PartialEq for ByKey {
 impl Eq for ByKey {}
 
 impl PartialOrd for ByKey {
-    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+    fn partial_cmp(&self, other: &Self) -> Option<cmp::Ordering> {
         Some(self.cmp(other))
     }
 }
 
 impl Ord for ByKey {
-    fn cmp(&self, other: &Self) -> Ordering {
+    fn cmp(&self, other: &Self) -> cmp::Ordering {
         self.0.key().cmp(other.0.key())
     }
 }

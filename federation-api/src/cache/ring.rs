@@ -3,6 +3,7 @@
 //! A slow watcher costs nothing: it falls out of the ring and is told that its revision expired.
 
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
@@ -16,6 +17,14 @@ pub const RING_EVENTS_MIN: usize = 100;
 pub const RING_EVENTS_MAX: usize = 102_400;
 /// Bytes of objects that only the ring may keep alive, a resource.
 pub const RING_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// Bytes that all rings of the process together may keep alive; a ring of less than [`RING_BYTES_MIN`] is left alone.
+pub const ALL_RINGS_BYTES_MAX: usize = 512 * 1024 * 1024;
+/// Bytes that a ring may always keep.
+pub const RING_BYTES_MIN: usize = 1024 * 1024;
+/// Objects handed to one watcher at once, in bytes: what a slow client can make the server hold for it.
+const BATCH_BYTES: usize = 1024 * 1024;
+/// Bytes that all rings hold now.
+static HELD: AtomicUsize = AtomicUsize::new(0);
 /// Age up to which events stay if the other limits allow; upstream's window.
 pub const RING_WINDOW: Duration = Duration::from_secs(75);
 
@@ -86,10 +95,12 @@ impl Ring {
     pub(super) fn push(&mut self, event: Arc<Event>) {
         let now = event.at;
         self.bytes += event.bytes();
+        HELD.fetch_add(event.bytes(), Relaxed);
         self.events.push_back(event);
         while self.exceeds(now) {
             let Some(oldest) = self.events.pop_front() else { break };
             self.bytes -= oldest.bytes();
+            HELD.fetch_sub(oldest.bytes(), Relaxed);
             self.floor = oldest.rev();
             self.base += 1;
         }
@@ -97,7 +108,8 @@ impl Ring {
 
     fn exceeds(&self, now: Instant) -> bool {
         let Some(oldest) = self.events.front() else { return false };
-        let many = self.events.len() > RING_EVENTS_MAX || self.bytes > RING_BYTES_MAX;
+        let crowded = self.bytes > RING_BYTES_MIN && HELD.load(Relaxed) > ALL_RINGS_BYTES_MAX;
+        let many = self.events.len() > RING_EVENTS_MAX || self.bytes > RING_BYTES_MAX || crowded;
         let old = self.events.len() > RING_EVENTS_MIN && now.duration_since(oldest.at) > RING_WINDOW;
         (many && self.events.len() > 1) || old
     }
@@ -107,15 +119,27 @@ impl Ring {
         (rev >= self.floor).then(|| self.base + self.events.partition_point(|event| event.rev() <= rev) as u64)
     }
 
-    /// Up to `limit` events from `seq` on; `None` where they are gone.
+    /// Up to `limit` events from `seq` on, of about [`BATCH_BYTES`] at most; `None` where they are gone.
     pub(super) fn from(&self, seq: u64, limit: usize) -> Option<Vec<Arc<Event>>> {
         let start = usize::try_from(seq.checked_sub(self.base)?).ok()?;
-        Some(self.events.iter().skip(start).take(limit).cloned().collect())
+        let mut left = BATCH_BYTES;
+        let events = self.events.iter().skip(start).take(limit).take_while(|event| {
+            let fits = left > 0;
+            left = left.saturating_sub(event.object.size());
+            fits
+        });
+        Some(events.cloned().collect())
     }
 
     /// Newest first.
     pub(super) fn backwards(&self) -> impl Iterator<Item = &Arc<Event>> {
         self.events.iter().rev()
+    }
+}
+
+impl Drop for Ring {
+    fn drop(&mut self) {
+        HELD.fetch_sub(self.bytes, Relaxed);
     }
 }
 

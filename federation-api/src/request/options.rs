@@ -108,7 +108,7 @@ impl ListOptions {
     /// The revision that was sent; none for nothing and `0`.
     ///
     /// # Errors
-    /// 400 where it is no number.
+    /// As [`revision`].
     pub fn revision(&self) -> Result<Option<u64>, ApiError> {
         revision(&self.resource_version)
     }
@@ -120,7 +120,9 @@ impl ListOptions {
     pub fn freshness(&self) -> Result<Freshness, ApiError> {
         let exact = self.resource_version_match == "Exact";
         let legacy_exact = self.resource_version_match.is_empty() && self.limit > 0;
-        Ok(match (self.resource_version.as_str(), self.revision()?) {
+        let rev =
+            self.revision().map_err(|error| ApiError::BadRequest(format!("invalid resource version: {error}")))?;
+        Ok(match (self.resource_version.as_str(), rev) {
             ("", _) => Freshness::Latest,
             (_, None) => Freshness::Any,
             (_, Some(rev)) if exact || legacy_exact => Freshness::Exact(rev),
@@ -276,7 +278,7 @@ impl DeleteOptions {
 /// A resourceVersion as a number; none for nothing and `0`.
 ///
 /// # Errors
-/// 400 where it is no decimal number without leading zeros.
+/// A bare 500, as upstream has it for gets and watches, where it is no decimal number without leading zeros.
 pub fn revision(text: &str) -> Result<Option<u64>, ApiError> {
     if matches!(text, "" | "0") {
         return Ok(None);
@@ -284,7 +286,7 @@ pub fn revision(text: &str) -> Result<Option<u64>, ApiError> {
     let digits = text.bytes().all(|b| b.is_ascii_digit()) && !text.starts_with('0');
     match text.parse::<u64>() {
         Ok(rev) if digits => Ok(Some(rev)),
-        _ => Err(ApiError::BadRequest(format!(
+        _ => Err(ApiError::Plain(format!(
             "resourceVersion: Invalid value: {text:?}: strconv.ParseUint: parsing {text:?}: invalid syntax"
         ))),
     }
@@ -294,8 +296,12 @@ fn number(query: &Query, key: &str) -> Result<Option<i64>, ApiError> {
     query
         .filled(key)
         .map(|text| {
-            text.parse::<i64>()
-                .map_err(|_| ApiError::BadRequest(format!("{key}: strconv.ParseInt: parsing {text:?}: invalid syntax")))
+            text.parse::<i64>().map_err(|error| {
+                let out_of_range =
+                    matches!(error.kind(), std::num::IntErrorKind::PosOverflow | std::num::IntErrorKind::NegOverflow);
+                let why = if out_of_range { "value out of range" } else { "invalid syntax" };
+                ApiError::BadRequest(format!("strconv.ParseInt: parsing {text:?}: {why}"))
+            })
         })
         .transpose()
 }

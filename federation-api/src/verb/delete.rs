@@ -21,7 +21,7 @@ use crate::kind::{self, GarbagePolicy};
 use crate::mirror::forward;
 use crate::mirror::owner::Owned;
 use crate::object;
-use crate::request::options::{self, DeleteOptions, ListOptions};
+use crate::request::options::{DeleteOptions, ListOptions};
 use crate::verb::list;
 use crate::verb::write::{self, Committed, MAX_RACES};
 
@@ -227,7 +227,7 @@ fn check_preconditions(call: &Call, entry: &Entry, options: &DeleteOptions) -> R
         ));
     }
     let Some(asked) = &wanted.resource_version else { return Ok(()) };
-    if options::revision(asked)? == Some(entry.rev()) {
+    if *asked == entry.rev().to_string() {
         return Ok(());
     }
     Err(ApiError::Conflict(

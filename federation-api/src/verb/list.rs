@@ -2,12 +2,12 @@
 //!
 //! Source: k8s.io/apiserver `pkg/storage/continue.go`, `pkg/storage/cacher/delegator.go`.
 
+mod token;
+
+pub(crate) use token::Seal;
+
 use std::sync::Arc;
 use std::time::Duration;
-
-use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use serde::{Deserialize, Serialize};
 
 use crate::answer::{Answer, ListAnswer};
 use crate::cache::{Clock, Entry, Expired, Scope, Snapshot};
@@ -15,20 +15,10 @@ use crate::call::Call;
 use crate::error::ApiError;
 use crate::filter::Filter;
 use crate::request::options::{Freshness, ListOptions};
+use token::Token;
 
 /// How long a request waits for a revision that has not happened yet; upstream's bound.
 const FUTURE_WAIT: Duration = Duration::from_secs(3);
-/// Longest continue token, in bytes: a key has at most 4 KiB.
-const MAX_TOKEN_BYTES: usize = 8 * 1024;
-
-/// Where the next page starts: opaque to clients, checked when it comes back.
-#[derive(Debug, Serialize, Deserialize)]
-struct Token {
-    v: String,
-    /// The revision of the first page; -1 goes on with whatever is newest.
-    rv: i64,
-    start: String,
-}
 
 /// Answers a LIST.
 ///
@@ -75,7 +65,7 @@ fn page(call: &Call, snapshot: &Snapshot, rev: u64, range: &Range<'_>) -> ListAn
         }
         if items.len() == *limit {
             let last = items.last().expect("the limit is above zero");
-            continue_token = encode(rev, last.key(), &filter.scope);
+            continue_token = encode(call, rev, last.key(), &filter.scope);
             remaining = filter.is_plain().then(|| 1 + scan.count());
             break;
         }
@@ -101,7 +91,13 @@ async fn at(call: &Call, freshness: Freshness) -> Result<(Snapshot, u64), ApiErr
 }
 
 /// The resource as it was at `rev`: told by the ring, or where that has forgotten it by the store.
+///
+/// What is older than the last but one compaction is gone, whoever still remembers it: so that tokens end in time.
 async fn past(call: &Call, rev: u64) -> Result<Snapshot, Expired> {
+    let oldest = call.cache.compacted();
+    if rev < oldest {
+        return Err(Expired { asked: rev, oldest });
+    }
     match call.cache.at(rev) {
         Err(_) if matches!(call.cache.clock(), Clock::Store(_)) => call.server.cache.past(&call.storage(), rev).await,
         told => told,
@@ -145,93 +141,35 @@ pub(crate) async fn reached(call: &Call, rev: u64) -> Result<(), ApiError> {
 }
 
 async fn resume(call: &Call, token: &str, scope: &Scope) -> Result<(Snapshot, u64, String), ApiError> {
-    let token = decode(token)?;
+    let token = call.server.seal.decode(token, &about(call))?;
     let start = match scope {
         Scope::Namespace(namespace) => format!("{namespace}/{}", token.start),
         Scope::All | Scope::Key(_) => token.start.clone(),
     };
-    let Ok(rev) = u64::try_from(token.rv) else {
+    let Ok(rev) = u64::try_from(token.rev) else {
         let (snapshot, rev) = at(call, Freshness::Latest).await?;
         return Ok((snapshot, rev, start));
     };
     reached(call, rev).await?;
     let snapshot = past(call, rev).await.map_err(|_| ApiError::Expired {
         message: "The provided continue parameter is too old to display a consistent list result. You can start a new list without the continue parameter, or use the continue token in this response to retrieve the remainder of the results. Continuing with the provided token results in an inconsistent list - objects that were created, modified, or deleted between the time the first chunk was returned and now may show up in the list.".to_owned(),
-        restart: Some(encode_token(-1, token.start)),
+        restart: Some(call.server.seal.encode(&Token { rev: -1, start: token.start }, &about(call))),
     })?;
     Ok((snapshot, rev, start))
 }
 
 /// The token of the page behind `last`, relative to the namespace as upstream has it.
-fn encode(rev: u64, last: &str, scope: &Scope) -> String {
+fn encode(call: &Call, rev: u64, last: &str, scope: &Scope) -> String {
     let relative = match scope {
         Scope::Namespace(_) => last.split_once('/').map_or(last, |(_, name)| name),
         Scope::All | Scope::Key(_) => last,
     };
-    encode_token(i64::try_from(rev).unwrap_or(i64::MAX), format!("{relative}\0"))
+    let token = Token { rev: i64::try_from(rev).unwrap_or(i64::MAX), start: format!("{relative}\0") };
+    call.server.seal.encode(&token, &about(call))
 }
 
-fn encode_token(rv: i64, start: String) -> String {
-    let token = Token { v: "meta.k8s.io/v1".to_owned(), rv, start };
-    URL_SAFE_NO_PAD.encode(serde_json::to_vec(&token).expect("a token serialises"))
-}
-
-fn decode(text: &str) -> Result<Token, ApiError> {
-    let refuse = |why: &str| ApiError::BadRequest(format!("continue key is not valid: {why}"));
-    if text.len() > MAX_TOKEN_BYTES {
-        return Err(refuse("it is too long"));
-    }
-    let bytes = URL_SAFE_NO_PAD.decode(text).map_err(|error| refuse(&error.to_string()))?;
-    let token: Token = serde_json::from_slice(&bytes).map_err(|error| refuse(&error.to_string()))?;
-    if token.v != "meta.k8s.io/v1" {
-        return Err(refuse(&format!("server does not recognize this encoded version {:?}", token.v)));
-    }
-    if token.rv == 0 || token.rv < -1 {
-        return Err(refuse("incorrect encoded start resourceVersion (version meta.k8s.io/v1)"));
-    }
-    if token.start.is_empty() {
-        return Err(refuse("encoded start key empty (version meta.k8s.io/v1)"));
-    }
-    let clean = |part: &str| !part.is_empty() && part != "." && part != "..";
-    if !token.start.split('/').all(clean) {
-        return Err(refuse(&token.start));
-    }
-    Ok(token)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::{decode, encode};
-    use crate::cache::Scope;
-    use base64::Engine;
-    use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-
-    /// Protocol: L5
-    #[test]
-    fn tokens_round_trip() {
-        let token = decode(&encode(7, "ns/name", &Scope::All)).expect("ours");
-        assert_eq!((token.rv, token.start.as_str()), (7, "ns/name\0"));
-        let token = decode(&encode(7, "ns/name", &Scope::Namespace("ns".into()))).expect("ours");
-        assert_eq!(token.start, "name\0");
-    }
-
-    /// Protocol: L5
-    #[test]
-    fn forged_tokens_are_refused() {
-        let forge = |json: &str| URL_SAFE_NO_PAD.encode(json);
-        let forged = [
-            "garbage!".to_owned(),
-            "e30".to_owned(),
-            forge(r#"{"v":"meta.k8s.io/v1","rv":0,"start":"a"}"#),
-            forge(r#"{"v":"meta.k8s.io/v1","rv":-5,"start":"a"}"#),
-            forge(r#"{"v":"meta.k8s.io/v1","rv":1,"start":""}"#),
-            forge(r#"{"v":"meta.k8s.io/v1","rv":1,"start":"../secrets/x"}"#),
-            forge(r#"{"v":"meta.k8s.io/v1","rv":1,"start":"a//b"}"#),
-            forge(r#"{"v":"meta.k8s.io/v2","rv":1,"start":"a"}"#),
-            "A".repeat(10_000),
-        ];
-        for token in forged {
-            assert!(decode(&token).is_err(), "{token}");
-        }
-    }
+/// Whose token it is, and of which list.
+fn about(call: &Call) -> String {
+    let info = &call.info;
+    format!("{}\n{}\n{}\n{}", call.user.name, info.group, info.resource, info.namespace)
 }

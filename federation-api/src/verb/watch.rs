@@ -3,12 +3,15 @@
 //! A watcher owns no queue. Errors after the start go into the stream as ERROR events, as clients expect.
 //! Source: k8s.io/apiserver `pkg/endpoints/handlers/watch.go`, `pkg/storage/cacher/cacher.go`.
 
+mod socket;
+mod squeeze;
+
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderValue, Response, StatusCode, header};
+use http::{HeaderValue, Response, header};
 use rand::RngExt;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
@@ -21,6 +24,7 @@ use crate::filter::Filter;
 use crate::render::{FrameStyle, watch_style};
 use crate::request::options::ListOptions;
 use crate::server::Server;
+use crate::wire::document::accepts_gzip;
 
 /// Shortest and longest life of a watch that names no `timeoutSeconds`.
 const DEFAULT_LIFE_S: std::ops::Range<u64> = 1_800..3_600;
@@ -32,6 +36,8 @@ const BOOKMARK_EVERY: Duration = Duration::from_secs(60);
 const BOOKMARK_BEFORE_END: Duration = Duration::from_secs(2);
 /// Frames are gathered into chunks of about this size.
 const CHUNK_BYTES: usize = 64 * 1024;
+/// Frames from this size on go out as they are kept instead of being copied into a chunk.
+const SHARED_BYTES: usize = 16 * 1024;
 /// How long a watch waits for a revision that has not happened yet before it starts without it.
 const FUTURE_WAIT: Duration = Duration::from_secs(3);
 
@@ -39,7 +45,7 @@ const FUTURE_WAIT: Duration = Duration::from_secs(3);
 ///
 /// # Errors
 /// 400 and 422 for bad options. Everything later goes into the stream.
-pub(crate) async fn watch(call: &Call, place: Option<OwnedSemaphorePermit>) -> Result<Response<Body>, ApiError> {
+pub(crate) async fn watch(call: &mut Call, place: Option<OwnedSemaphorePermit>) -> Result<Response<Body>, ApiError> {
     if !call.kind.has_verb("watch") {
         return Err(ApiError::MethodNotAllowed {
             action: "watch".to_owned(),
@@ -50,6 +56,8 @@ pub(crate) async fn watch(call: &Call, place: Option<OwnedSemaphorePermit>) -> R
     let filter = Filter::new(call, &options)?;
     let from = options.revision()?;
     let style = watch_style(call)?;
+    let upgrade = if socket::is_asked_for(&call.headers) { call.upgrade.take() } else { None };
+    let gzip = options.send_initial_events == Some(true) && upgrade.is_none() && accepts_gzip(&call.headers);
     let content_type = HeaderValue::from_str(&style.content_type()).expect("media types are visible ASCII");
     let life_s = options.timeout_s.unwrap_or_else(|| rand::rng().random_range(DEFAULT_LIFE_S));
     let stream = Stream {
@@ -60,6 +68,7 @@ pub(crate) async fn watch(call: &Call, place: Option<OwnedSemaphorePermit>) -> R
         bookmarks: options.allow_bookmarks.then(|| Bookmarks::new(life_s)),
         filter,
         style,
+        gzip,
         deadline: Instant::now() + Duration::from_secs(life_s.min(MAX_LIFE_S)),
         _place: place,
     };
@@ -68,9 +77,15 @@ pub(crate) async fn watch(call: &Call, place: Option<OwnedSemaphorePermit>) -> R
         Ok(step) => step,
         Err(error) => Step::Failed(error),
     };
-    let mut response = Response::new(Body::stream(stream.run(step)));
-    *response.status_mut() = StatusCode::OK;
+    let mut response = match upgrade {
+        Some(upgrade) => socket::accept(&call.headers, upgrade, stream.run(step))?,
+        None => Response::new(Body::stream(stream.run(step))),
+    };
     response.headers_mut().insert(header::CONTENT_TYPE, content_type);
+    if gzip {
+        response.headers_mut().insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+        response.headers_mut().append(header::VARY, HeaderValue::from_static("Accept-Encoding"));
+    }
     Ok(response)
 }
 
@@ -94,6 +109,8 @@ struct Stream {
     start: Start,
     filter: Filter,
     style: FrameStyle,
+    /// Whether every chunk goes out as a gzip member.
+    gzip: bool,
     bookmarks: Option<Bookmarks>,
     deadline: Instant,
     _place: Option<OwnedSemaphorePermit>,
@@ -158,6 +175,7 @@ impl Stream {
         futures_util::stream::unfold(state, |(mut stream, mut step, mut ready)| async move {
             loop {
                 if let Some(chunk) = ready.pop_front() {
+                    let chunk = stream.packed(chunk);
                     return Some((chunk, (stream, step, ready)));
                 }
                 step = match step {
@@ -274,6 +292,11 @@ impl Stream {
         }
     }
 
+    /// The chunk as it goes out.
+    fn packed(&self, chunk: Bytes) -> Bytes {
+        if self.gzip { squeeze::squeeze(&chunk) } else { chunk }
+    }
+
     fn encode(&mut self, events: &[Arc<Event>], ready: &mut VecDeque<Bytes>) {
         if let [event] = events
             && self.style.is_plain()
@@ -284,6 +307,14 @@ impl Stream {
         let mut chunk = Vec::new();
         for event in events {
             let Some(kind) = self.seen_as(event) else { continue };
+            // Large frames are shared, whoever else they go to.
+            if self.style.is_plain() && event.object.bytes().len() >= SHARED_BYTES {
+                if !chunk.is_empty() {
+                    ready.push_back(std::mem::take(&mut chunk).into());
+                }
+                ready.push_back(plain_frame(event, kind));
+                continue;
+            }
             match (kind == event.kind, self.style.is_plain()) {
                 (false, true) => chunk.extend_from_slice(&plain_frame(event, kind)),
                 (_, _) if kind == EventKind::Deleted && event.kind != EventKind::Deleted => {

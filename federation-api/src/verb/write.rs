@@ -423,7 +423,10 @@ async fn commit_with(
     let (mut conds, mut ops) = (vec![(key, cond)], vec![op]);
     charge.add_to(&mut conds, &mut ops);
     match call.server.store.txn(conds, ops).await {
-        Ok(rev) => Ok(Committed::Done(rev)),
+        Ok(rev) => {
+            call.server.health.wrote(true);
+            Ok(Committed::Done(rev))
+        }
         Err(TxnError::Failed { key, .. }) if charge.concerns(&key) => Ok(Committed::Outspent),
         Err(TxnError::Failed { .. }) => Ok(Committed::Raced),
         Err(TxnError::Store(StoreError::ValueTooLarge { limit, .. })) => Err(ApiError::TooLarge(limit)),
@@ -432,6 +435,7 @@ async fn commit_with(
         }
         Err(TxnError::Store(error)) => {
             tracing::error!(%error, "a write failed");
+            call.server.health.wrote(false);
             Err(ApiError::Unavailable { message: "the storage is not available".to_owned(), retry_after_s: 1 })
         }
     }

@@ -11,10 +11,13 @@ use crate::hub::{CONFIG_MAPS, Hub};
 #[tokio::test]
 async fn unknown_paths_and_methods() {
     let hub = Hub::start().await;
+    for path in ["/nope", "/apis/nope/v1/things", "/apis/nope", "/metrics/nope", "/healthz/nope"] {
+        let reply = hub.get(path).await;
+        assert_eq!((reply.code.as_u16(), &reply.body[..]), (404, &b"404 page not found\n"[..]), "{path}");
+    }
     for path in [
-        "/nope",
         "/api/v1/nopes",
-        "/apis/nope/v1/things",
+        "/apis/apps/v1/nopes",
         "/api/v2/pods",
         "/api/v1/namespaces/default/configmaps/a/nope",
         "/api/v1/namespaces/default/nodes",
@@ -113,17 +116,17 @@ async fn reviews_answer_and_are_not_stored() {
 #[tokio::test]
 async fn health_and_version() {
     let hub = Hub::start().await;
-    for path in ["/livez", "/readyz", "/healthz", "/readyz/store"] {
+    for path in ["/livez", "/readyz", "/healthz", "/readyz/etcd", "/healthz/ping"] {
         let reply = hub.get(path).await;
         assert_eq!((reply.code.as_u16(), &reply.body[..]), (200, &b"ok"[..]), "{path}");
     }
     let verbose = hub.get("/livez?verbose").await;
     let text = String::from_utf8_lossy(&verbose.body).into_owned();
     assert!(text.starts_with("[+]ping ok\n") && text.ends_with("livez check passed\n"), "{text}");
-    let excluded = hub.get("/readyz?exclude=store&verbose&exclude=nonsense").await;
+    let excluded = hub.get("/readyz?exclude=etcd&verbose&exclude=nonsense").await;
     let text = String::from_utf8_lossy(&excluded.body).into_owned();
     assert!(
-        text.contains("[+]store excluded: ok\n") && text.contains("warn: some health checks cannot be excluded"),
+        text.contains("[+]etcd excluded: ok\n") && text.contains("warn: some health checks cannot be excluded"),
         "{text}"
     );
     hub.api.begin_drain();

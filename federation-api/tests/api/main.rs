@@ -3,8 +3,10 @@
 mod clients;
 mod create;
 mod delete;
+mod edges;
 mod errors;
 mod formats;
+mod history;
 mod hostile;
 mod hub;
 mod hubs;

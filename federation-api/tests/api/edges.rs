@@ -1,0 +1,150 @@
+//! The edges of HTTP: methods, forms of refusals, health by check, paths that mean mischief.
+
+use auth::UserInfo;
+use bytes::Bytes;
+use http::Method;
+use serde_json::{Value, json};
+
+use crate::hub::{CONFIG_MAPS, Hub};
+
+/// Protocol: E4
+#[tokio::test]
+async fn methods_that_no_handler_takes() {
+    let hub = Hub::start().await;
+    hub.config_map("a").await;
+    let text = "the server does not allow this method on the requested resource";
+    for (method, path) in [
+        (Method::OPTIONS, CONFIG_MAPS.to_owned()),
+        (Method::HEAD, format!("{CONFIG_MAPS}/a")),
+        (Method::PUT, CONFIG_MAPS.to_owned()),
+        (Method::POST, format!("{CONFIG_MAPS}/a")),
+        (Method::PUT, "/version".to_owned()),
+        (Method::POST, "/apis".to_owned()),
+    ] {
+        let reply = hub.send(method.clone(), &path, &[], "").await;
+        assert_eq!(reply.code.as_u16(), 405, "{method} {path}");
+        if method != Method::HEAD {
+            let status = reply.expect(405);
+            assert_eq!((&status["message"], &status["details"]), (&json!(text), &json!({})), "{method} {path}");
+        }
+    }
+    for path in ["/healthz", "/version", "/apis"] {
+        let reply = hub.send(Method::HEAD, path, &[], "").await;
+        assert_eq!((reply.code.as_u16(), reply.body.len()), (200, 0), "{path}");
+    }
+    assert_eq!(hub.post("/healthz", &json!({})).await.code.as_u16(), 200);
+}
+
+/// Protocol: N5, E4
+#[tokio::test]
+async fn a_refusal_comes_in_the_format_that_the_client_reads() {
+    let hub = Hub::start().await;
+    let path = format!("{CONFIG_MAPS}/nope");
+    let reply = hub.send(Method::GET, &path, &[("accept", "application/yaml")], "").await;
+    assert_eq!(reply.headers["content-type"], "application/yaml");
+    assert!(String::from_utf8_lossy(&reply.body).contains("kind: Status\n"), "{reply:?}");
+    let reply = hub.send(Method::GET, &path, &[("user-agent", "curl/8.5")], "").await;
+    assert!(reply.body.starts_with(b"{\n  \"kind\": \"Status\",\n  \"apiVersion\": \"v1\""), "{reply:?}");
+    let watch = format!("{CONFIG_MAPS}?watch=1");
+    let reply = hub.send(Method::GET, &watch, &[("accept", "application/yaml")], "").await;
+    assert!(String::from_utf8_lossy(&reply.body).contains("code: 406"), "{reply:?}");
+}
+
+/// Protocol: H2
+#[tokio::test]
+async fn health_is_told_check_by_check() {
+    let hub = Hub::start().await;
+    let hook = hub.api.post_start("rbac/bootstrap-roles");
+    let text = |reply: crate::hub::Reply| (reply.code.as_u16(), String::from_utf8_lossy(&reply.body).into_owned());
+    let (code, told) = text(hub.get("/readyz").await);
+    assert_eq!(code, 500);
+    assert!(told.contains("[-]poststarthook/rbac/bootstrap-roles failed: reason withheld\n"), "{told}");
+    assert!(told.ends_with("readyz check failed\n"), "{told}");
+    assert_eq!(hub.api.failed_checks().await, ["poststarthook/rbac/bootstrap-roles"]);
+    assert_eq!(hub.get("/readyz/poststarthook/rbac/bootstrap-roles").await.code.as_u16(), 500);
+    hook.finished();
+    assert_eq!(text(hub.get("/readyz").await), (200, "ok".to_owned()));
+    assert_eq!(text(hub.get("/readyz/poststarthook/rbac/bootstrap-roles").await), (200, "ok".to_owned()));
+    let (_, told) = text(hub.get("/readyz?verbose").await);
+    let head = "[+]ping ok\n[+]log ok\n[+]etcd ok\n[+]etcd-readiness ok\n[+]informer-sync ok\n[+]poststarthook/rbac/bootstrap-roles ok\n[+]shutdown ok\nreadyz check passed\n";
+    assert_eq!(told, head);
+    let (code, told) = text(hub.get("/readyz?exclude=shutdown&exclude=b&exclude=a&verbose").await);
+    assert_eq!(code, 200);
+    assert!(told.contains("[+]shutdown excluded: ok\n"), "{told}");
+    assert!(told.contains("warn: some health checks cannot be excluded: no matches for \"a\",\"b\"\n"), "{told}");
+    hub.api.begin_drain();
+    assert_eq!(hub.get("/readyz").await.code.as_u16(), 500);
+    assert_eq!(hub.get("/readyz?exclude=shutdown").await.code.as_u16(), 200);
+    assert_eq!(hub.get("/livez").await.code.as_u16(), 200);
+    let slis = text(hub.get("/metrics/slis").await).1;
+    assert!(slis.contains("kubernetes_healthcheck{name=\"shutdown\",type=\"readyz\"} 0\n"), "{slis}");
+    assert!(
+        slis.contains("kubernetes_healthchecks_total{name=\"ping\",status=\"success\",type=\"livez\"} 1\n"),
+        "{slis}"
+    );
+}
+
+/// Protocol: F1
+#[tokio::test]
+async fn paths_that_mean_mischief_reach_nothing() {
+    let hub = Hub::start().await;
+    hub.config_map("a").await;
+    for path in [
+        "/api/v1/namespaces/../secrets",
+        "/api/v1/namespaces/%2e%2e/secrets",
+        "/api/v1/namespaces/default/configmaps/%2e",
+        "/api/v1//namespaces",
+        "/api/v1/namespaces//configmaps",
+        "/api/v1/namespaces/default/configmaps/a%2fb",
+        "/api/v1/namespaces/default/configmaps/a;x",
+        "/api/v1/namespaces/default/configmaps/a%00",
+        "/api/v1/namespaces/default/configmaps/%c0%ae",
+        "/api/v1/namespaces/default%2fconfigmaps/a/b",
+    ] {
+        let code = hub.get(path).await.code.as_u16();
+        assert!(matches!(code, 400 | 404), "{path}: {code}");
+    }
+    // A slash at the end changes nothing.
+    for path in [format!("{CONFIG_MAPS}/a/"), format!("{CONFIG_MAPS}/"), "/api/".to_owned(), "/version/".to_owned()] {
+        hub.get(&path).await.expect(200);
+    }
+}
+
+/// Protocol: N1
+#[tokio::test]
+async fn an_accept_header_without_end_is_cut() {
+    let hub = Hub::start().await;
+    let long = vec!["text/html;q=0.9"; 10_000].join(",");
+    let reply = hub.send(Method::GET, CONFIG_MAPS, &[("accept", &long)], "").await;
+    assert_eq!(reply.code.as_u16(), 406);
+}
+
+/// Protocol: L7
+#[tokio::test]
+async fn selectors_without_end_cost_linear_time() {
+    let hub = Hub::start().await;
+    let began = std::time::Instant::now();
+    let terms = vec!["a!=b"; 12_000].join(",");
+    let code = hub.get(&format!("{CONFIG_MAPS}?labelSelector={terms}")).await.code.as_u16();
+    assert!(matches!(code, 200 | 400), "{code}");
+    let broken = "(".repeat(50_000);
+    hub.get(&format!("{CONFIG_MAPS}?labelSelector={broken}")).await.refused(400);
+    assert!(began.elapsed().as_secs() < 5);
+}
+
+/// Protocol: D2
+#[tokio::test]
+async fn preconditions_are_compared_as_they_are_written() {
+    let hub = Hub::start().await;
+    hub.config_map("a").await;
+    let path = format!("{CONFIG_MAPS}/a");
+    let headers: &[_] = &[("content-type", "application/json")];
+    for wanted in [json!({"resourceVersion": "abc"}), json!({"uid": "other"})] {
+        let body = json!({"kind": "DeleteOptions", "apiVersion": "v1", "preconditions": wanted});
+        hub.send(Method::DELETE, &path, headers, body.to_string()).await.refused(409);
+    }
+    let alice = hub.api.in_process(UserInfo::new("alice", ["system:authenticated"]));
+    hub.send_as(&alice, Method::DELETE, &path, (&[], Bytes::new())).await.refused(403);
+    let gone: Value = hub.delete(&path).await.expect(200);
+    assert_eq!(gone["status"], "Success");
+}
