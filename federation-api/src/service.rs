@@ -196,9 +196,7 @@ async fn dispatch(call: &mut Call, old: Option<&Legacy>) -> Result<Answer, ApiEr
 
 /// The answer for a resource that there is not: a Status in a group that is known, else a bare page.
 fn unknown(info: &RequestInfo) -> ApiError {
-    let known = |group: &federation_schema::facts::Group| {
-        group.name == info.group && group.versions.iter().any(|version| *version == info.version)
-    };
+    let known = |group: &federation_schema::facts::Group| group.name == info.group;
     if info.group.is_empty() || federation_schema::facts::kubernetes().groups().iter().any(known) {
         ApiError::UnknownPath
     } else {
