@@ -128,7 +128,14 @@ fn told(plugin: &str, verdict: Result<(), ApiError>) -> Result<(), ApiError> {
 
 fn birth_and_defaults(call: &mut Call, new: &mut Value, review: &Review<'_>) -> Result<(), ApiError> {
     birth::admit(call, new, review);
-    if review.part == Part::Main { check::default(call, new, review) } else { Ok(()) }
+    match review.part {
+        Part::Main => check::default(call, new, review),
+        Part::Status => {
+            federation_schema::defaults::set_defaults(new);
+            Ok(())
+        }
+        _ => Ok(()),
+    }
 }
 
 fn addresses_of_main(call: &mut Call, new: &mut Value, review: &Review<'_>) -> Result<(), ApiError> {

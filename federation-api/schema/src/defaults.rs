@@ -1,244 +1,238 @@
-//! The one table of values that the hub sets because clients cannot do without them, and the way to take them out again.
-//! What the hub invented never travels to a member: members default for themselves.
+//! The values that an API server fills in where the user said nothing, and the way to take them out again.
+//! What the hub invented never travels to a member: members default for themselves. Pure.
 
 mod amounts;
+mod follow;
+mod table;
 
-use serde_json::{Map, Value, json};
+use std::collections::HashMap;
+use std::sync::LazyLock;
 
-/// One default.
-#[derive(Debug, Clone, Copy)]
-pub struct Default {
-    pub group: &'static str,
-    pub kind: &'static str,
-    /// Dotted; `[]` stands for every item of a list.
-    pub path: &'static str,
-    pub value: DefaultValue,
-    /// Only where this path is absent from the object the user sent.
-    pub unless: &'static str,
+use serde_json::{Map, Value};
+
+use crate::facts::{Facts, Shape, TypeId, kubernetes};
+use table::{RULES, Rule, Set, When};
+
+/// Nesting below which nothing is filled in; decoding bounds it as well.
+const MAX_DEPTH: usize = 128;
+
+/// The rules by type, and which types lead to a type that has some.
+struct Plan {
+    rules: HashMap<TypeId, Vec<&'static Rule>>,
+    leads: HashMap<TypeId, bool>,
 }
 
-/// What is set.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum DefaultValue {
-    Int(i64),
-    Text(&'static str),
-    /// The value of the field of this name beside it.
-    SameAs(&'static str),
-}
-
-const fn int(group: &'static str, kind: &'static str, path: &'static str, value: i64) -> Default {
-    Default { group, kind, path, value: DefaultValue::Int(value), unless: "" }
-}
-
-const fn text(group: &'static str, kind: &'static str, path: &'static str, value: &'static str) -> Default {
-    Default { group, kind, path, value: DefaultValue::Text(value), unless: "" }
-}
-
-/// The table, in the order in which it is applied. Why each is needed:
-///
-/// | what | who needs it |
-/// |---|---|
-/// | `replicas` | `kubectl scale`, `rollout status`, helm and autoscalers read the pointer |
-/// | `updateStrategy.type` | `kubectl rollout status` refuses StatefulSets and DaemonSets without it |
-/// | Job `completions`, `parallelism`, `backoffLimit` | helm's and kstatus' readiness checks read the pointers |
-/// | Service `type`, `sessionAffinity`, `protocol`, `targetPort` | helm, `kubectl describe` and the data planes |
-/// | Secret `type` | `kubectl get secrets`, field selectors on `type` |
-pub const DEFAULTS: &[Default] = &[
-    int("apps", "Deployment", "spec.replicas", 1),
-    int("apps", "ReplicaSet", "spec.replicas", 1),
-    int("apps", "StatefulSet", "spec.replicas", 1),
-    text("apps", "StatefulSet", "spec.updateStrategy.type", "RollingUpdate"),
-    text("apps", "DaemonSet", "spec.updateStrategy.type", "RollingUpdate"),
-    int("", "ReplicationController", "spec.replicas", 1),
-    Default { unless: "spec.parallelism", ..int("batch", "Job", "spec.completions", 1) },
-    int("batch", "Job", "spec.parallelism", 1),
-    int("batch", "Job", "spec.backoffLimit", 6),
-    text("", "Service", "spec.type", "ClusterIP"),
-    text("", "Service", "spec.sessionAffinity", "None"),
-    text("", "Service", "spec.ports[].protocol", "TCP"),
-    Default {
-        group: "",
-        kind: "Service",
-        path: "spec.ports[].targetPort",
-        value: DefaultValue::SameAs("port"),
-        unless: "",
-    },
-    text("", "Secret", "type", "Opaque"),
-];
-
-/// Sets what is absent or null.
+/// Sets what is absent or null in an object of a built-in kind.
 pub fn set_defaults(object: &mut Value) {
-    for default in of_object(object) {
-        if default.unless.is_empty() || lookup(object, default.unless).is_none() {
-            set(object, default.path, default.value);
-        }
+    if let Some(ty) = type_of(object) {
+        fill(kubernetes(), &PLAN, (ty, object), MAX_DEPTH);
     }
     amounts::set(object);
 }
 
-/// Takes out every value that equals the table's, and objects that are empty for it.
+/// Takes out every value that equals what would be filled in, and objects that are empty for it.
+///
+/// Where what is left would be filled in otherwise, everything stays: some defaults depend on what the user left out.
 pub fn strip_defaults(object: &mut Value) {
-    for default in of_object(object) {
-        strip(object, default.path, default.value);
+    let Some(ty) = type_of(object) else { return };
+    let mut bare = object.clone();
+    empty(kubernetes(), &PLAN, (ty, &mut bare), MAX_DEPTH);
+    let (mut again, mut whole) = (bare.clone(), object.clone());
+    fill(kubernetes(), &PLAN, (ty, &mut again), MAX_DEPTH);
+    fill(kubernetes(), &PLAN, (ty, &mut whole), MAX_DEPTH);
+    if again == whole {
+        *object = bare;
     }
     amounts::strip(object);
 }
 
-fn of_object(object: &Value) -> impl Iterator<Item = &'static Default> + use<> {
-    let field = |name: &str| object.get(name).and_then(Value::as_str).unwrap_or("").to_owned();
-    let (version, kind) = (field("apiVersion"), field("kind"));
-    DEFAULTS.iter().filter(move |default| {
-        let group = version.split_once('/').map_or("", |(group, _)| group);
-        default.group == group && default.kind == kind
-    })
-}
+static PLAN: LazyLock<Plan> = LazyLock::new(|| Plan::new(kubernetes()));
 
-fn lookup<'v>(object: &'v Value, path: &str) -> Option<&'v Value> {
-    path.split('.').try_fold(object, |at, name| at.get(name)).filter(|value| !value.is_null())
-}
+impl Plan {
+    fn new(facts: &Facts) -> Self {
+        let mut by_name: HashMap<String, Vec<&'static Rule>> = HashMap::new();
+        for rule in RULES {
+            by_name.entry(rule.type_name()).or_default().push(rule);
+        }
+        let named = facts.types().filter_map(|(id, ty)| Some((id, by_name.get(ty.published_name())?.clone())));
+        let mut plan = Self { rules: named.collect(), leads: HashMap::new() };
+        for resource in facts.resources() {
+            plan.explore(facts, resource.ty, &mut Vec::new());
+        }
+        plan
+    }
 
-fn resolve(value: DefaultValue, beside: &Map<String, Value>) -> Option<Value> {
-    match value {
-        DefaultValue::Int(number) => Some(json!(number)),
-        DefaultValue::Text(text) => Some(json!(text)),
-        DefaultValue::SameAs(name) => beside.get(name).cloned(),
+    /// Whether a type or one below it has rules. A type that is being explored adds nothing to itself.
+    fn explore(&mut self, facts: &Facts, ty: TypeId, open: &mut Vec<TypeId>) -> bool {
+        if let Some(known) = self.leads.get(&ty) {
+            return *known;
+        }
+        if open.contains(&ty) {
+            return false;
+        }
+        open.push(ty);
+        let mut leads = self.rules.contains_key(&ty);
+        match facts.shape(ty) {
+            Shape::Struct(of) => {
+                for field in &of.fields {
+                    leads |= self.explore(facts, field.ty, open);
+                }
+            }
+            Shape::List(list) => leads |= self.explore(facts, list.item, open),
+            Shape::Map { value, .. } => leads |= self.explore(facts, *value, open),
+            _ => {}
+        }
+        open.pop();
+        self.leads.insert(ty, leads);
+        leads
+    }
+
+    fn leads(&self, ty: TypeId) -> bool {
+        self.leads.get(&ty).copied().unwrap_or(false)
+    }
+
+    fn rules(&self, ty: TypeId) -> &[&'static Rule] {
+        self.rules.get(&ty).map_or(&[], Vec::as_slice)
     }
 }
 
-fn set(at: &mut Value, path: &str, value: DefaultValue) {
-    let Value::Object(map) = at else { return };
-    let Some((head, rest)) = path.split_once('.') else {
-        if map.get(path).is_none_or(Value::is_null)
-            && let Some(value) = resolve(value, map)
+fn type_of(object: &Value) -> Option<TypeId> {
+    let text = |name: &str| object.get(name).and_then(Value::as_str);
+    let (version, kind) = (text("apiVersion")?, text("kind")?);
+    let (group, version) = version.split_once('/').unwrap_or(("", version));
+    kubernetes().by_kind(group, version, kind).map(|resource| resource.ty)
+}
+
+/// From the outside in: what a type fills in may be filled further below.
+fn fill(facts: &Facts, plan: &Plan, (ty, value): (TypeId, &mut Value), depth: usize) {
+    if depth == 0 || !plan.leads(ty) {
+        return;
+    }
+    if let Value::Object(map) = value {
+        for rule in plan.rules(ty) {
+            rule.set(map);
+        }
+    }
+    below(facts, ty, value, &mut |ty, value| fill(facts, plan, (ty, value), depth - 1));
+}
+
+/// From the inside out, and the last rule first, so that conditions see what they saw.
+fn empty(facts: &Facts, plan: &Plan, (ty, value): (TypeId, &mut Value), depth: usize) {
+    if depth == 0 || !plan.leads(ty) {
+        return;
+    }
+    below(facts, ty, value, &mut |ty, value| empty(facts, plan, (ty, value), depth - 1));
+    if let Value::Object(map) = value {
+        for rule in plan.rules(ty).iter().rev() {
+            rule.strip(map);
+        }
+    }
+}
+
+fn below(facts: &Facts, ty: TypeId, value: &mut Value, visit: &mut dyn FnMut(TypeId, &mut Value)) {
+    match (facts.shape(ty), value) {
+        (Shape::Struct(of), Value::Object(map)) => {
+            for (name, value) in map.iter_mut() {
+                if let Some(field) = of.field(name) {
+                    visit(field.ty, value);
+                }
+            }
+        }
+        (Shape::List(list), Value::Array(items)) => items.iter_mut().for_each(|item| visit(list.item, item)),
+        (Shape::Map { value: of, .. }, Value::Object(map)) => map.values_mut().for_each(|value| visit(*of, value)),
+        _ => {}
+    }
+}
+
+impl Rule {
+    fn type_name(&self) -> String {
+        format!("io.k8s.api.{}", self.ty)
+    }
+
+    /// What is filled in beside these fields; none where the rule is not for them.
+    fn value(&self, map: &Map<String, Value>) -> Option<Value> {
+        let holds = match self.when {
+            When::Always => true,
+            When::Is(path, wanted) => lookup(map, path).and_then(Value::as_str).unwrap_or("") == wanted,
+            When::Has(path) => lookup(map, path).is_some(),
+            When::Lacks(path) => lookup(map, path).is_none(),
+        };
+        match self.value {
+            _ if !holds => None,
+            Set::Int(number) => Some(number.into()),
+            Set::Bool(flag) => Some(flag.into()),
+            Set::Text(text) => Some(text.into()),
+            Set::Json(text) => Some(serde_json::from_str(text).expect("the table's JSON is tested to parse")),
+            Set::SameAs(path) => lookup(map, path).cloned(),
+            Set::Follows(value) => value(map),
+        }
+    }
+
+    fn set(&self, map: &mut Map<String, Value>) {
+        if lookup(map, self.path).is_none_or(|there| self.fills_empty(there))
+            && let Some(value) = self.value(map)
         {
-            map.insert(path.to_owned(), value);
+            put(map, self.path, value);
         }
-        return;
-    };
-    match head.strip_suffix("[]") {
-        Some(list) => {
-            let items = map.get_mut(list).and_then(Value::as_array_mut);
-            items.into_iter().flatten().for_each(|item| set(item, rest, value));
+    }
+
+    /// Where Go cannot tell empty from none, or does not want to.
+    fn fills_empty(&self, there: &Value) -> bool {
+        match (there, self.value) {
+            (Value::String(there), Set::Text(text)) => there.is_empty() && !text.is_empty(),
+            (Value::String(there), Set::SameAs(_) | Set::Follows(_)) => there.is_empty(),
+            (Value::Array(there), Set::Json(_) | Set::Follows(_)) => there.is_empty(),
+            (Value::Object(there), Set::SameAs(_)) => there.is_empty(),
+            (Value::Number(there), Set::SameAs(_)) => there.as_i64() == Some(0),
+            _ => false,
         }
-        None => {
-            let below = map.entry(head).or_insert_with(|| Value::Object(Map::new()));
-            if below.is_null() {
-                *below = Value::Object(Map::new());
-            }
-            set(below, rest, value);
+    }
+
+    fn strip(&self, map: &mut Map<String, Value>) {
+        if self.stays {
+            return;
+        }
+        let Some(there) = lookup(map, self.path).cloned() else { return };
+        let mut without = map.clone();
+        take(&mut without, self.path);
+        if self.value(&without).or_else(|| self.value(map)).is_some_and(|invented| invented == there) {
+            *map = without;
         }
     }
 }
 
-fn strip(at: &mut Value, path: &str, value: DefaultValue) {
-    let Value::Object(map) = at else { return };
+fn lookup<'v>(map: &'v Map<String, Value>, path: &str) -> Option<&'v Value> {
+    let mut names = path.split('.');
+    let first = map.get(names.next()?)?;
+    names.try_fold(first, |at, name| at.get(name)).filter(|value| !value.is_null())
+}
+
+fn put(map: &mut Map<String, Value>, path: &str, value: Value) {
     let Some((head, rest)) = path.split_once('.') else {
-        if map.contains_key(path) && map.get(path) == resolve(value, map).as_ref() {
-            map.remove(path);
-        }
+        map.insert(path.to_owned(), value);
         return;
     };
-    match head.strip_suffix("[]") {
-        Some(list) => {
-            let items = map.get_mut(list).and_then(Value::as_array_mut);
-            items.into_iter().flatten().for_each(|item| strip(item, rest, value));
-        }
-        None => {
-            let Some(below) = map.get_mut(head) else { return };
-            let had_fields = below.as_object().is_some_and(|below| !below.is_empty());
-            strip(below, rest, value);
-            if had_fields && head != "spec" && below.as_object().is_some_and(Map::is_empty) {
-                map.remove(head);
-            }
-        }
+    let below = map.entry(head).or_insert_with(|| Value::Object(Map::new()));
+    if below.is_null() {
+        *below = Value::Object(Map::new());
+    }
+    if let Value::Object(below) = below {
+        put(below, rest, value);
+    }
+}
+
+/// Removes what the path names, and what is empty for it; a specification stays.
+fn take(map: &mut Map<String, Value>, path: &str) {
+    let Some((head, rest)) = path.split_once('.') else {
+        map.remove(path);
+        return;
+    };
+    let Some(below) = map.get_mut(head).and_then(Value::as_object_mut) else { return };
+    take(below, rest);
+    if below.is_empty() && head != "spec" {
+        map.remove(head);
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use serde_json::{Value, json};
-
-    use super::{DEFAULTS, DefaultValue, set_defaults, strip_defaults};
-
-    fn with_kind(version: &str, kind: &str, mut object: Value) -> Value {
-        object["apiVersion"] = json!(version);
-        object["kind"] = json!(kind);
-        object
-    }
-
-    #[test]
-    fn defaults_are_set_and_stripped() {
-        let table = [
-            ("apps/v1", "Deployment", json!({"spec": {}}), json!({"spec": {"replicas": 1}})),
-            ("apps/v1", "Deployment", json!({"spec": {"replicas": 0}}), json!({"spec": {"replicas": 0}})),
-            ("apps/v1", "Deployment", json!({"spec": {"replicas": null}}), json!({"spec": {"replicas": 1}})),
-            (
-                "apps/v1",
-                "StatefulSet",
-                json!({"spec": {}}),
-                json!({"spec": {"replicas": 1, "updateStrategy": {"type": "RollingUpdate"}}}),
-            ),
-            (
-                "apps/v1",
-                "DaemonSet",
-                json!({"spec": {"updateStrategy": {"rollingUpdate": {"maxSurge": 1}}}}),
-                json!({"spec": {"updateStrategy": {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1}}}}),
-            ),
-            (
-                "batch/v1",
-                "Job",
-                json!({"spec": {}}),
-                json!({"spec": {"completions": 1, "parallelism": 1, "backoffLimit": 6}}),
-            ),
-            (
-                "batch/v1",
-                "Job",
-                json!({"spec": {"parallelism": 3}}),
-                json!({"spec": {"parallelism": 3, "backoffLimit": 6}}),
-            ),
-            (
-                "v1",
-                "Service",
-                json!({"spec": {"ports": [{"port": 80}, {"port": 53, "protocol": "UDP", "targetPort": "dns"}]}}),
-                json!({"spec": {"type": "ClusterIP", "sessionAffinity": "None",
-                    "ports": [{"port": 80, "protocol": "TCP", "targetPort": 80},
-                              {"port": 53, "protocol": "UDP", "targetPort": "dns"}]}}),
-            ),
-            ("v1", "Secret", json!({}), json!({"type": "Opaque"})),
-            ("v1", "ConfigMap", json!({}), json!({})),
-            ("example.com/v1", "Deployment", json!({"spec": {}}), json!({"spec": {}})),
-        ];
-        for (version, kind, user, expected) in table {
-            let user = with_kind(version, kind, user);
-            let mut object = user.clone();
-            set_defaults(&mut object);
-            assert_eq!(object, with_kind(version, kind, expected), "{user}");
-            let again = object.clone();
-            set_defaults(&mut object);
-            assert_eq!(object, again, "twice is once: {user}");
-            strip_defaults(&mut object);
-            let mut bare = user;
-            if let Some(Value::Object(spec)) = bare.get_mut("spec") {
-                spec.retain(|_, value| !value.is_null());
-            }
-            assert_eq!(object, bare, "nothing invented is left");
-        }
-    }
-
-    #[test]
-    fn odd_shapes_are_left_alone() {
-        for odd in [
-            json!(null),
-            json!([1]),
-            json!({"apiVersion": 1}),
-            json!({"apiVersion": "v1", "kind": "Service", "spec": "x"}),
-            json!({"apiVersion": "v1", "kind": "Service", "spec": {"type": "ClusterIP", "sessionAffinity": "None", "ports": {"a": 1}}}),
-        ] {
-            let mut object = odd.clone();
-            set_defaults(&mut object);
-            assert_eq!(object, odd);
-            strip_defaults(&mut object);
-        }
-        assert!(DEFAULTS.iter().all(|default| default.value != DefaultValue::Text("")));
-    }
-}
+mod tests;
