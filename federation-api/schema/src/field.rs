@@ -137,12 +137,14 @@ pub struct FieldError {
     pub path: String,
     /// The offending value; `None` where upstream omits it.
     pub bad_value: Option<Value>,
+    /// The offending value as JSON text, where upstream prints a Go type and the order of its fields tells.
+    pub shown: Option<String>,
     pub detail: String,
 }
 
 impl FieldError {
     fn new(kind: FieldErrorKind, path: &FieldPath<'_>, bad_value: Option<Value>, detail: impl Into<String>) -> Self {
-        FieldError { kind, path: path.to_string(), bad_value, detail: detail.into() }
+        FieldError { kind, path: path.to_string(), bad_value, shown: None, detail: detail.into() }
     }
 
     pub fn required(path: &FieldPath<'_>, detail: impl Into<String>) -> Self {
@@ -186,9 +188,9 @@ impl FieldError {
         Self::new(FieldErrorKind::TooLong, path, None, format!("may not be more than {max} {unit}"))
     }
 
-    /// An error at a path that is rendered already.
-    pub fn at(self, path: String) -> Self {
-        FieldError { path, ..self }
+    /// The same with its value printed as told.
+    pub fn showing(self, json: String) -> Self {
+        FieldError { shown: Some(json), ..self }
     }
 
     /// More than `max` items.
@@ -205,7 +207,10 @@ impl FieldError {
     /// The text without the path: the `message` of a cause.
     pub fn body(&self) -> String {
         let mut out = self.kind.text().to_owned();
-        if self.kind.shows_value()
+        if let (true, Some(shown)) = (self.kind.shows_value(), &self.shown) {
+            out.push_str(": ");
+            out.push_str(shown);
+        } else if self.kind.shows_value()
             && let Some(value) = &self.bad_value
         {
             out.push_str(": ");

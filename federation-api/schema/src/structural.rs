@@ -13,8 +13,11 @@ use serde_json::Value;
 
 use crate::pattern::{self, Regex};
 
+pub mod check;
+mod complete;
 pub mod correlate;
 pub mod custom;
+pub mod default_check;
 pub mod defaulting;
 pub mod format;
 pub mod layer;

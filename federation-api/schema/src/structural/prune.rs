@@ -33,7 +33,7 @@ struct Pruner {
     found: Vec<String>,
 }
 
-pub(super) fn is_meta(name: &str) -> bool {
+pub(crate) fn is_meta(name: &str) -> bool {
     matches!(name, "apiVersion" | "kind" | "metadata")
 }
 
