@@ -14,6 +14,7 @@ use serde_json::Value;
 use crate::pattern::{self, Regex};
 
 pub mod check;
+pub mod columns;
 mod complete;
 pub mod correlate;
 pub mod custom;
@@ -27,6 +28,7 @@ mod net;
 mod number;
 mod parse;
 pub mod prune;
+pub mod publish;
 pub mod value;
 
 pub use custom::Custom;
