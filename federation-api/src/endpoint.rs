@@ -9,6 +9,7 @@ use crate::answer;
 use crate::body::Body;
 use crate::error::ApiError;
 use crate::health;
+use crate::issuer;
 use crate::request::RequestInfo;
 use crate::request::query::Query;
 use crate::server::Server;
@@ -58,6 +59,9 @@ pub(crate) async fn answer(
             let unknown = if root == "api" { ApiError::UnknownPath } else { ApiError::NoSuchPage };
             found.map(|found| found.map(Body::full)).ok_or(unknown)
         }
+        (".well-known" | "openid", Some(_)) => {
+            issuer::answer(server, path.trim_start_matches('/')).ok_or(ApiError::NoSuchPage)
+        }
         ("metrics", None) => Ok(metrics(server.render_metrics())),
         ("metrics", Some("slis")) => Ok(metrics(server.health.slis())),
         _ => Err(ApiError::NoSuchPage),
@@ -101,7 +105,9 @@ fn paths(server: &Server) -> serde_json::Value {
         "/readyz/shutdown",
         "/version",
     ];
-    let mut paths: Vec<&str> = server.discovery.paths().chain(own).collect();
+    let issuer = ["/.well-known/openid-configuration", "/openid/v1/jwks"];
+    let issuer = issuer.into_iter().filter(|_| server.tokens.is_some());
+    let mut paths: Vec<&str> = server.discovery.paths().chain(own).chain(issuer).collect();
     paths.sort_unstable();
     json!({"paths": paths})
 }

@@ -54,6 +54,27 @@ const GENERATION: &[(&str, &[&str])] = &[
     ("scheduling.k8s.io", &["priorityclasses"]),
 ];
 
+/// Kinds whose updates have to name the revision they are for.
+const CONDITIONAL: &[(&str, &[&str])] = &[
+    (
+        "admissionregistration.k8s.io",
+        &[
+            "mutatingadmissionpolicies",
+            "mutatingadmissionpolicybindings",
+            "mutatingwebhookconfigurations",
+            "validatingadmissionpolicies",
+            "validatingadmissionpolicybindings",
+            "validatingwebhookconfigurations",
+        ],
+    ),
+    ("certificates.k8s.io", &["clustertrustbundles", "podcertificaterequests"]),
+    ("coordination.k8s.io", &["leasecandidates", "leases"]),
+    ("node.k8s.io", &["runtimeclasses"]),
+    ("policy", &["poddisruptionbudgets"]),
+    ("storage.k8s.io", &["csidrivers", "csinodes", "csistoragecapacities", "volumeattachments"]),
+    ("storagemigration.k8s.io", &["storageversionmigrations"]),
+];
+
 /// Kinds that keep the labels of a status write away (all keep the spec).
 const STATUS_KEEPS_LABELS: &[&str] = &["apps", "batch"];
 
@@ -89,12 +110,12 @@ pub(crate) fn has_generation(kind: &Kind) -> bool {
         || GENERATION.iter().any(|(group, plurals)| *group == kind.group && plurals.contains(&&*kind.plural))
 }
 
-/// Whether an update may leave the resourceVersion out.
-///
-/// All built-in kinds of upstream may; ours follow custom resources and the newest kinds, which may not.
+/// Whether an update may leave the resourceVersion out: custom resources, our own and some of upstream's may not.
 #[must_use]
 pub(crate) fn allows_unconditional_update(kind: &Kind) -> bool {
-    kind.custom().is_none() && kind.group != federation_types::label::GROUP
+    let own = kind.custom().is_some() || kind.group == federation_types::label::GROUP;
+    let pinned = CONDITIONAL.iter().any(|(group, plurals)| *group == kind.group && plurals.contains(&&*kind.plural));
+    !own && !pinned
 }
 
 /// Whether the status has an endpoint of its own, so that other writes leave it alone.

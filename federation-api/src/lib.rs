@@ -53,6 +53,7 @@ mod endpoint;
 mod expire;
 mod filter;
 mod health;
+mod issuer;
 mod kind;
 mod kinds;
 mod legacy;

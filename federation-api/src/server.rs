@@ -75,6 +75,8 @@ pub(crate) struct Server {
     pub(crate) discovery: Discovery,
     pub(crate) openapi: OpenApi<&'static Facts>,
     pub(crate) authenticators: AuthenticatorChain,
+    /// `HOST:PORT` under which clients know this server; may be empty.
+    pub(crate) address: String,
     /// Issues service account tokens, where this server does.
     pub(crate) tokens: Option<Arc<ServiceAccountTokens>>,
     pub(crate) access: Access,
@@ -247,6 +249,7 @@ impl Builder {
             discovery: Discovery::new(facts, &self.address, crate::kind::serves),
             openapi: OpenApi::new(facts, crate::kind::serves),
             authenticators,
+            address: self.address,
             tokens,
             access,
             is_hub: self.placement.is_some(),

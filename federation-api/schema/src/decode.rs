@@ -11,6 +11,7 @@ use crate::facts::{Facts, Resource, Shape, Subresource, TypeId, api_version};
 
 mod json;
 pub mod legacy;
+pub mod printed;
 mod protobuf;
 pub mod time;
 mod typed;

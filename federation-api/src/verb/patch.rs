@@ -3,8 +3,9 @@
 //! The surgery is the schema's; this chooses it by media type and runs it over the newest object.
 
 use bytes::Bytes;
+use federation_schema::decode::printed::{drop_printed, print_empty};
 use federation_schema::decode::{FieldValidation, Format};
-use federation_schema::facts::TypeId;
+use federation_schema::facts::{Facts, TypeId};
 use federation_schema::patch::{self as surgery, PatchError};
 use serde_json::Value;
 
@@ -114,7 +115,7 @@ impl Patch {
     pub(crate) fn run(&self, call: &mut Call, ty: TypeId, old: Value) -> Result<Value, ApiError> {
         let patch = self.body.clone();
         let outcome = match self.form {
-            Form::Json => surgery::json::apply(old, patch),
+            Form::Json => json_patched(call.kind.facts(), ty, old, patch),
             Form::Merge => surgery::merge::apply(old, patch),
             Form::Strategic => surgery::strategic::apply(call.kind.facts(), ty, old, patch),
         };
@@ -124,6 +125,15 @@ impl Patch {
     fn names_revision(&self) -> bool {
         self.form != Form::Json && self.body.pointer("/metadata/resourceVersion").is_some_and(Value::is_string)
     }
+}
+
+/// A JSON patch sees what Go would print.
+fn json_patched(facts: &Facts, ty: TypeId, old: Value, patch: Value) -> Result<Value, PatchError> {
+    let mut shown = old.clone();
+    print_empty(facts, ty, &mut shown);
+    let mut new = surgery::json::apply(shown, patch)?;
+    drop_printed(facts, ty, &mut new, Some(&old));
+    Ok(new)
 }
 
 fn refused(error: PatchError) -> ApiError {

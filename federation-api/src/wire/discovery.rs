@@ -2,6 +2,8 @@
 //!
 //! Everything is rendered once per set of facts; a request costs a lookup.
 
+mod order;
+
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
@@ -101,7 +103,7 @@ fn served_groups(facts: &Facts, resources: &[&Resource]) -> Vec<Group> {
 }
 
 fn document(value: &Value) -> Document {
-    Document::new(JSON, value.to_string())
+    Document::new(JSON, order::text(value))
 }
 
 fn typed(mut value: Value, kind: &str) -> Value {

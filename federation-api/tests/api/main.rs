@@ -11,6 +11,7 @@ mod hostile;
 mod hub;
 mod hubs;
 mod legacy;
+mod kinds;
 mod list;
 mod patch;
 mod quota;
