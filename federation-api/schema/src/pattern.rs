@@ -9,7 +9,7 @@ pub use regex::Regex;
 use regex::RegexBuilder;
 
 /// Bytes of a compiled expression; Go allows 128 MiB, which no schema needs.
-const MAX_SIZE: usize = 8 << 20;
+const MAX_SIZE: usize = 16 << 20;
 /// Go's own bound on `{n,m}`.
 const MAX_REPEAT: u32 = 1000;
 /// Open groups; Go allows 1000, the engine 250 by itself.

@@ -123,6 +123,21 @@ impl Custom {
         }
     }
 
+    /// Makes numbers what they are once Go has written them: `1.0` is `1`. Call it after validation, before the store.
+    pub fn settle(object: &mut Value) {
+        match object {
+            Value::Number(number) if number.is_f64() => {
+                let whole = number.as_f64().filter(|float| float.fract() == 0.0 && float.abs() < 9.2e18);
+                if let Some(whole) = whole {
+                    *object = Value::from(whole as i64);
+                }
+            }
+            Value::Array(items) => items.iter_mut().for_each(Self::settle),
+            Value::Object(map) => map.values_mut().for_each(Self::settle),
+            _ => {}
+        }
+    }
+
     /// Every complaint about an object that shall be created, or updated from `old`.
     pub fn validate(&self, new: &Value, old: Option<&Value>) -> Vec<FieldError> {
         let mut errors = self.validate_type(new);

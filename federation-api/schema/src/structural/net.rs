@@ -125,6 +125,8 @@ fn is_authority(text: &str) -> bool {
 /// `a@b`, `Name <a@b>`, `"Quoted" <a@b>`.
 pub(super) fn is_email(text: &str) -> bool {
     let text = text.trim_matches([' ', '\t']);
+    let comment = text.strip_suffix(')').and_then(|text| text.split_once('('));
+    let text = comment.filter(|(_, inner)| !inner.contains(['(', ')'])).map_or(text, |(text, _)| text.trim_end());
     if is_address(text) {
         return true;
     }

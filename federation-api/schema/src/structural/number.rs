@@ -121,21 +121,21 @@ fn bound(path: &str, num: Num, than: &str, limit: &str) -> Problem {
 }
 
 fn multiple_of(path: &str, num: Num, factor: f64) -> Option<Problem> {
-    let positive = |shown: String| {
+    let positive = |factor: Value, shown: String| {
         let text = format!("factor MultipleOf declared for {path} must be positive: {shown}");
-        Some(Problem::invalid(path, factor.into(), text))
+        Some(Problem::invalid(path, factor, text))
     };
     let (holds, shown) = match num {
         Num::Int(int) => {
             let step = factor as i64;
             if step <= 0 {
-                return positive(step.to_string());
+                return positive(step.into(), step.to_string());
             }
             (int % step == 0, step.to_string())
         }
         Num::Float(float) => {
             if factor <= 0.0 {
-                return positive(go_float_value(factor));
+                return positive(factor.into(), go_float_value(factor));
             }
             let times = if factor < 1.0 { 1.0 / factor * float } else { float / factor };
             (is_whole(times), go_float_value(factor))
