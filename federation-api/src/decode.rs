@@ -2,6 +2,8 @@
 //!
 //! The formats are the schema's; this is where verbs meet them.
 
+mod unfit;
+
 use bytes::Bytes;
 use federation_schema::decode::{self as formats, Broken, DecodeError, Expected, FieldValidation, Format};
 use federation_schema::facts::TypeId;
@@ -9,8 +11,7 @@ use federation_types::label;
 use serde_json::Value;
 
 use crate::call::Call;
-use crate::error::{ApiError, Cause};
-use crate::kind;
+use crate::error::{ApiError, Cause, Subject};
 use crate::object;
 use crate::request::options::DeleteOptions;
 use crate::wire::negotiate::{NegotiateError, body_format};
@@ -42,9 +43,11 @@ pub(crate) fn patched(
     new: Value,
     (patch, validation): (&Value, FieldValidation),
 ) -> Result<Value, ApiError> {
+    let strategic = call.content_type() == "application/strategic-merge-patch+json";
     let invalid = |detail: &str| {
-        let cause = Cause::invalid("patch", &patch.to_string(), detail);
-        ApiError::invalid(kind::kind_subject(&call.kind, &call.info.name), cause)
+        let shown = if strategic { unfit::printed(patch) } else { patch.to_string() };
+        let detail = if strategic { unfit::converters_words(detail) } else { detail.to_owned() };
+        ApiError::invalid(Subject::new("", "", ""), Cause::invalid("patch", &shown, &detail))
     };
     let (value, findings) =
         formats::conform(call.kind.facts(), ty, new).map_err(|broken| invalid(&broken.to_string()))?;
