@@ -7,6 +7,7 @@
 pub mod bootstrap;
 mod cluster_roles;
 mod collect;
+mod flow_control;
 mod namespaces;
 mod resources;
 mod standing;
@@ -40,7 +41,8 @@ impl Controllers {
         let Self { system, collector, root_ca_pem, places } = self;
         tokio::join!(
             standing::run(system.clone(), root_ca_pem, stop.clone()),
-            cluster_roles::run(system, stop.clone()),
+            cluster_roles::run(system.clone(), stop.clone()),
+            flow_control::run(system, places, stop.clone()),
             namespaces::run(collector.clone(), stop.clone()),
             collect::run(collector, places, stop),
         );

@@ -52,6 +52,7 @@ mod decode;
 mod endpoint;
 mod expire;
 mod filter;
+mod flow;
 mod health;
 mod issuer;
 mod kind;

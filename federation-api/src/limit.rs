@@ -2,12 +2,14 @@
 //!
 //! Every bound is here, so that memory under hostile load can be reckoned from one page.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use parking_lot::Mutex;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit};
 
 use crate::body::RequestBody;
 use crate::error::ApiError;
@@ -20,19 +22,23 @@ pub const DISCARD_BYTES: usize = 16 * 1024 * 1024;
 pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
 /// Time within which a body has to arrive.
 pub const BODY_TIMEOUT: Duration = Duration::from_secs(30);
-/// Requests that read, at once; upstream's default.
-pub const MAX_READING: usize = 400;
-/// Requests that write, at once; upstream's default.
-pub const MAX_WRITING: usize = 200;
 /// Watches at once: each costs a cursor and a connection's buffers.
 pub const MAX_WATCHING: usize = 50_000;
+/// Watches of one user at once, so that one alone does not take them all.
+pub const MAX_WATCHING_ONE: usize = 15_000;
+/// Requests whose identity is being found out, at once: a webhook or an issuer may be slow.
+pub const MAX_AUTHENTICATING: usize = 512;
+/// How long a request waits for that.
+pub const AUTHENTICATION_WAIT: Duration = Duration::from_secs(10);
 
-/// Who may go on now. Requests above a bound are answered 429 at once instead of queueing.
+/// Who watches, and who is being authenticated: what flow control does not see, since it sits behind the one and lets
+/// go of the other when its state is told.
 #[derive(Debug)]
 pub(crate) struct InFlight {
-    reading: Arc<Semaphore>,
-    writing: Arc<Semaphore>,
     watching: Arc<Semaphore>,
+    /// Guards the counts; held for one addition.
+    watchers: Arc<Mutex<HashMap<String, usize>>>,
+    authenticating: Semaphore,
 }
 
 /// What kind of load a request is.
@@ -41,46 +47,84 @@ pub(crate) enum Load {
     Read,
     Write,
     Watch,
+    /// A stream through to a member: neither short nor a watch.
+    Tunnel,
+}
+
+/// The place of one watch, given back when it is dropped.
+pub(crate) struct Place {
+    _any: OwnedSemaphorePermit,
+    watchers: Arc<Mutex<HashMap<String, usize>>>,
+    user: String,
 }
 
 impl Default for InFlight {
     fn default() -> Self {
-        let of = |permits| Arc::new(Semaphore::new(permits));
-        Self { reading: of(MAX_READING), writing: of(MAX_WRITING), watching: of(MAX_WATCHING) }
+        Self {
+            watching: Arc::new(Semaphore::new(MAX_WATCHING)),
+            watchers: Arc::default(),
+            authenticating: Semaphore::new(MAX_AUTHENTICATING),
+        }
     }
 }
 
 impl InFlight {
-    /// A place for one request, given back when it is dropped.
+    /// A place for one more watch of this user.
     ///
     /// # Errors
-    /// 429 where there is none.
-    pub(crate) fn admit(&self, load: Load) -> Result<OwnedSemaphorePermit, ApiError> {
-        let of = match load {
-            Load::Read => &self.reading,
-            Load::Write => &self.writing,
-            Load::Watch => &self.watching,
-        };
-        Arc::clone(of).try_acquire_owned().map_err(|_| ApiError::TooManyRequests {
-            message: "Too many requests, please try again later.".to_owned(),
-            retry_after_s: 1,
-        })
+    /// 429 where he, or everybody together, has too many.
+    pub(crate) fn watch(&self, user: &str) -> Result<Place, ApiError> {
+        let any = Arc::clone(&self.watching).try_acquire_owned().map_err(|_| too_many())?;
+        let mut watchers = self.watchers.lock();
+        let own = watchers.entry(user.to_owned()).or_default();
+        if *own >= MAX_WATCHING_ONE {
+            return Err(too_many());
+        }
+        *own += 1;
+        drop(watchers);
+        Ok(Place { _any: any, watchers: Arc::clone(&self.watchers), user: user.to_owned() })
     }
 
-    /// (reading, writing, watching) now.
-    pub(crate) fn counts(&self) -> (usize, usize, usize) {
-        (
-            MAX_READING - self.reading.available_permits(),
-            MAX_WRITING - self.writing.available_permits(),
-            MAX_WATCHING - self.watching.available_permits(),
-        )
+    /// A turn to be authenticated.
+    ///
+    /// # Errors
+    /// 429 where that takes too long: others' tokens are being verified.
+    pub(crate) async fn authenticate(&self) -> Result<SemaphorePermit<'_>, ApiError> {
+        if let Ok(turn) = self.authenticating.try_acquire() {
+            return Ok(turn);
+        }
+        match tokio::time::timeout(AUTHENTICATION_WAIT, self.authenticating.acquire()).await {
+            Ok(Ok(turn)) => Ok(turn),
+            Ok(Err(_)) | Err(_) => Err(too_many()),
+        }
     }
+
+    /// Watches now.
+    pub(crate) fn watches(&self) -> usize {
+        MAX_WATCHING - self.watching.available_permits()
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut watchers = self.watchers.lock();
+        if let Some(own) = watchers.get_mut(&self.user) {
+            *own -= 1;
+            if *own == 0 {
+                watchers.remove(&self.user);
+            }
+        }
+    }
+}
+
+fn too_many() -> ApiError {
+    ApiError::TooManyRequests { message: "Too many requests, please try again later.".to_owned(), retry_after_s: 1 }
 }
 
 /// Reads a whole body, within bounds of size and time.
 ///
 /// # Errors
-/// 413 for too much, 400 for a connection that breaks or stalls.
+/// 413 for too much, 400 for a connection that breaks, 504 for one that stalls.
 pub(crate) async fn read_body(body: RequestBody) -> Result<Bytes, ApiError> {
     let mut body = body.into_inner();
     if body.size_hint().lower() > DISCARD_BYTES as u64 {
@@ -119,8 +163,6 @@ pub(crate) async fn read_body(body: RequestBody) -> Result<Bytes, ApiError> {
     };
     match tokio::time::timeout(BODY_TIMEOUT, reading).await {
         Ok(read) => read,
-        Err(_) => {
-            Err(ApiError::BadRequest(format!("the body did not arrive within {} seconds", BODY_TIMEOUT.as_secs())))
-        }
+        Err(_) => Err(ApiError::Timeout("request did not complete within the allotted timeout".to_owned())),
     }
 }

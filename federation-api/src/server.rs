@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::access::Access;
 use crate::cache::{Cache, Clock, REGISTRY};
+use crate::flow::Flow;
 use crate::health::{Health, PostStart};
 use crate::kinds::Kinds;
 use crate::limit::InFlight;
@@ -88,6 +89,7 @@ pub(crate) struct Server {
     /// Whether there is placement: then writes record their author, and fields that only a member can fill are refused.
     pub(crate) is_hub: bool,
     pub(crate) in_flight: InFlight,
+    pub(crate) flow: Flow,
     /// Seals continue tokens.
     pub(crate) seal: Seal,
     /// How requests about mirrored objects reach their members.
@@ -240,6 +242,7 @@ impl Builder {
         if let Some(tokens) = &tokens {
             authenticators = authenticators.and(tokens.clone());
         }
+        let flow = Flow::new(&cache);
         Ok(Api::new(Server {
             store,
             own,
@@ -258,6 +261,7 @@ impl Builder {
             quotas: Arc::default(),
             components: self.components,
             in_flight: InFlight::default(),
+            flow,
             seal,
             reach: crate::mirror::forward::Reach::default(),
             metrics: Metrics::default(),
@@ -281,7 +285,10 @@ impl Server {
 
     /// The text of `/metrics`.
     pub(crate) fn render_metrics(&self) -> String {
-        self.metrics.render(&self.cache.sizes(), self.in_flight.counts())
+        let (reading, writing) = self.flow.running();
+        let mut text = self.metrics.render(&self.cache.sizes(), (reading, writing, self.in_flight.watches()));
+        self.flow.render(&mut text);
+        text
     }
 
     /// Whether the user is a component of ours.

@@ -18,15 +18,17 @@ use http_body::Body as HttpBody;
 
 use crate::answer::{self, Answer, Reader};
 use crate::body::{Body, BoxError, RequestBody, erase};
+use crate::cache::ResourceCache;
 use crate::call::Call;
 use crate::error::ApiError;
+use crate::flow::{self, Class, Classified, Flow, Seat};
 use crate::limit::{Load, REQUEST_TIMEOUT};
 use crate::listen::PeerCertificate;
 use crate::mirror::owner;
 use crate::request::RequestInfo;
 use crate::request::query::Query;
 use crate::server::Server;
-use crate::{compress, endpoint, legacy, render, verb};
+use crate::{compress, endpoint, kind, legacy, render, verb};
 
 static AUDIT_ID: HeaderName = HeaderName::from_static("audit-id");
 /// Longest `Audit-Id` that is taken over from a request.
@@ -95,6 +97,9 @@ impl Api {
         self.0.metrics.observe(&trace.info, trace.known, response.status(), begun.elapsed());
         let headers = response.headers_mut();
         headers.insert(AUDIT_ID.clone(), audit_id);
+        if let Some(classified) = &trace.classified {
+            classified.write(headers);
+        }
         headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-cache, private"));
         add_warnings(headers, &trace.warnings);
         if head {
@@ -113,23 +118,24 @@ impl Api {
         let info = trace.info.clone();
         let user = server.authenticate(&asked).await?;
         let user = server.impersonate(user, &asked.headers).await?;
-        server.authorize(&user, &info).await?;
         let load = load_of(&info);
-        // Callers in the process bound themselves; refusing them would make overload outside stop the house's own work.
+        let found = info.is_resource.then(|| server.kinds.find(&info.group, &info.version, &info.resource)).flatten();
+        let cache = found.map(|kind| (server.cache.resource(&kind::storage_name(&kind.group, &kind.plural)), kind));
         let inside = asked.extensions.get::<Authenticated>().is_some();
-        let place = if inside { None } else { Some(server.in_flight.admit(load)?) };
+        let admission = Admission { user: &user, info: &info, query: &query, load, inside };
+        let seat = server.admit(admission, cache.as_ref().map(|(cache, _)| &**cache), trace).await?;
+        server.authorize(&user, &info).await?;
         if !info.is_resource {
             trace.known = true;
             let Asked { method, headers, .. } = asked;
             let asked = endpoint::Asked { info: &info, query: &query, raw_query: asked.uri.query(), headers: &headers };
             return endpoint::answer(server, &method, &asked).await;
         }
-        let kind = server.kinds.find(&info.group, &info.version, &info.resource);
-        let kind = kind.ok_or_else(|| unknown(&info))?;
+        let (cache, kind) = cache.ok_or_else(|| unknown(&info))?;
         trace.known = true;
         let mut call = Call {
             server: Arc::clone(server),
-            cache: server.cache.resource(&crate::kind::storage_name(&kind.group, &kind.plural)),
+            cache,
             stored: kind.stored(),
             kind,
             method: asked.method,
@@ -143,6 +149,7 @@ impl Api {
             warnings: Vec::new(),
         };
         if load == Load::Watch {
+            let place = if inside { None } else { Some(server.in_flight.watch(&call.user.name)?) };
             return verb::watch::watch(&mut call, place).await;
         }
         let outcome = match tokio::time::timeout(REQUEST_TIMEOUT, dispatch(&mut call, old)).await {
@@ -150,8 +157,9 @@ impl Api {
             Err(_) => Err(ApiError::Timeout("request did not complete within the allotted timeout".to_owned())),
         };
         trace.warnings = std::mem::take(&mut call.warnings);
-        drop(place);
-        render::render(&call, outcome?)
+        let rendered = render::render(&call, outcome?);
+        drop(seat);
+        rendered
     }
 }
 
@@ -206,7 +214,7 @@ fn unknown(info: &RequestInfo) -> ApiError {
 
 /// A namespace in the path of a cluster-scoped kind (other than namespaces themselves).
 fn is_stray_namespace(call: &Call) -> bool {
-    !call.info.namespace.is_empty() && !crate::kind::is_namespace(&call.kind)
+    !call.info.namespace.is_empty() && !kind::is_namespace(&call.kind)
 }
 
 fn not_allowed(call: &Call) -> ApiError {
@@ -222,12 +230,43 @@ struct Trace {
     info: RequestInfo,
     /// Whether the resource exists: unknown names must not become metric labels.
     known: bool,
+    /// What flow control says of it.
+    classified: Option<Classified>,
     /// `?pretty=`, where it was sent.
     pretty: Option<String>,
     warnings: Vec<String>,
 }
 
+/// What flow control is told of a request.
+struct Admission<'a> {
+    user: &'a UserInfo,
+    info: &'a RequestInfo,
+    query: &'a Query,
+    load: Load,
+    /// Whether the caller is in this process.
+    inside: bool,
+}
+
 impl Server {
+    /// Waits until the request may run; streams to members run at once, as upstream's long-running requests.
+    async fn admit(
+        &self,
+        admission: Admission<'_>,
+        cache: Option<&ResourceCache>,
+        trace: &mut Trace,
+    ) -> Result<Option<Seat>, ApiError> {
+        let Admission { user, info, query, load, inside } = admission;
+        if load == Load::Tunnel {
+            return Ok(None);
+        }
+        let (matched, classified) = self.flow.classify(user, info);
+        trace.classified = Some(classified);
+        let seats = cache.map_or(1, |cache| flow::estimate(info, query, cache, Flow::widest(&matched)));
+        // Components of ours bound themselves; refusing them would make overload outside stop the house's own work.
+        let class = Class { ours: inside && self.is_component(user), writes: load == Load::Write };
+        self.flow.admit(matched, seats, class).await.map(Some)
+    }
+
     async fn authenticate(&self, asked: &Asked) -> Result<Arc<UserInfo>, ApiError> {
         if let Some(Authenticated(user)) = asked.extensions.get::<Authenticated>() {
             return Ok(Arc::clone(user));
@@ -238,6 +277,7 @@ impl Server {
             tracing::debug!(%error, "an unreadable credential");
             ApiError::Unauthorized
         })?;
+        let _turn = self.in_flight.authenticate().await?;
         let request = AuthenticationRequest { credential: &credential, path: asked.uri.path(), now: (self.now)() };
         self.authenticators.authenticate(&request).await.map_err(|error| {
             tracing::debug!(%error, "a request is unauthorized");
@@ -281,6 +321,7 @@ impl Server {
 fn load_of(info: &RequestInfo) -> Load {
     match info.verb.as_str() {
         "watch" if info.is_resource => Load::Watch,
+        _ if matches!(info.subresource.as_str(), "exec" | "attach" | "portforward" | "log" | "proxy") => Load::Tunnel,
         "create" | "update" | "patch" | "delete" | "deletecollection" => Load::Write,
         _ => Load::Read,
     }

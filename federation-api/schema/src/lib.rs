@@ -9,6 +9,7 @@ pub mod decode;
 pub mod defaults;
 pub mod facts;
 pub mod field;
+pub mod flowcontrol;
 pub mod jsonpath;
 pub mod managed;
 pub mod patch;

@@ -3,6 +3,7 @@
 //! Pure; defaults are set before, types and unknown fields are decoding's business.
 
 mod fedgate;
+mod flowcontrol;
 mod ingress;
 mod keys;
 mod limits;
@@ -35,6 +36,8 @@ pub fn validate(facts: &Facts, resource: &Resource, new: &Value, old: Option<&Va
         ("", "LimitRange") => limits::check_range(new, &mut errors),
         ("", "ResourceQuota") => limits::check_quota(new, old, &mut errors),
         ("networking.k8s.io", "Ingress") => ingress::check(new, &mut errors),
+        ("flowcontrol.apiserver.k8s.io", "FlowSchema") => flowcontrol::check_schema(new, &mut errors),
+        ("flowcontrol.apiserver.k8s.io", _) => flowcontrol::check_level(new, &mut errors),
         ("fedgate.dev", _) => fedgate::check(facts, resource, new, &mut errors),
         _ => workload::check(resource, new, &mut errors),
     }

@@ -162,6 +162,12 @@ impl ResourceCache {
         self.clock.now(self.snapshot.load().rev)
     }
 
+    /// The revision of the newest change, as cheap as it can be had.
+    #[must_use]
+    pub fn changed(&self) -> u64 {
+        self.snapshot.load().rev
+    }
+
     /// The object of that key.
     #[must_use]
     pub fn get(&self, key: &str) -> Option<Arc<Entry>> {

@@ -15,6 +15,8 @@ use hub_client::error::ApiError;
 use hub_client::{At, DeleteOptions, Hub, WriteOptions};
 use serde_json::Value;
 
+use super::flow_control;
+
 /// Objects written at once, so that they share commits.
 const WIDTH: usize = 32;
 /// How often an object is looked at anew, when somebody else changes it at the same time.
@@ -50,6 +52,8 @@ enum Upkeep {
     Address,
     /// Mended as a part of the default policy.
     Policy,
+    /// Its spec is made ours again, where nobody has said otherwise or may.
+    FlowControl,
 }
 
 /// One write.
@@ -115,6 +119,7 @@ fn plan(stored: Option<&Value>, seed: &Seed) -> Option<Write> {
         Upkeep::Data => with_fields(stored, wanted, &["/data"]),
         Upkeep::Address => with_fields(stored, wanted, &["/spec/ports", "/endpoints", "/ports"]),
         Upkeep::Policy => policy::mended(stored, wanted),
+        Upkeep::FlowControl => flow_control::revised(stored, wanted).map(Write::Replace),
     }
 }
 

@@ -13,7 +13,6 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{HeaderValue, Response, header};
 use rand::RngExt;
-use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 
 use crate::body::Body;
@@ -21,6 +20,7 @@ use crate::cache::{Clock, Entry, Event, EventKind, Expired, Past, ResourceCache,
 use crate::call::Call;
 use crate::error::{ApiError, Status};
 use crate::filter::Filter;
+use crate::limit::Place;
 use crate::render::{FrameStyle, watch_style};
 use crate::request::options::ListOptions;
 use crate::server::Server;
@@ -45,7 +45,7 @@ const FUTURE_WAIT: Duration = Duration::from_secs(3);
 ///
 /// # Errors
 /// 400 and 422 for bad options. Everything later goes into the stream.
-pub(crate) async fn watch(call: &mut Call, place: Option<OwnedSemaphorePermit>) -> Result<Response<Body>, ApiError> {
+pub(crate) async fn watch(call: &mut Call, place: Option<Place>) -> Result<Response<Body>, ApiError> {
     if !call.kind.has_verb("watch") {
         return Err(ApiError::MethodNotAllowed {
             action: "watch".to_owned(),
@@ -113,7 +113,7 @@ struct Stream {
     gzip: bool,
     bookmarks: Option<Bookmarks>,
     deadline: Instant,
-    _place: Option<OwnedSemaphorePermit>,
+    _place: Option<Place>,
 }
 
 /// When the next bookmark is due.

@@ -5,6 +5,7 @@ mod create;
 mod delete;
 mod edges;
 mod errors;
+mod flow;
 mod formats;
 mod history;
 mod hostile;

@@ -8,6 +8,7 @@ use federation_types::label::{INGRESS_CLASS, INGRESS_CONTROLLER, SYSTEM_NAMESPAC
 use serde_json::{Value, json};
 
 use super::{Bootstrap, Seed, Upkeep};
+use crate::controller::flow_control;
 
 /// The namespaces of every API server.
 const NAMESPACES: [&str; 4] = ["default", "kube-node-lease", "kube-public", "kube-system"];
@@ -28,6 +29,11 @@ pub(super) fn objects(config: &Bootstrap) -> Vec<Seed> {
     seeds.push(kubernetes_service(config));
     seeds.extend(kubernetes_endpoints(config));
     seeds.extend(priority_classes());
+    seeds.extend(flow_control::wanted(config.hub).into_iter().map(|object| Seed {
+        gvr: flow_control::gvr(&object),
+        object,
+        upkeep: Upkeep::FlowControl,
+    }));
     if !config.client_ca_pem.is_empty() {
         let object = json!({
             "apiVersion": "v1", "kind": "ConfigMap",
