@@ -4,6 +4,7 @@
 //! changes it, [`managed`] keeps who owns which field, [`defaults`] fills in, [`validate`] refuses, [`selector`] matches.
 //! Pure: no clock, no I/O, no stored objects. A new kind is a row of the table and no code.
 
+pub mod cel;
 pub mod crd;
 pub mod decode;
 pub mod defaults;
