@@ -6,6 +6,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
+use federation_api::audit::{LogConfig, LogTarget};
 use serde::Deserialize;
 
 use crate::failure::Failure;
@@ -69,6 +70,24 @@ pub struct ServeFlags {
     /// AlwaysAllow, AlwaysDeny, RBAC, in the order in which they are asked (default: RBAC)
     #[arg(long, value_name = "MODE", value_delimiter = ',')]
     pub authorization_mode: Vec<String>,
+    /// Policy of the audit log, in kube-apiserver's format
+    #[arg(long, value_name = "FILE")]
+    pub audit_policy_file: Option<PathBuf>,
+    /// File of the audit log; - is the standard output
+    #[arg(long, value_name = "FILE", requires = "audit_policy_file")]
+    pub audit_log_path: Option<PathBuf>,
+    /// Megabytes after which the audit log is turned over (default: 100)
+    #[arg(long, value_name = "MB")]
+    pub audit_log_maxsize: Option<u64>,
+    /// Old audit logs that are kept; 0 keeps all (default: 0)
+    #[arg(long, value_name = "N")]
+    pub audit_log_maxbackup: Option<usize>,
+    /// Days that old audit logs are kept; 0 for ever (default: 0)
+    #[arg(long, value_name = "DAYS")]
+    pub audit_log_maxage: Option<u32>,
+    /// Kubeconfig of the webhook that audit records are sent to
+    #[arg(long, value_name = "FILE", requires = "audit_policy_file")]
+    pub audit_webhook_config_file: Option<PathBuf>,
     /// Where templates go that nothing places (default: none; `up`: all)
     #[arg(long, value_enum)]
     pub default_placement: Option<DefaultPlacement>,
@@ -115,9 +134,18 @@ pub struct ServeConfig {
     pub client_ca_file: Option<PathBuf>,
     pub tls_files: Option<(PathBuf, PathBuf)>,
     pub authorization_modes: Vec<auth::Mode>,
+    pub audit: Option<AuditFiles>,
     pub default_placement: DefaultPlacement,
     /// Members and their pods may be on this machine; only `up` sets it.
     pub playground: bool,
+}
+
+/// What is audited, and where the records go.
+#[derive(Debug, Clone)]
+pub struct AuditFiles {
+    pub policy: PathBuf,
+    pub log: Option<LogConfig>,
+    pub webhook: Option<PathBuf>,
 }
 
 /// Ports that everything listens on where nothing else is said.
@@ -139,6 +167,7 @@ impl ServeFlags {
             Some(path) => from_file(path)?,
             None => Self::default(),
         };
+        let audit = AuditFiles::of(&self, &file)?;
         let data_dir =
             self.data_dir.or(file.data_dir).ok_or_else(|| usage("--data-dir is missing").fix("give --data-dir DIR"))?;
         let store = match self.store.or(file.store) {
@@ -171,6 +200,7 @@ impl ServeFlags {
                 .or(file.tls_cert_file)
                 .zip(self.tls_private_key_file.or(file.tls_private_key_file)),
             authorization_modes: if modes.is_empty() { vec![auth::Mode::Rbac] } else { modes },
+            audit,
             default_placement: self.default_placement.or(file.default_placement).unwrap_or_default(),
             playground: false,
             roles,
@@ -188,6 +218,28 @@ impl ServeConfig {
     #[must_use]
     pub fn runs(&self, role: Role) -> bool {
         self.roles.contains(&Role::All) || self.roles.contains(&role)
+    }
+}
+
+impl AuditFiles {
+    fn of(flags: &ServeFlags, file: &ServeFlags) -> Result<Option<Self>, Failure> {
+        let path = |of: fn(&ServeFlags) -> &Option<PathBuf>| of(flags).clone().or_else(|| of(file).clone());
+        let log = path(|flags| &flags.audit_log_path);
+        let webhook = path(|flags| &flags.audit_webhook_config_file);
+        let Some(policy) = path(|flags| &flags.audit_policy_file) else {
+            return match (log, webhook) {
+                (None, None) => Ok(None),
+                _ => Err(usage("an audit log needs --audit-policy-file").fix("give --audit-policy-file FILE")),
+            };
+        };
+        let megabytes = flags.audit_log_maxsize.or(file.audit_log_maxsize).unwrap_or(100);
+        let log = log.map(|path| LogConfig {
+            target: if path.as_os_str() == "-" { LogTarget::Stdout } else { LogTarget::File(path) },
+            max_bytes: megabytes.saturating_mul(1024 * 1024),
+            max_backups: flags.audit_log_maxbackup.or(file.audit_log_maxbackup).unwrap_or(0),
+            max_age_days: flags.audit_log_maxage.or(file.audit_log_maxage).unwrap_or(0),
+        });
+        Ok(Some(Self { policy, log, webhook }))
     }
 }
 
@@ -246,6 +298,7 @@ mod tests {
     fn nonsense_is_refused_by_name() {
         for (file, named) in [
             ("data-dir: /a\nno-such-key: 1\n", "no-such-key"),
+            ("data-dir: /a\naudit-log-path: /b\n", "--audit-policy-file"),
             ("data-dir: /a\nstore: etcd:http://x\n", "etcd"),
             ("data-dir: /a\nstore: sqlite\n", "sqlite"),
             ("data-dir: /a\nrole: [dns]\n", "--hub-kubeconfig"),

@@ -7,6 +7,7 @@
 //! Every part is a caller of the API with an account of its own. A process without the role `api` reaches the hub over
 //! TLS and is otherwise the same. Nothing here decides anything about objects.
 
+mod audit;
 mod hub;
 mod network;
 mod planes;

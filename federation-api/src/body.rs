@@ -57,6 +57,26 @@ impl Body {
         }
     }
 
+    /// Whether the body is told bit by bit.
+    #[must_use]
+    pub fn is_stream(&self) -> bool {
+        matches!(self.0, Inner::Stream(_))
+    }
+
+    /// The same body, with something that lives as long as a stream does.
+    #[must_use]
+    pub fn holding(self, held: impl Send + 'static) -> Self {
+        match self.0 {
+            Inner::Stream(chunks) => {
+                let held = parking_lot::Mutex::new(held);
+                Self::stream(futures_util::StreamExt::inspect(chunks, move |_| {
+                    let _alive = &held;
+                }))
+            }
+            other => Self(other),
+        }
+    }
+
     /// Buffers as they come; each is flushed on its own.
     pub fn stream(chunks: impl Stream<Item = Bytes> + Send + 'static) -> Self {
         Self(Inner::Stream(Box::pin(chunks)))

@@ -6,6 +6,7 @@ use auth::UserInfo;
 use bytes::Bytes;
 use http::{HeaderMap, Method};
 
+use crate::audit::Record;
 use crate::body::RequestBody;
 use crate::cache::{ResourceCache, Scope};
 use crate::error::{ApiError, Subject};
@@ -33,6 +34,8 @@ pub(crate) struct Call {
     /// The connection itself, where the client offers to go on without HTTP.
     pub(crate) upgrade: Option<hyper::upgrade::OnUpgrade>,
     pub(crate) warnings: Vec<String>,
+    /// The record of this request, where it is audited.
+    pub(crate) audit: Option<Arc<Record>>,
 }
 
 impl Call {
@@ -71,8 +74,22 @@ impl Call {
     /// 413 and 400, see [`limit::read_body`].
     pub(crate) async fn read_body(&mut self) -> Result<Bytes, ApiError> {
         match self.body.take() {
-            Some(body) => limit::read_body(body).await,
+            Some(body) => {
+                let body = limit::read_body(body).await?;
+                if let Some(record) = &self.audit {
+                    record.request_body(&body, self.content_type());
+                }
+                Ok(body)
+            }
             None => Ok(Bytes::new()),
+        }
+    }
+
+    /// Adds an annotation to the audit record, where there is one.
+    #[allow(dead_code, reason = "for what decides about a write from outside")]
+    pub(crate) fn audit_annotation(&self, key: &str, value: &str) {
+        if let Some(record) = &self.audit {
+            record.annotate(key, value);
         }
     }
 

@@ -30,6 +30,9 @@ pub(crate) fn object(
     let decoded = formats::decode(call.kind.facts(), &expected, body, format).map_err(refused)?;
     let (value, warnings) = decoded.judge(validation).map_err(refused)?;
     warnings.into_iter().for_each(|warning| call.warn(warning));
+    if let Some(record) = &call.audit {
+        record.request_object(&value);
+    }
     Ok(value)
 }
 

@@ -68,6 +68,7 @@ mod service;
 mod verb;
 mod wire;
 
+pub mod audit;
 pub mod body;
 pub mod cache;
 pub mod controller;

@@ -2,12 +2,15 @@
 //!
 //! Labels are bounded: resources that do not exist share one series.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt::Write as _;
+use std::hash::{BuildHasher, Hasher};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use http::StatusCode;
-use parking_lot::Mutex;
+use parking_lot::{Mutex, RwLock};
 
 use crate::request::RequestInfo;
 
@@ -19,10 +22,15 @@ const MAX_SERIES: usize = 5_000;
 /// Counters of one server.
 #[derive(Debug, Default)]
 pub(crate) struct Metrics {
-    /// Guards the series; held for one addition or one rendering.
-    requests: Mutex<BTreeMap<Series, Counts>>,
+    seed: std::hash::RandomState,
+    /// Guards the map; what is counted often is counted under a shared lock.
+    requests: RwLock<HashMap<u64, Arc<Counts>>>,
+    /// Guards the map; its counters are shared with the watches.
+    watches: Mutex<BTreeMap<(String, String, String), Arc<AtomicU64>>>,
+    store_writes: Histogram,
 }
 
+/// What a request is counted under.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 struct Series {
     verb: String,
@@ -33,32 +41,98 @@ struct Series {
     scope: &'static str,
 }
 
-#[derive(Debug, Default)]
+/// Requests of one series with one code.
+#[derive(Debug)]
 struct Counts {
-    by_code: BTreeMap<u16, u64>,
-    buckets: [u64; BUCKETS_S.len()],
-    count: u64,
-    sum_s: f64,
+    series: Series,
+    code: u16,
+    count: AtomicU64,
+    took: Histogram,
+}
+
+#[derive(Debug, Default)]
+struct Histogram {
+    /// Each only what the one before does not hold.
+    buckets: [AtomicU64; BUCKETS_S.len()],
+    count: AtomicU64,
+    sum_us: AtomicU64,
+}
+
+impl Histogram {
+    fn observe(&self, took: Duration) {
+        let took_s = took.as_secs_f64();
+        if let Some(at) = BUCKETS_S.iter().position(|bound| took_s <= *bound) {
+            self.buckets[at].fetch_add(1, Relaxed);
+        }
+        self.count.fetch_add(1, Relaxed);
+        self.sum_us.fetch_add(u64::try_from(took.as_micros()).unwrap_or(u64::MAX), Relaxed);
+    }
+
+    /// Appends the sum of several.
+    fn render(all: &[&Self], name: &str, labels: &str, out: &mut String) {
+        let sum = |of: &dyn Fn(&Self) -> u64| all.iter().map(|one| of(one)).sum::<u64>();
+        let mut below = 0;
+        for (at, bound) in BUCKETS_S.iter().enumerate() {
+            below += sum(&|one| one.buckets[at].load(Relaxed));
+            line(out, format_args!("{name}_bucket{{{labels},le=\"{bound}\"}} {below}"));
+        }
+        let count = sum(&|one| one.count.load(Relaxed));
+        let sum_s = Duration::from_micros(sum(&|one| one.sum_us.load(Relaxed))).as_secs_f64();
+        line(out, format_args!("{name}_bucket{{{labels},le=\"+Inf\"}} {count}"));
+        line(out, format_args!("{name}_sum{{{labels}}} {sum_s}"));
+        line(out, format_args!("{name}_count{{{labels}}} {count}"));
+    }
 }
 
 impl Metrics {
     /// Counts one answered request.
     pub(crate) fn observe(&self, info: &RequestInfo, known: bool, code: StatusCode, took: Duration) {
-        let mut requests = self.requests.lock();
-        let mut series = Series::of(info, known);
-        if requests.len() >= MAX_SERIES && !requests.contains_key(&series) {
-            series = Series::other();
-        }
-        let counts = requests.entry(series).or_default();
-        *counts.by_code.entry(code.as_u16()).or_default() += 1;
+        let key = self.key(info, known, code);
+        let found = self.requests.read().get(&key).cloned();
+        let counts = found.unwrap_or_else(|| self.series(key, info, known, code));
+        counts.count.fetch_add(1, Relaxed);
         if info.verb != "watch" {
-            let took_s = took.as_secs_f64();
-            for (at, bound) in BUCKETS_S.iter().enumerate() {
-                counts.buckets[at] += u64::from(took_s <= *bound);
-            }
-            counts.count += 1;
-            counts.sum_s += took_s;
+            counts.took.observe(took);
         }
+    }
+
+    /// Counts one write of the store.
+    pub(crate) fn observe_store_write(&self, took: Duration) {
+        self.store_writes.observe(took);
+    }
+
+    /// The counter of events that watches of a resource were told.
+    pub(crate) fn watch_events(&self, info: &RequestInfo) -> Arc<AtomicU64> {
+        let key = (info.group.clone(), info.version.clone(), info.resource.clone());
+        Arc::clone(self.watches.lock().entry(key).or_default())
+    }
+
+    /// Without an allocation: this is on every request's path.
+    fn key(&self, info: &RequestInfo, known: bool, code: StatusCode) -> u64 {
+        let mut hasher = self.seed.build_hasher();
+        hasher.write_u16(code.as_u16());
+        if known && info.is_resource {
+            for part in [&info.verb, &info.group, &info.version, &info.resource, &info.subresource] {
+                hasher.write(part.as_bytes());
+                hasher.write_u8(0xff);
+            }
+            hasher.write(scope(info).as_bytes());
+        } else {
+            hasher.write_u8(u8::from(known));
+        }
+        hasher.finish()
+    }
+
+    fn series(&self, key: u64, info: &RequestInfo, known: bool, code: StatusCode) -> Arc<Counts> {
+        let mut requests = self.requests.write();
+        let full = requests.len() >= MAX_SERIES;
+        let (key, series) =
+            if full { (u64::from(code.as_u16()), Series::other()) } else { (key, Series::of(info, known)) };
+        let counts = requests.entry(key).or_insert_with(|| {
+            let (count, took) = (AtomicU64::new(0), Histogram::default());
+            Arc::new(Counts { series, code: code.as_u16(), count, took })
+        });
+        Arc::clone(counts)
     }
 
     /// The text of `/metrics`; sizes are (storage name, objects), loads (reading, writing, watching).
@@ -66,38 +140,53 @@ impl Metrics {
         let mut out = String::from(
             "# HELP apiserver_request_total Counter of apiserver requests broken out for each verb, group, version, resource, scope and code.\n# TYPE apiserver_request_total counter\n",
         );
-        let requests = self.requests.lock();
-        for (series, counts) in requests.iter() {
-            for (code, count) in &counts.by_code {
-                line(&mut out, format_args!("apiserver_request_total{{code=\"{code}\",{series}}} {count}"));
-            }
+        let mut all: Vec<Arc<Counts>> = self.requests.read().values().cloned().collect();
+        all.sort_by(|a, b| (&a.series, a.code).cmp(&(&b.series, b.code)));
+        for counts in &all {
+            let Counts { series, code, count, .. } = &**counts;
+            let count = count.load(Relaxed);
+            line(&mut out, format_args!("apiserver_request_total{{code=\"{code}\",{series}}} {count}"));
         }
         out.push_str("# HELP apiserver_request_duration_seconds Response latency distribution in seconds.\n# TYPE apiserver_request_duration_seconds histogram\n");
-        for (series, counts) in requests.iter().filter(|(_, counts)| counts.count > 0) {
-            for (bound, count) in BUCKETS_S.iter().zip(counts.buckets) {
-                line(
-                    &mut out,
-                    format_args!("apiserver_request_duration_seconds_bucket{{{series},le=\"{bound}\"}} {count}"),
-                );
+        for same in all.chunk_by(|a, b| a.series == b.series) {
+            let timed: Vec<&Histogram> = same.iter().map(|counts| &counts.took).collect();
+            if timed.iter().any(|took| took.count.load(Relaxed) > 0) {
+                let labels = same[0].series.to_string();
+                Histogram::render(&timed, "apiserver_request_duration_seconds", &labels, &mut out);
             }
-            let Counts { count, sum_s, .. } = counts;
-            line(&mut out, format_args!("apiserver_request_duration_seconds_bucket{{{series},le=\"+Inf\"}} {count}"));
-            line(&mut out, format_args!("apiserver_request_duration_seconds_sum{{{series}}} {sum_s}"));
-            line(&mut out, format_args!("apiserver_request_duration_seconds_count{{{series}}} {count}"));
         }
-        drop(requests);
-        out.push_str("# HELP apiserver_storage_objects Number of stored objects at the time of last check split by kind.\n# TYPE apiserver_storage_objects gauge\n");
-        for (name, count) in sizes {
-            let (group, resource) = name.split_once('/').unwrap_or(("", name));
-            let dotted = if group == "core" { resource.to_owned() } else { format!("{resource}.{group}") };
-            line(&mut out, format_args!("apiserver_storage_objects{{resource=\"{dotted}\"}} {count}"));
+        out.push_str("# HELP etcd_request_duration_seconds Etcd request latency in seconds for each operation and object type.\n# TYPE etcd_request_duration_seconds histogram\n");
+        let labels = "operation=\"update\",type=\"all\"";
+        Histogram::render(&[&self.store_writes], "etcd_request_duration_seconds", labels, &mut out);
+        out.push_str("# HELP apiserver_watch_events_total Number of events sent in watch clients.\n# TYPE apiserver_watch_events_total counter\n");
+        for ((group, version, resource), count) in self.watches.lock().iter() {
+            let labels = format!("group=\"{group}\",resource=\"{resource}\",version=\"{version}\"");
+            line(&mut out, format_args!("apiserver_watch_events_total{{{labels}}} {}", count.load(Relaxed)));
         }
-        out.push_str("# HELP apiserver_current_inflight_requests Number of currently used inflight request limit of this apiserver.\n# TYPE apiserver_current_inflight_requests gauge\n");
-        line(&mut out, format_args!("apiserver_current_inflight_requests{{request_kind=\"readOnly\"}} {}", loads.0));
-        line(&mut out, format_args!("apiserver_current_inflight_requests{{request_kind=\"mutating\"}} {}", loads.1));
-        out.push_str("# HELP apiserver_longrunning_requests Gauge of all active long-running apiserver requests.\n# TYPE apiserver_longrunning_requests gauge\n");
-        line(&mut out, format_args!("apiserver_longrunning_requests{{verb=\"WATCH\"}} {}", loads.2));
+        render_loads(sizes, loads, &mut out);
         out
+    }
+}
+
+fn render_loads(sizes: &[(String, usize)], loads: (usize, usize, usize), out: &mut String) {
+    out.push_str("# HELP apiserver_storage_objects Number of stored objects at the time of last check split by kind.\n# TYPE apiserver_storage_objects gauge\n");
+    for (name, count) in sizes {
+        let (group, resource) = name.split_once('/').unwrap_or(("", name));
+        let dotted = if group == "core" { resource.to_owned() } else { format!("{resource}.{group}") };
+        line(out, format_args!("apiserver_storage_objects{{resource=\"{dotted}\"}} {count}"));
+    }
+    out.push_str("# HELP apiserver_current_inflight_requests Number of currently used inflight request limit of this apiserver.\n# TYPE apiserver_current_inflight_requests gauge\n");
+    line(out, format_args!("apiserver_current_inflight_requests{{request_kind=\"readOnly\"}} {}", loads.0));
+    line(out, format_args!("apiserver_current_inflight_requests{{request_kind=\"mutating\"}} {}", loads.1));
+    out.push_str("# HELP apiserver_longrunning_requests Gauge of all active long-running apiserver requests.\n# TYPE apiserver_longrunning_requests gauge\n");
+    line(out, format_args!("apiserver_longrunning_requests{{verb=\"WATCH\"}} {}", loads.2));
+}
+
+fn scope(info: &RequestInfo) -> &'static str {
+    match (info.namespace.is_empty(), info.name.is_empty()) {
+        (_, false) => "resource",
+        (false, true) => "namespace",
+        (true, true) => "cluster",
     }
 }
 
@@ -113,18 +202,13 @@ impl Series {
         if !info.is_resource {
             return Self { verb: "GET".to_owned(), ..Self::other() };
         }
-        let scope = match (info.namespace.is_empty(), info.name.is_empty()) {
-            (_, false) => "resource",
-            (false, true) => "namespace",
-            (true, true) => "cluster",
-        };
         Self {
             verb: info.verb.to_ascii_uppercase(),
             group: info.group.clone(),
             version: info.version.clone(),
             resource: info.resource.clone(),
             subresource: info.subresource.clone(),
-            scope,
+            scope: scope(info),
         }
     }
 

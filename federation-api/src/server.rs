@@ -15,6 +15,7 @@ use federation_types::extension::{NoPlacement, PlacementView};
 use tokio_util::sync::CancellationToken;
 
 use crate::access::Access;
+use crate::audit::Audit;
 use crate::cache::{Cache, Clock, REGISTRY};
 use crate::flow::Flow;
 use crate::health::{Health, PostStart};
@@ -62,6 +63,7 @@ pub struct Builder {
     account_key: Option<ServiceAccountKey>,
     address: String,
     now: Now,
+    audit: Option<Audit>,
 }
 
 /// The shared parts of a server.
@@ -96,6 +98,7 @@ pub(crate) struct Server {
     pub(crate) reach: crate::mirror::forward::Reach,
     pub(crate) metrics: Metrics,
     pub(crate) health: Health,
+    pub(crate) audit: Option<Arc<Audit>>,
     /// Cancelled when the process begins to stop; watches end with it.
     pub(crate) draining: CancellationToken,
     pub(crate) now: Now,
@@ -115,6 +118,7 @@ impl Default for Builder {
             account_key: None,
             address: String::new(),
             now: Arc::new(jiff::Timestamp::now),
+            audit: None,
         }
     }
 }
@@ -187,6 +191,13 @@ impl Builder {
     #[must_use]
     pub fn address(mut self, address: impl Into<String>) -> Self {
         self.address = address.into();
+        self
+    }
+
+    /// Records requests.
+    #[must_use]
+    pub fn audit(mut self, audit: Audit) -> Self {
+        self.audit = Some(audit);
         self
     }
 
@@ -266,6 +277,7 @@ impl Builder {
             reach: crate::mirror::forward::Reach::default(),
             metrics: Metrics::default(),
             health: Health::default(),
+            audit: self.audit.map(Arc::new),
             draining: CancellationToken::new(),
             now: self.now,
         }))
@@ -288,6 +300,9 @@ impl Server {
         let (reading, writing) = self.flow.running();
         let mut text = self.metrics.render(&self.cache.sizes(), (reading, writing, self.in_flight.watches()));
         self.flow.render(&mut text);
+        if let Some(audit) = &self.audit {
+            audit.render(&mut text);
+        }
         text
     }
 

@@ -17,18 +17,19 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, header
 use http_body::Body as HttpBody;
 
 use crate::answer::{self, Answer, Reader};
+use crate::audit::{Head, Record, Stage};
 use crate::body::{Body, BoxError, RequestBody, erase};
 use crate::cache::ResourceCache;
 use crate::call::Call;
 use crate::error::ApiError;
 use crate::flow::{self, Class, Classified, Flow, Seat};
 use crate::limit::{Load, REQUEST_TIMEOUT};
-use crate::listen::PeerCertificate;
+use crate::listen::{PeerAddress, PeerCertificate};
 use crate::mirror::owner;
 use crate::request::RequestInfo;
 use crate::request::query::Query;
 use crate::server::Server;
-use crate::{compress, endpoint, kind, legacy, render, verb};
+use crate::{access, compress, endpoint, kind, legacy, render, verb};
 
 static AUDIT_ID: HeaderName = HeaderName::from_static("audit-id");
 /// Longest `Audit-Id` that is taken over from a request.
@@ -77,10 +78,11 @@ impl Api {
     async fn serve(self, asked: Asked) -> Response<Body> {
         let audit_id = audit_id(&asked.headers);
         let head = asked.method == Method::HEAD;
+        let mut panicked = false;
         let reader = (asked.headers.get(header::ACCEPT).cloned(), asked.headers.get(header::USER_AGENT).cloned());
         let encodings = asked.headers.get(header::ACCEPT_ENCODING).cloned();
         let begun = std::time::Instant::now();
-        let mut trace = Trace::default();
+        let mut trace = Trace { audit_id: Some(audit_id.clone()), ..Trace::default() };
         let outcome = std::panic::AssertUnwindSafe(self.answer(asked, &mut trace)).catch_unwind().await;
         let mut response = match outcome {
             Ok(Ok(response)) => response,
@@ -90,8 +92,9 @@ impl Api {
             }
             Err(_) => {
                 tracing::error!(path = %trace.info.path, "a request panicked");
-                let panicked = ApiError::Internal("this request caused apiserver to panic".to_owned());
-                answer::refusal(&panicked, Reader::Program)
+                panicked = true;
+                let why = ApiError::Internal("this request caused apiserver to panic".to_owned());
+                answer::refusal(&why, Reader::Program)
             }
         };
         self.0.metrics.observe(&trace.info, trace.known, response.status(), begun.elapsed());
@@ -102,6 +105,9 @@ impl Api {
         }
         headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-cache, private"));
         add_warnings(headers, &trace.warnings);
+        if let Some(record) = trace.audit.take() {
+            response = conclude(record, response, panicked).await;
+        }
         if head {
             *response.body_mut() = Body::empty();
         }
@@ -116,15 +122,28 @@ impl Api {
         trace.info = RequestInfo::parse(&asked.method, asked.uri.path(), &query)?;
         let old = legacy::translate(&mut trace.info);
         let info = trace.info.clone();
-        let user = server.authenticate(&asked).await?;
+        let user = match server.authenticate(&asked).await {
+            Ok(user) => user,
+            Err(error) => {
+                trace.audit = server.record(&asked, trace, &UserInfo::default());
+                return Err(error);
+            }
+        };
+        trace.audit = server.record(&asked, trace, &user);
+        if let Some(record) = &trace.audit {
+            record.write(Stage::RequestReceived).await;
+        }
         let user = server.impersonate(user, &asked.headers).await?;
+        if let Some(record) = &trace.audit {
+            record.impersonated(&user);
+        }
         let load = load_of(&info);
         let found = info.is_resource.then(|| server.kinds.find(&info.group, &info.version, &info.resource)).flatten();
         let cache = found.map(|kind| (server.cache.resource(&kind::storage_name(&kind.group, &kind.plural)), kind));
         let inside = asked.extensions.get::<Authenticated>().is_some();
         let admission = Admission { user: &user, info: &info, query: &query, load, inside };
         let seat = server.admit(admission, cache.as_ref().map(|(cache, _)| &**cache), trace).await?;
-        server.authorize(&user, &info).await?;
+        server.authorize(&user, &info, trace.audit.as_deref()).await?;
         if !info.is_resource {
             trace.known = true;
             let Asked { method, headers, .. } = asked;
@@ -147,6 +166,7 @@ impl Api {
             user,
             body: Some(asked.body),
             warnings: Vec::new(),
+            audit: trace.audit.clone(),
         };
         if load == Load::Watch {
             let place = if inside { None } else { Some(server.in_flight.watch(&call.user.name)?) };
@@ -230,11 +250,37 @@ struct Trace {
     info: RequestInfo,
     /// Whether the resource exists: unknown names must not become metric labels.
     known: bool,
+    audit_id: Option<HeaderValue>,
+    audit: Option<Arc<Record>>,
     /// What flow control says of it.
     classified: Option<Classified>,
     /// `?pretty=`, where it was sent.
     pretty: Option<String>,
     warnings: Vec<String>,
+}
+
+/// Writes the last record of a request; of a stream when it ends.
+async fn conclude(record: Arc<Record>, response: Response<Body>, panicked: bool) -> Response<Body> {
+    let (parts, body) = response.into_parts();
+    record.answered(parts.status, body.as_full());
+    if panicked {
+        record.write(Stage::Panic).await;
+    } else if body.is_stream() {
+        record.write(Stage::ResponseStarted).await;
+        return Response::from_parts(parts, body.holding(Ends(record)));
+    } else {
+        record.write(Stage::ResponseComplete).await;
+    }
+    Response::from_parts(parts, body)
+}
+
+/// Records the end of a stream.
+struct Ends(Arc<Record>);
+
+impl Drop for Ends {
+    fn drop(&mut self) {
+        self.0.write_now(Stage::ResponseComplete);
+    }
 }
 
 /// What flow control is told of a request.
@@ -295,7 +341,21 @@ impl Server {
         Ok(Arc::new(wish.user))
     }
 
-    async fn authorize(&self, user: &UserInfo, info: &RequestInfo) -> Result<(), ApiError> {
+    /// The record of a request, where it is audited.
+    fn record(&self, asked: &Asked, trace: &Trace, user: &UserInfo) -> Option<Arc<Record>> {
+        let audit = self.audit.as_ref()?;
+        let head = Head {
+            audit_id: trace.audit_id.as_ref()?,
+            uri: &asked.uri,
+            headers: &asked.headers,
+            info: &trace.info,
+            user,
+            peer: asked.extensions.get::<PeerAddress>().map(|peer| peer.0.ip()),
+        };
+        Record::begin(audit, &self.now, &head)
+    }
+
+    async fn authorize(&self, user: &UserInfo, info: &RequestInfo, record: Option<&Record>) -> Result<(), ApiError> {
         let attributes = if info.is_resource {
             let upgrade = matches!(info.subresource.as_str(), "exec" | "attach" | "portforward");
             let verb = if upgrade && info.verb == "get" { "create" } else { &info.verb };
@@ -314,7 +374,13 @@ impl Server {
         } else {
             Attributes::path(user, &info.verb, &info.path)
         };
-        self.access.require(&attributes).await
+        let decision = self.access.decide(&attributes).await?;
+        if let Some(record) = record {
+            let said = if decision.is_allowed() { "allow" } else { "forbid" };
+            record.annotate("authorization.k8s.io/decision", said);
+            record.annotate("authorization.k8s.io/reason", decision.reason());
+        }
+        if decision.is_allowed() { Ok(()) } else { Err(access::forbidden(&attributes, decision.reason())) }
     }
 }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use auth::x509::{ClientCertificates, ServingCertificate, server_config};
 use auth::{Anonymous, Authenticator, AuthenticatorChain, TokenFile};
-use federation_api::{Api, StoreConfig, mirror};
+use federation_api::{Api, PostStart, StoreConfig, mirror};
 use federation_types::label;
 use hub_client::error::chain;
 use tokio::net::TcpListener;
@@ -20,6 +20,14 @@ use crate::identity::Identity;
 
 /// Paths that anybody may ask, as kube-apiserver leaves them open.
 const OPEN_PATHS: [&str; 6] = ["/livez", "/livez/*", "/readyz", "/readyz/*", "/healthz", "/version"];
+
+/// Checks of `/readyz` that are done when the first objects are written; kube-apiserver's names.
+const FIRST_OBJECTS: [&str; 4] = [
+    "priority-and-fairness-config-producer",
+    "rbac/bootstrap-roles",
+    "scheduling/bootstrap-system-priority-classes",
+    "start-system-namespaces-controller",
+];
 
 /// Opens the store and composes the API; nothing listens yet.
 ///
@@ -41,6 +49,9 @@ pub(super) async fn open(config: &ServeConfig) -> Result<Local, Failure> {
     // The view only reads, so the API has it also where another process places.
     let view = planes::placement_view(config);
     builder = builder.placement(view.clone());
+    if let Some(files) = &config.audit {
+        builder = builder.audit(super::audit::open(files).await?);
+    }
     let api = builder.open(StoreConfig::Redb(config.store.clone())).await.map_err(|e| {
         Failure::new("FG-UP-001", format!("cannot open {}", config.store.display()))
             .because(chain(&e))
@@ -65,6 +76,7 @@ pub(super) async fn start(
     })?;
     let bound = listener.local_addr().map_err(|e| Failure::local(format!("cannot listen on {at}"), e))?;
     let system = planes::system(local);
+    let hooks = FIRST_OBJECTS.map(|name| local.api.post_start(name));
     let bootstrap = federation_api::controller::bootstrap::Bootstrap {
         hub: true,
         client_ca_pem: local.identity.authority.certificate_pem().to_owned(),
@@ -73,6 +85,7 @@ pub(super) async fn start(
     federation_api::controller::bootstrap::ensure(&system, &bootstrap)
         .await
         .map_err(|e| Failure::new("FG-HUB-003", "cannot write the first objects").because(e))?;
+    hooks.iter().for_each(PostStart::finished);
     let controllers = federation_api::controller::Controllers {
         system,
         collector: planes::component(local, "collector"),

@@ -52,6 +52,8 @@ pub(super) struct Queuing {
 struct State {
     executing: AtomicU32,
     waiting: AtomicU32,
+    /// The limits' `min`, for tickets of an older plan too.
+    min: AtomicU32,
     /// Guards the queues; held for one addition or one dispatch.
     queues: Mutex<Queues<oneshot::Sender<Ticket>>>,
 }
@@ -89,8 +91,22 @@ impl Default for Queuing {
 }
 
 impl Pool {
-    pub(super) fn set_lendable(&self, seats: u64) {
-        self.lendable.store(i64::try_from(seats).unwrap_or(i64::MAX), SeqCst);
+    /// Takes what these levels lend and use for the truth.
+    pub(super) fn settle<'a>(&self, levels: impl Iterator<Item = &'a Level>) {
+        let (mut lendable, mut claimed) = (0, 0);
+        for level in levels {
+            let Some(limits) = &level.limits else { continue };
+            lendable += i64::from(limits.nominal - limits.min);
+            claimed += i64::from(level.state.executing.load(SeqCst).saturating_sub(limits.min));
+        }
+        self.lendable.store(lendable, SeqCst);
+        self.claimed.store(claimed, SeqCst);
+    }
+
+    /// As if levels lent so many seats.
+    #[cfg(test)]
+    pub(super) fn set_lendable(&self, seats: i64) {
+        self.lendable.store(seats, SeqCst);
     }
 }
 
@@ -103,6 +119,7 @@ impl Level {
         (before, pool): (Option<&Self>, &Arc<Pool>),
     ) -> Self {
         let state = before.map(|level| Arc::clone(&level.state)).unwrap_or_default();
+        state.min.store(limits.as_ref().map_or(u32::MAX, |limits| limits.min), SeqCst);
         Self { name: name.into(), uid, limits, state, pool: Arc::clone(pool) }
     }
 
@@ -144,8 +161,10 @@ impl Level {
         let (turn, mut come) = oneshot::channel();
         let waiting = {
             let mut queues = self.state.queues.lock();
-            if !queues.push(queuing, flow, seats, turn) {
-                return Err(Refused::QueueFull);
+            if let Err(turn) = queues.push(queuing, flow, seats, turn) {
+                // Those who have gone away take no room.
+                queues.sweep(|turn| !turn.is_closed());
+                queues.push(queuing, flow, seats, turn).map_err(|_| Refused::QueueFull)?;
             }
             self.state.waiting.fetch_add(1, SeqCst);
             Waiting(&self.state)
@@ -216,8 +235,8 @@ impl Level {
 
     /// Keeps account of lendable seats in use.
     fn claim(&self, before: u32, after: u32) {
-        let Some(limits) = &self.limits else { return };
-        let over = |seats: u32| i64::from(seats.saturating_sub(limits.min));
+        let min = self.state.min.load(SeqCst);
+        let over = |seats: u32| i64::from(seats.saturating_sub(min));
         let more = over(after) - over(before);
         if more != 0 {
             self.pool.claimed.fetch_add(more, SeqCst);

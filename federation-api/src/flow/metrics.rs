@@ -135,6 +135,12 @@ pub(super) fn render(plan: &Plan, out: &mut String) {
             line(out, format_args!("apiserver_flowcontrol_{name}{{{labels}}} {}", of(&schema.stats)));
         }
     }
+    render_outcomes(plan, &labels, out);
+}
+
+/// What became of requests, and how long that took.
+fn render_outcomes(plan: &Plan, labels: &[String], out: &mut String) {
+    let all = || plan.schemas.iter().zip(labels);
     head(
         out,
         "rejected_requests_total",

@@ -221,13 +221,12 @@ fn compile_levels(configs: Vec<Object<LevelSpec>>, before: Option<&Plan>) -> Vec
             queuing: limited.limit_response.queuing,
         });
         let old = before.into_iter().flat_map(|plan| &plan.levels).find(|level| *level.name == *metadata.name);
-        let lends = limits.as_ref().map_or(0, |limits| limits.nominal - limits.min);
-        (Arc::new(Level::new(metadata.name, header(&metadata.uid), limits, (old.map(|l| &**l), &pool))), lends)
+        Arc::new(Level::new(metadata.name, header(&metadata.uid), limits, (old.map(|l| &**l), &pool)))
     });
-    let mut levels: Vec<(Arc<Level>, u32)> = levels.collect();
-    levels.sort_by(|a, b| a.0.name.cmp(&b.0.name));
-    pool.set_lendable(levels.iter().map(|(_, lends)| u64::from(*lends)).sum());
-    levels.into_iter().map(|(level, _)| level).collect()
+    let mut levels: Vec<Arc<Level>> = levels.collect();
+    levels.sort_by(|a, b| a.name.cmp(&b.name));
+    pool.settle(levels.iter().map(|level| &**level));
+    levels
 }
 
 fn header(uid: &str) -> HeaderValue {

@@ -33,22 +33,25 @@ impl<T> Default for Queues<T> {
 }
 
 impl<T> Queues<T> {
-    /// Puts a request into the shortest queue of its flow's hand; says whether there was room.
-    pub(super) fn push(&mut self, queuing: Queuing, flow: u64, seats: u32, turn: T) -> bool {
+    /// Puts a request into the shortest queue of its flow's hand.
+    ///
+    /// # Errors
+    /// The request, where there is no room.
+    pub(super) fn push(&mut self, queuing: Queuing, flow: u64, seats: u32, turn: T) -> Result<(), T> {
         let length = |at: &u32| self.queues.get(at).map_or((0, 0), |queue| (queue.waiting.len(), queue.start));
         let hand = deal(flow, queuing.queues.max(1), queuing.hand_size);
         let at = hand.into_iter().min_by_key(length).expect("a hand has a card");
         let now = self.now;
         let queue = self.queues.entry(at).or_insert_with(|| Queue { waiting: VecDeque::new(), start: now });
         if queue.waiting.len() >= queuing.queue_length_limit as usize {
-            return false;
+            return Err(turn);
         }
         if queue.waiting.is_empty() {
             queue.start = queue.start.max(now);
             self.ready.insert((queue.start, at));
         }
         queue.waiting.push_back((seats, turn));
-        true
+        Ok(())
     }
 
     /// Seats that the next request wants.
@@ -140,18 +143,18 @@ mod tests {
         let (flood, trickle) = (1, 2);
         let mut queues = Queues::default();
         for at in 0..60 {
-            assert_eq!(queues.push(queuing, flood, 1, ("flood", at)), at < 50, "a queue is bounded");
+            assert_eq!(queues.push(queuing, flood, 1, ("flood", at)).is_ok(), at < 50, "a queue is bounded");
         }
-        assert!(queues.push(queuing, trickle, 1, ("trickle", 0)));
+        queues.push(queuing, trickle, 1, ("trickle", 0)).expect("room");
         let first: Vec<&str> = (0..2).filter_map(|_| queues.pop()).map(|(name, _)| name).collect();
         assert!(first.contains(&"trickle"), "{first:?}");
         // Wide requests pay for their width.
         let mut queues = Queues::default();
         for at in 0..4 {
-            queues.push(queuing, flood, 10, ("wide", at));
+            queues.push(queuing, flood, 10, ("wide", at)).expect("room");
         }
         for at in 0..20 {
-            queues.push(queuing, trickle, 1, ("narrow", at));
+            queues.push(queuing, trickle, 1, ("narrow", at)).expect("room");
         }
         let served: Vec<&str> = (0..12).filter_map(|_| queues.pop()).map(|(name, _)| name).collect();
         assert_eq!(served.iter().filter(|name| **name == "wide").count(), 2, "{served:?}");
@@ -162,7 +165,7 @@ mod tests {
         let queuing = Queuing { queues: 8, hand_size: 2, queue_length_limit: 50 };
         let mut queues = Queues::default();
         for at in 0..10u32 {
-            queues.push(queuing, u64::from(at), 1, at);
+            queues.push(queuing, u64::from(at), 1, at).expect("room");
         }
         queues.sweep(|at| *at == 3);
         assert_eq!((queues.next_seats(), queues.pop(), queues.pop()), (Some(1), Some(3), None));

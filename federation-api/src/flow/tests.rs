@@ -56,7 +56,17 @@ async fn who_waits_is_served_in_turn_or_told_why_not() {
     // Who goes away while he waits leaves no trace.
     second.abort();
     assert!(second.await.is_err_and(|error| error.is_cancelled()));
+    for _ in 0..2 {
+        let waits = waiting(PATIENCE);
+        while level.load().1 < 1 {
+            tokio::task::yield_now().await;
+        }
+        waits.abort();
+        assert!(waits.await.is_err());
+    }
+    let third = waiting(PATIENCE);
     drop(running);
+    drop(third.await.expect("no panic").expect("those who have gone take no room"));
     assert_eq!(level.load(), (0, 0));
     assert!(level.try_take(1).is_some(), "nothing is lost with those who gave up");
 }

@@ -8,6 +8,7 @@ mod squeeze;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -66,6 +67,7 @@ pub(crate) async fn watch(call: &mut Call, place: Option<Place>) -> Result<Respo
         storage: call.storage(),
         start: Start::of(&options, from),
         bookmarks: options.allow_bookmarks.then(|| Bookmarks::new(life_s)),
+        told: call.server.metrics.watch_events(&call.info),
         filter,
         style,
         gzip,
@@ -109,6 +111,8 @@ struct Stream {
     start: Start,
     filter: Filter,
     style: FrameStyle,
+    /// Counts what this watch tells.
+    told: Arc<AtomicU64>,
     /// Whether every chunk goes out as a gzip member.
     gzip: bool,
     bookmarks: Option<Bookmarks>,
@@ -301,12 +305,16 @@ impl Stream {
         if let [event] = events
             && self.style.is_plain()
         {
-            ready.extend(self.seen_as(event).map(|kind| plain_frame(event, kind)));
+            if let Some(kind) = self.seen_as(event) {
+                self.told.fetch_add(1, Relaxed);
+                ready.push_back(plain_frame(event, kind));
+            }
             return;
         }
         let mut chunk = Vec::new();
         for event in events {
             let Some(kind) = self.seen_as(event) else { continue };
+            self.told.fetch_add(1, Relaxed);
             // Large frames are shared, whoever else they go to.
             if self.style.is_plain() && event.object.bytes().len() >= SHARED_BYTES {
                 if !chunk.is_empty() {

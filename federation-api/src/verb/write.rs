@@ -422,7 +422,10 @@ async fn commit_with(
     };
     let (mut conds, mut ops) = (vec![(key, cond)], vec![op]);
     charge.add_to(&mut conds, &mut ops);
-    match call.server.store.txn(conds, ops).await {
+    let began = std::time::Instant::now();
+    let written = call.server.store.txn(conds, ops).await;
+    call.server.metrics.observe_store_write(began.elapsed());
+    match written {
         Ok(rev) => {
             call.server.health.wrote(true);
             Ok(Committed::Done(rev))

@@ -1,5 +1,6 @@
 //! The API server over its HTTP surface: requests in, answers out, over the real store in memory.
 
+mod audit;
 mod clients;
 mod create;
 mod delete;
