@@ -16,6 +16,7 @@ use crate::limit;
 use crate::request::RequestInfo;
 use crate::request::query::Query;
 use crate::server::Server;
+use crate::wire::negotiate;
 
 /// A request for a resource that exists, by a user who may make it.
 pub(crate) struct Call {
@@ -71,10 +72,15 @@ impl Call {
     /// The body, read once.
     ///
     /// # Errors
-    /// 413 and 400, see [`limit::read_body`].
+    /// 415 for bodies that are compressed; 413, 400 and 504, see [`limit::read_body`].
     pub(crate) async fn read_body(&mut self) -> Result<Bytes, ApiError> {
         match self.body.take() {
             Some(body) => {
+                // Nothing is inflated: a small body must not become a large one.
+                let packed = self.headers.get(http::header::CONTENT_ENCODING);
+                if packed.is_some_and(|coding| coding != "identity") {
+                    return Err(ApiError::UnsupportedMediaType(negotiate::TAKEN.to_owned()));
+                }
                 let body = limit::read_body(body).await?;
                 if let Some(record) = &self.audit {
                     record.request_body(&body, self.content_type());

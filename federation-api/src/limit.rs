@@ -166,3 +166,20 @@ pub(crate) async fn read_body(body: RequestBody) -> Result<Bytes, ApiError> {
         Err(_) => Err(ApiError::Timeout("request did not complete within the allotted timeout".to_owned())),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{InFlight, MAX_WATCHING_ONE};
+
+    /// Protocol: F1
+    #[test]
+    fn one_user_does_not_take_all_watches() {
+        let in_flight = InFlight::default();
+        let held: Vec<_> = (0..MAX_WATCHING_ONE).map(|_| in_flight.watch("greedy").expect("a place")).collect();
+        assert_eq!(in_flight.watch("greedy").err().map(|error| error.status().code), Some(429));
+        assert!(in_flight.watch("modest").is_ok());
+        assert_eq!(in_flight.watches(), MAX_WATCHING_ONE);
+        drop(held);
+        assert!(in_flight.watch("greedy").is_ok() && in_flight.watchers.lock().is_empty());
+    }
+}

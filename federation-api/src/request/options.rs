@@ -306,8 +306,15 @@ fn number(query: &Query, key: &str) -> Result<Option<i64>, ApiError> {
         .transpose()
 }
 
+/// One cause for all values together: so does upstream.
 fn dry_run_causes<'a>(values: impl Iterator<Item = &'a str>) -> Vec<Cause> {
-    values.filter(|value| *value != "All").map(|value| Cause::not_supported("dryRun", value, &["All"])).collect()
+    let values: Vec<&str> = values.collect();
+    if values.iter().all(|value| *value == "All") {
+        return Vec::new();
+    }
+    let shown = serde_json::to_string(&values).expect("text serialises");
+    let message = format!("Unsupported value: {shown}: supported values: \"All\"");
+    vec![Cause::field("FieldValueNotSupported", "dryRun", message)]
 }
 
 fn manager_causes(manager: &str) -> Option<Cause> {

@@ -148,3 +148,59 @@ async fn preconditions_are_compared_as_they_are_written() {
     let gone: Value = hub.delete(&path).await.expect(200);
     assert_eq!(gone["status"], "Success");
 }
+
+/// Protocol: N2, F1
+#[tokio::test]
+async fn a_compressed_body_is_not_inflated() {
+    let hub = Hub::start().await;
+    let headers = [("content-type", "application/json"), ("content-encoding", "gzip")];
+    let reply = hub.send(Method::POST, CONFIG_MAPS, &headers, vec![0x1f, 0x8b, 8, 0]).await;
+    assert_eq!(reply.refused(415).0, "UnsupportedMediaType");
+}
+
+/// Protocol: D1, E5
+#[tokio::test]
+async fn options_of_a_delete_are_judged_in_upstreams_words() {
+    let hub = Hub::start().await;
+    for (query, message) in [
+        (
+            "dryRun=foo",
+            "DeleteOptions.meta.k8s.io \"\" is invalid: dryRun: Unsupported value: [\"foo\"]: supported values: \"All\"",
+        ),
+        (
+            "propagationPolicy=foo",
+            "DeleteOptions.meta.k8s.io \"\" is invalid: propagationPolicy: Unsupported value: \"foo\": supported values: \"Foreground\", \"Background\", \"Orphan\", \"nil\"",
+        ),
+        (
+            "propagationPolicy=Foreground&orphanDependents=true",
+            "DeleteOptions.meta.k8s.io \"\" is invalid: propagationPolicy: Invalid value: \"Foreground\": orphanDependents and deletionPropagation cannot be both set",
+        ),
+    ] {
+        assert_eq!(hub.delete(&format!("{CONFIG_MAPS}/nope?{query}")).await.refused(422).1, message, "{query}");
+    }
+    let number = hub.delete(&format!("{CONFIG_MAPS}/nope?gracePeriodSeconds=x")).await.refused(400);
+    assert_eq!(number.1, "strconv.ParseInt: parsing \"x\": invalid syntax");
+}
+
+/// Protocol: D1, D3
+#[tokio::test]
+async fn a_delete_that_has_to_wait_answers_the_object() {
+    let hub = Hub::start().await;
+    let held = json!({"metadata": {"name": "held", "finalizers": ["example.com/hold"]}});
+    let made = hub.post(CONFIG_MAPS, &held).await.expect(201);
+    let path = format!("{CONFIG_MAPS}/held");
+    let marked = hub.delete(&format!("{path}?orphanDependents=false")).await.expect(202);
+    assert_eq!((&marked["kind"], &marked["metadata"]["deletionGracePeriodSeconds"]), (&json!("ConfigMap"), &json!(0)));
+    let again = hub.delete(&path).await.expect(200);
+    assert_eq!(again["metadata"]["resourceVersion"], marked["metadata"]["resourceVersion"], "nothing more happens");
+    let more = json!({"metadata": {"finalizers": ["example.com/hold", "example.com/more"]}});
+    let (reason, message) = hub.patch(&path, "merge-patch+json", &more).await.refused(422);
+    assert!(
+        reason == "Invalid" && message.contains("no new finalizers can be added if the object is being deleted"),
+        "{message}"
+    );
+    let none = json!({"metadata": {"finalizers": null}});
+    let last = hub.patch(&path, "merge-patch+json", &none).await.expect(200);
+    assert_eq!(last["metadata"]["uid"], made["metadata"]["uid"], "the write that lets go answers the object");
+    hub.get(&path).await.refused(404);
+}
