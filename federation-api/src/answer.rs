@@ -77,7 +77,7 @@ impl ListAnswer {
         out.extend_from_slice(b"\",\"metadata\":");
         serde_json::to_writer(&mut out, &self.metadata()).expect("metadata serialises into memory");
         out.extend_from_slice(b",\"items\":[");
-        let typed = self.kind.group == federation_types::label::GROUP;
+        let typed = self.kind.custom().is_some() || self.kind.group == federation_types::label::GROUP;
         if convert::is_view(&self.kind) {
             self.write_converted(&mut out);
             return out;

@@ -5,13 +5,15 @@
 mod unfit;
 
 use bytes::Bytes;
-use federation_schema::decode::{self as formats, Broken, DecodeError, Expected, FieldValidation, Format};
+use federation_schema::decode::{self as formats, Broken, DecodeError, Expected, FieldValidation, Finding, Format};
 use federation_schema::facts::TypeId;
+use federation_schema::structural::meta::Malformed;
 use federation_types::label;
 use serde_json::Value;
 
 use crate::call::Call;
 use crate::error::{ApiError, Cause, Subject};
+use crate::kinds::CustomKind;
 use crate::object;
 use crate::request::options::DeleteOptions;
 use crate::wire::negotiate::{NegotiateError, body_format};
@@ -26,6 +28,9 @@ pub(crate) fn object(
     expected: Expected<'_>,
     validation: FieldValidation,
 ) -> Result<Value, ApiError> {
+    if let Some(custom) = call.kind.custom().filter(|_| expected.ty == call.kind.ty).cloned() {
+        return custom_object(call, &custom, (body, expected), validation);
+    }
     let format = format_of(call, expected.group)?;
     let decoded = formats::decode(call.kind.facts(), &expected, body, format).map_err(refused)?;
     let (value, warnings) = decoded.judge(validation).map_err(refused)?;
@@ -34,6 +39,39 @@ pub(crate) fn object(
         record.request_object(&value);
     }
     Ok(value)
+}
+
+/// Reads an object of a custom kind: what its schema does not know is dropped, what is absent gets its default.
+fn custom_object(
+    call: &mut Call,
+    custom: &CustomKind,
+    (body, expected): (&Bytes, Expected<'_>),
+    validation: FieldValidation,
+) -> Result<Value, ApiError> {
+    let format = format_of(call, expected.group)?;
+    let mut decoded = formats::decode_open(&expected, body, format).map_err(refused)?;
+    let findings = reshape(custom, &mut decoded.value).map_err(|problem| {
+        let (kind, version) = (expected.kind, expected.version);
+        ApiError::BadRequest(format!("{kind} in version {version:?} cannot be handled as a {kind}: {problem}"))
+    })?;
+    decoded.findings.extend(findings);
+    let (value, warnings) = decoded.judge(validation).map_err(refused)?;
+    warnings.into_iter().for_each(|warning| call.warn(warning));
+    Ok(value)
+}
+
+/// Prunes and defaults an object of a custom kind by its schema; says what it has dropped.
+///
+/// # Errors
+/// In Go's words, where the metadata has a wrong type.
+pub(crate) fn reshape(custom: &CustomKind, value: &mut Value) -> Result<Vec<Finding>, String> {
+    if !value.is_object() {
+        return Err("unexpected value: expected an object".to_owned());
+    }
+    let shape = &custom.version().shape;
+    let unknown = shape.coerce(value, Malformed::Refuse)?;
+    shape.default(value);
+    Ok(unknown.into_iter().map(Finding::Unknown).collect())
 }
 
 /// Makes what a patch produced an object of its type: unknown fields go, values become canonical.
@@ -52,8 +90,14 @@ pub(crate) fn patched(
         let detail = if strategic { unfit::converters_words(detail) } else { detail.to_owned() };
         ApiError::invalid(Subject::new("", "", ""), Cause::invalid("patch", &shown, &detail))
     };
-    let (value, findings) =
-        formats::conform(call.kind.facts(), ty, new).map_err(|broken| invalid(&broken.to_string()))?;
+    let (value, findings) = match call.kind.custom().filter(|_| ty == call.kind.ty) {
+        Some(custom) => {
+            let mut new = new;
+            let findings = reshape(custom, &mut new).map_err(|problem| invalid(&problem))?;
+            (new, findings)
+        }
+        None => formats::conform(call.kind.facts(), ty, new).map_err(|broken| invalid(&broken.to_string()))?,
+    };
     let warnings = formats::judge(findings, validation).map_err(|strict| invalid(&strict.to_string()))?;
     warnings.into_iter().for_each(|warning| call.warn(warning));
     Ok(value)
@@ -129,7 +173,8 @@ fn format_of(call: &Call, group: &str) -> Result<Format, ApiError> {
     };
     let format = body_format(call.content_type()).map_err(unsupported)?;
     // Our kinds have no protobuf form, as custom resources have none.
-    if format == Format::Protobuf && group == label::GROUP {
+    let open = group == label::GROUP || call.kind.custom().is_some() && group == call.kind.group;
+    if format == Format::Protobuf && open {
         return Err(ApiError::UnsupportedMediaType(crate::wire::negotiate::PRODUCED.to_owned()));
     }
     Ok(format)

@@ -51,11 +51,13 @@ pub(crate) async fn answer(
         }
         ("", None) => Ok(answer::json(StatusCode::OK, paths(server).to_string())),
         ("openapi", Some(_)) => {
-            let found = server.openapi.answer(&info.path, raw_query, headers).map_err(not_acceptable)?;
+            let table = server.kinds.table();
+            let found =
+                table.openapi().answer(&server.openapi, &info.path, (raw_query, headers)).map_err(not_acceptable)?;
             found.map(|found| found.map(Body::full)).ok_or(ApiError::NoSuchPage)
         }
         ("api" | "apis", _) => {
-            let found = server.discovery.answer(&info.path, headers).map_err(not_acceptable)?;
+            let found = server.kinds.table().discovery().answer(&info.path, headers).map_err(not_acceptable)?;
             let unknown = if root == "api" { ApiError::UnknownPath } else { ApiError::NoSuchPage };
             found.map(|found| found.map(Body::full)).ok_or(unknown)
         }
@@ -105,9 +107,10 @@ fn paths(server: &Server) -> serde_json::Value {
         "/readyz/shutdown",
         "/version",
     ];
+    let table = server.kinds.table();
     let issuer = ["/.well-known/openid-configuration", "/openid/v1/jwks"];
     let issuer = issuer.into_iter().filter(|_| server.tokens.is_some());
-    let mut paths: Vec<&str> = server.discovery.paths().chain(own).chain(issuer).collect();
+    let mut paths: Vec<&str> = table.discovery().paths().chain(own).chain(issuer).collect();
     paths.sort_unstable();
     json!({"paths": paths})
 }

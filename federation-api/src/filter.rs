@@ -47,7 +47,8 @@ impl Filter {
             .map_err(|error| ApiError::BadRequest(format!("unable to parse requirement: {error}")))?;
         let fields = FieldSelector::parse(&options.field_selector).map_err(bad)?;
         let offered = |field: &str| {
-            selectable::is_selectable(&kind.group, &kind.kind, field)
+            let own = kind.custom().is_some_and(|custom| custom.version().selectable.iter().any(|one| **one == *field));
+            own || selectable::is_selectable(&kind.group, &kind.kind, field)
                 && (kind.namespaced || field != "metadata.namespace")
         };
         fields.check(offered).map_err(bad)?;

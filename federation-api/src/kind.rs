@@ -42,6 +42,7 @@ const GENERATION: &[(&str, &[&str])] = &[
     ("apps", &["daemonsets", "deployments", "replicasets", "statefulsets"]),
     ("autoscaling", &["horizontalpodautoscalers"]),
     ("batch", &["cronjobs", "jobs"]),
+    ("apiextensions.k8s.io", &["customresourcedefinitions"]),
     ("discovery.k8s.io", &["endpointslices"]),
     (
         "fedgate.dev",
@@ -67,6 +68,7 @@ const CONDITIONAL: &[(&str, &[&str])] = &[
             "validatingwebhookconfigurations",
         ],
     ),
+    ("apiextensions.k8s.io", &["customresourcedefinitions"]),
     ("certificates.k8s.io", &["clustertrustbundles", "podcertificaterequests"]),
     ("coordination.k8s.io", &["leasecandidates", "leases"]),
     ("node.k8s.io", &["runtimeclasses"]),
@@ -80,7 +82,6 @@ const STATUS_KEEPS_LABELS: &[&str] = &["apps", "batch"];
 
 /// Kinds whose creation waits for a part of the server that is not there yet.
 const REFUSED: &[(&str, &str, &str)] = &[
-    ("apiextensions.k8s.io", "customresourcedefinitions", "custom resource definitions"),
     ("apiregistration.k8s.io", "apiservices", "aggregated API servers"),
     ("admissionregistration.k8s.io", "mutatingwebhookconfigurations", "admission webhooks"),
     ("admissionregistration.k8s.io", "validatingwebhookconfigurations", "admission webhooks"),
@@ -211,6 +212,12 @@ pub fn serves(kind: &Resource) -> bool {
 fn is_stable(kind: &Resource) -> bool {
     let preview = kind.version.contains("alpha") || kind.version.contains("beta");
     !preview || kind.group == federation_types::label::GROUP
+}
+
+/// Whether a resource of that name is in the built-in table, in whatever version.
+#[must_use]
+pub(crate) fn is_built_in(group: &str, plural: &str) -> bool {
+    federation_schema::facts::kubernetes().resources().any(|kind| kind.group == group && kind.plural == plural)
 }
 
 fn is_newest(groups: &[Group], kind: &Resource) -> bool {

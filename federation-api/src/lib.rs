@@ -48,6 +48,7 @@ mod check;
 mod compact;
 mod compress;
 mod convert;
+mod custom;
 mod decode;
 mod endpoint;
 mod expire;

@@ -24,7 +24,6 @@ use crate::limit::InFlight;
 use crate::metrics::Metrics;
 use crate::service::{Api, InProcess};
 use crate::verb::list::Seal;
-use crate::wire::discovery::Discovery;
 use crate::wire::openapi::OpenApi;
 
 /// Where the objects are kept.
@@ -75,7 +74,6 @@ pub(crate) struct Server {
     /// The built-in kinds' facts.
     pub(crate) facts: &'static Facts,
     pub(crate) kinds: Kinds,
-    pub(crate) discovery: Discovery,
     pub(crate) openapi: OpenApi<&'static Facts>,
     pub(crate) authenticators: AuthenticatorChain,
     /// `HOST:PORT` under which clients know this server; may be empty.
@@ -247,6 +245,7 @@ impl Builder {
         let rbac = Arc::new(RbacAuthorizer::new(RbacRules::default()));
         let mut chain = self.extra_authorizers;
         chain.push(Arc::new(AuthorizerChain::of_modes(&self.modes, &rbac)));
+        let kinds = Kinds::new(&cache, self.address.clone());
         let access = Access::new(AuthorizerChain::new(chain), rbac, &cache);
         let tokens = self.account_key.map(|key| crate::account::tokens(key, &cache)).transpose()?.map(Arc::new);
         let mut authenticators = self.authenticators;
@@ -259,8 +258,7 @@ impl Builder {
             own,
             cache,
             facts,
-            kinds: Kinds::default(),
-            discovery: Discovery::new(facts, &self.address, crate::kind::serves),
+            kinds,
             openapi: OpenApi::new(facts, crate::kind::serves),
             authenticators,
             address: self.address,

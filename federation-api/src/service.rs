@@ -68,6 +68,12 @@ impl Api {
         tokio::spawn(crate::expire::run(Arc::downgrade(&server)));
         tokio::spawn(crate::admission::quota::recount::run(Arc::downgrade(&server)));
         tokio::spawn(crate::compact::run(Arc::downgrade(&server)));
+        tokio::spawn(crate::custom::keeper::run(Arc::downgrade(&server)));
+        Self(server)
+    }
+
+    /// The service of a server that runs already.
+    pub(crate) fn of(server: Arc<Server>) -> Self {
         Self(server)
     }
 
@@ -150,7 +156,7 @@ impl Api {
             let asked = endpoint::Asked { info: &info, query: &query, raw_query: asked.uri.query(), headers: &headers };
             return endpoint::answer(server, &method, &asked).await;
         }
-        let (cache, kind) = cache.ok_or_else(|| unknown(&info))?;
+        let (cache, kind) = cache.filter(|(_, kind)| kind.is_reached_by(&info)).ok_or_else(|| unknown(&info))?;
         trace.known = true;
         let mut call = Call {
             server: Arc::clone(server),
@@ -168,6 +174,9 @@ impl Api {
             warnings: Vec::new(),
             audit: trace.audit.clone(),
         };
+        if let Some(warning) = call.kind.custom().and_then(|custom| custom.version().warning.clone()) {
+            call.warn(warning);
+        }
         if load == Load::Watch {
             let place = if inside { None } else { Some(server.in_flight.watch(&call.user.name)?) };
             return verb::watch::watch(&mut call, place).await;

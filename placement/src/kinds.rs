@@ -60,7 +60,8 @@ pub async fn discover(hub: &Hub) -> Result<Vec<Kind>, ApiError> {
     Ok(all)
 }
 
-fn of_version(resources: &Value, version: &str) -> Vec<Kind> {
+/// The resources of one APIResourceList that can be templates.
+pub(crate) fn of_version(resources: &Value, version: &str) -> Vec<Kind> {
     list(resources, "resources")
         .filter_map(|resource| {
             let name = resource["name"].as_str().filter(|n| !n.contains('/'))?;

@@ -5,6 +5,7 @@
 
 mod apply;
 mod books;
+mod definition;
 mod live;
 mod member;
 pub mod plan;

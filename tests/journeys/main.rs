@@ -4,6 +4,7 @@
 
 mod authors;
 mod conflicts;
+mod definitions;
 mod demo;
 mod hostile;
 mod outage;

@@ -153,6 +153,35 @@ pub fn decode(facts: &Facts, expected: &Expected<'_>, body: &[u8], format: Forma
     }
 }
 
+/// Reads a body of the expected kind as it is: a schema judges its fields later.
+///
+/// # Errors
+/// [`DecodeError`]; duplicate fields are findings.
+pub fn decode_open(expected: &Expected<'_>, body: &[u8], format: Format) -> Result<Decoded, DecodeError> {
+    let unrecognized = |problem: String| DecodeError::Unrecognized {
+        kind: expected.kind.to_owned(),
+        problem,
+        summary: summarize(body),
+    };
+    let (mut value, findings) = untyped(body, format).map_err(|broken| refusal(expected, None, &broken, body))?;
+    if !value.is_object() {
+        let problem =
+            "couldn't get version/kind; json parse error: json: cannot unmarshal into Go value of type struct";
+        return Err(unrecognized(problem.to_owned()));
+    }
+    let found = Found::of_value(&value);
+    if found.kind.is_empty() {
+        return Err(unrecognized(format!("Object 'Kind' is missing in '{}'", String::from_utf8_lossy(body))));
+    }
+    let found = found.or(expected);
+    let served = api_version(expected.group, expected.version);
+    if found.api_version != served {
+        return Err(DecodeError::WrongVersion { found: found.api_version, expected: served });
+    }
+    found.put(&mut value);
+    Ok(Decoded { value, findings })
+}
+
 /// Reads JSON or YAML without any type, as patches need it.
 ///
 /// # Errors

@@ -6,10 +6,15 @@ use serde_json::{Value, json};
 
 use super::{Operation, Review};
 use crate::call::Call;
+use crate::custom;
 
 /// Fills in a new object's first status, and who asks for a certificate.
 pub(crate) fn admit(call: &Call, new: &mut Value, review: &Review<'_>) {
     if review.operation != Operation::Create {
+        if custom::is_definition(&call.kind) {
+            federation_schema::crd::default(new);
+            custom::status::keep_stored(new);
+        }
         return;
     }
     match (&*call.kind.group, &*call.kind.plural) {
@@ -17,6 +22,10 @@ pub(crate) fn admit(call: &Call, new: &mut Value, review: &Review<'_>) {
             new["status"] = json!({"phase": "Pending"});
         }
         ("certificates.k8s.io", "certificatesigningrequests") => name_requestor(call, new),
+        (custom::GROUP, custom::PLURAL) => {
+            federation_schema::crd::default(new);
+            new["status"] = custom::status::initial(new);
+        }
         _ => {}
     }
 }

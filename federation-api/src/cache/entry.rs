@@ -2,6 +2,9 @@
 //!
 //! Nothing is parsed that no one asks for: labels and fields are read out of the bytes on demand.
 
+use std::sync::Arc;
+
+use arc_swap::ArcSwapOption;
 use bytes::Bytes;
 
 use crate::json;
@@ -24,6 +27,8 @@ pub struct Entry {
     kind: EventKind,
     /// Where, within the JSON, the part behind `apiVersion` and `kind` begins.
     rest: u32,
+    /// The same object as another version shows it, with the number of that version: made by who asked last.
+    seen: ArcSwapOption<(u64, Arc<Entry>)>,
 }
 
 impl EventKind {
@@ -62,7 +67,25 @@ impl Entry {
         frame.extend_from_slice(FRAME_END);
         frame.shrink_to_fit();
         let rest = rest_offset(&frame[prefix.len()..]);
-        Self { key: key.into(), rev, stored, frame: Bytes::from(frame), kind, rest }
+        Self { key: key.into(), rev, stored, frame: Bytes::from(frame), kind, rest, seen: ArcSwapOption::empty() }
+    }
+
+    /// The object as the version of that number shows it, if that was asked for last.
+    pub(crate) fn seen_as(&self, stamp: u64) -> Option<Arc<Self>> {
+        let seen = self.seen.load();
+        seen.as_ref().filter(|seen| seen.0 == stamp).map(|seen| Arc::clone(&seen.1))
+    }
+
+    /// Remembers how the version of that number shows the object.
+    pub(crate) fn see(&self, stamp: u64, seen: Arc<Self>) {
+        self.seen.store(Some(Arc::new((stamp, seen))));
+    }
+
+    /// Whether the JSON says that this is its `apiVersion`; false where it is not canonical.
+    pub(crate) fn is_of(&self, api_version: &str) -> bool {
+        let rest = self.bytes().strip_prefix(br#"{"apiVersion":""#);
+        let rest = rest.and_then(|rest| rest.strip_prefix(api_version.as_bytes()));
+        rest.is_some_and(|rest| rest.starts_with(b"\""))
     }
 
     /// The same object as the event of its deletion at `rev`.

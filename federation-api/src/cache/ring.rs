@@ -52,7 +52,7 @@ pub(super) struct Ring {
 }
 
 impl Event {
-    pub(super) fn new(kind: EventKind, object: Arc<Entry>, old: Option<Arc<Entry>>) -> Self {
+    pub(crate) fn new(kind: EventKind, object: Arc<Entry>, old: Option<Arc<Entry>>) -> Self {
         Self { kind, object, old, at: Instant::now(), left: OnceLock::new() }
     }
 

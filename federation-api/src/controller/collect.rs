@@ -6,7 +6,8 @@
 mod graph;
 mod plan;
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,6 +21,7 @@ use hub_client::{
 };
 use parking_lot::Mutex;
 use serde_json::{Value, json};
+use tokio::sync::Notify;
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
@@ -32,6 +34,8 @@ use plan::{FOREGROUND, ORPHAN, OwnerState, Step};
 const WIDTH: usize = 8;
 /// How often new kinds are looked for.
 const DISCOVERY: Duration = Duration::from_secs(30);
+/// How long after a definition changed new kinds are looked for: more changes often follow.
+const SETTLE: Duration = Duration::from_millis(300);
 /// Verbs of resources that take part.
 const VERBS: &[&str] = &["delete", "list", "watch"];
 /// How long to wait for what cannot be seen now.
@@ -44,6 +48,8 @@ struct Collector {
     hub: Hub,
     graph: Arc<Mutex<Graph>>,
     queue: Queue<Uid>,
+    /// Told when a definition of a custom kind has changed.
+    redefined: Arc<Notify>,
     /// Guards the last discovery; replaced as a whole.
     discovered: Mutex<Arc<Discovered>>,
     /// How bindings have recorded that dependents are treated, with the uid of their template; `None` where nothing is
@@ -58,6 +64,7 @@ pub(super) async fn run(hub: Hub, places: bool, stop: CancellationToken) {
         hub,
         graph: Arc::default(),
         queue: Queue::new(),
+        redefined: Arc::default(),
         discovered: Mutex::default(),
     };
     let watch_bindings = async {
@@ -88,22 +95,27 @@ impl Collector {
     /// Watches every resource that takes part, also those that come later, until `stop`.
     async fn watch_all(&self, stop: &CancellationToken) {
         let mut watches: FuturesUnordered<BoxFuture<'_, ()>> = FuturesUnordered::new();
-        let mut known = BTreeSet::new();
+        let mut known: BTreeMap<Gvr, CancellationToken> = BTreeMap::new();
         let mut tick = tokio::time::interval(DISCOVERY);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
                 () = stop.cancelled() => break,
                 _ = watches.next(), if !watches.is_empty() => {}
+                () = self.redefined.notified() => tick.reset_after(SETTLE),
                 _ = tick.tick() => match Discovered::read(&self.hub).await {
                     Ok(discovered) => {
                         let mut synced = Vec::new();
                         for resource in discovered.with_verbs(VERBS).filter(|resource| takes_part(resource)) {
-                            if known.insert(resource.gvr.clone()) {
+                            if let Entry::Vacant(unwatched) = known.entry(resource.gvr.clone()) {
                                 let reflector = self.reflector(resource);
                                 synced.push(reflector.reflection());
-                                watches.push(Box::pin(reflector.run(stop.clone())));
+                                let token = unwatched.insert(stop.child_token()).clone();
+                                watches.push(Box::pin(reflector.run(token)));
                             }
+                        }
+                        if discovered.failures.is_empty() {
+                            forget_gone(&mut known, &discovered);
                         }
                         *self.discovered.lock() = Arc::new(discovered);
                         watches.push(Box::pin(self.judge_when_read(synced)));
@@ -125,10 +137,14 @@ impl Collector {
     }
 
     fn reflector(&self, resource: &Resource) -> Reflector<Node> {
+        let redefined = (resource.gvr.resource == "customresourcedefinitions").then(|| self.redefined.clone());
         let (gvr, graph, queue) = (Arc::new(resource.gvr.clone()), self.graph.clone(), self.queue.clone());
         let stored = Collection::all(resource.gvr.clone()).labelled(STORED);
         let project = move |object: Value| Node::of(&gvr, &object);
         Reflector::new(self.hub.clone(), stored, project).on_change(move |change| {
+            if let Some(redefined) = &redefined {
+                redefined.notify_one();
+            }
             let touched = {
                 let mut graph = graph.lock();
                 let mut touched = Vec::new();
@@ -288,6 +304,17 @@ impl Node {
     fn at(&self) -> At<'_> {
         At::new(&self.gvr, &self.namespace, &self.name)
     }
+}
+
+/// Stops watching kinds that are not served any more.
+fn forget_gone(known: &mut BTreeMap<Gvr, CancellationToken>, discovered: &Discovered) {
+    known.retain(|gvr, token| {
+        let served = discovered.with_verbs(VERBS).any(|resource| resource.gvr == *gvr);
+        if !served {
+            token.cancel();
+        }
+        served
+    });
 }
 
 /// Events end by themselves and own nothing.

@@ -9,17 +9,25 @@ use serde_json::{Value, json};
 use crate::cache::{Clock, Entry};
 use crate::call::Call;
 use crate::error::ApiError;
+use crate::kinds::CustomKind;
 use crate::object;
 use crate::server::Server;
-use crate::wire::table::{Extra, Include, Layout, layout};
+use crate::wire::table::{Extra, Include, Layout, custom, layout};
 
 /// How objects of the request's kind become rows.
 #[derive(Clone)]
 pub(crate) struct TableView {
-    layout: &'static Layout,
+    columns: Columns,
     include: Include,
     extra: Option<Extra>,
     server: Arc<Server>,
+}
+
+/// Where the columns stand.
+#[derive(Clone)]
+enum Columns {
+    Known(&'static Layout),
+    Custom(CustomKind),
 }
 
 impl TableView {
@@ -43,11 +51,18 @@ impl TableView {
         } else {
             call.server.placement.clusters_cell(&probe).map(|_| Extra::Clusters)
         };
-        Ok(Self { layout: layout(&kind.group, &kind.kind), include, extra, server: Arc::clone(&call.server) })
+        let columns = match kind.custom() {
+            Some(custom) => Columns::Custom(custom.clone()),
+            None => Columns::Known(layout(&kind.group, &kind.kind)),
+        };
+        Ok(Self { columns, include, extra, server: Arc::clone(&call.server) })
     }
 
     pub(crate) fn columns(&self) -> Vec<Value> {
-        self.layout.columns(self.extra)
+        match &self.columns {
+            Columns::Known(layout) => layout.columns(self.extra),
+            Columns::Custom(of) => custom::columns(&of.version().columns, self.extra),
+        }
     }
 
     pub(crate) fn row(&self, object: &Value) -> Value {
@@ -60,7 +75,12 @@ impl TableView {
                 .and_then(Value::as_str)
                 .map_or_else(placed, str::to_owned),
         });
-        self.layout.row(object, self.now(), extra.as_deref(), self.include)
+        match &self.columns {
+            Columns::Known(layout) => layout.row(object, self.now(), extra.as_deref(), self.include),
+            Columns::Custom(of) => {
+                custom::row(&of.version().columns, object, self.now(), (extra.as_deref(), self.include))
+            }
+        }
     }
 
     /// The row of a bookmark: no cells that mean anything, only the metadata.

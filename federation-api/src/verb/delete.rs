@@ -11,8 +11,9 @@ use serde_json::{Value, json};
 
 use crate::admission;
 use crate::answer::Answer;
-use crate::cache::{Entry, splice_revision};
+use crate::cache::{Entry, EventKind, splice_revision};
 use crate::call::Call;
+use crate::custom;
 use crate::decode;
 use crate::error::{ApiError, Details, Status};
 use crate::filter::Filter;
@@ -131,8 +132,10 @@ async fn attempt(call: &Call, entry: &Arc<Entry>, options: &DeleteOptions) -> Re
     match write::commit(call, entry.key(), Cond::ModRev(entry.stored()), Some(raw.clone().into())).await? {
         Committed::Done(stored) => {
             let rev = write::served(call, entry.key(), stored).await;
-            splice_revision(&mut answer, &raw, rev);
-            Ok(Some(Outcome::Marked(answer)))
+            let kind = EventKind::Modified;
+            let marked = Arc::new(Entry::new(kind, entry.key(), &raw, rev, stored));
+            let seen = custom::seen::entry(&call.server, &call.kind, marked).await?;
+            Ok(Some(Outcome::Marked(seen.bytes().to_vec())))
         }
         Committed::Raced | Committed::Outspent => Ok(None),
     }
@@ -159,6 +162,9 @@ fn mark(call: &Call, object: &mut Value, options: &DeleteOptions) -> bool {
             admission::namespaces::set_terminating(object);
         } else {
             object::meta_mut(object).insert("deletionGracePeriodSeconds".to_owned(), grace_s.into());
+        }
+        if custom::is_definition(&call.kind) {
+            custom::status::mark_deleted(object, &call.server.timestamp());
         }
     } else if own.is_some_and(|own| grace_s < own) {
         object::meta_mut(object).insert("deletionGracePeriodSeconds".to_owned(), grace_s.into());
@@ -210,6 +216,9 @@ fn finalizers_after(call: &Call, object: &Value, options: &DeleteOptions) -> Vec
     }
     if foreground {
         kept.push(FOREGROUND.to_owned());
+    }
+    if custom::is_definition(&call.kind) && !object::is_deleting(object) && !kept.iter().any(|f| f == custom::CLEANUP) {
+        kept.push(custom::CLEANUP.to_owned());
     }
     kept
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::answer::Answer;
 use crate::cache::Entry;
 use crate::call::Call;
+use crate::custom::seen;
 use crate::error::ApiError;
 use crate::request::options;
 use crate::verb::list;
@@ -28,5 +29,6 @@ pub(crate) async fn entry(call: &Call) -> Result<Arc<Entry>, ApiError> {
         (_, Some(rev)) => list::reached(call, rev).await?,
         _ => {}
     }
-    call.cache.get(&call.key()).ok_or_else(|| ApiError::NotFound(call.subject()))
+    let entry = call.cache.get(&call.key()).ok_or_else(|| ApiError::NotFound(call.subject()))?;
+    seen::entry(&call.server, &call.kind, entry).await
 }

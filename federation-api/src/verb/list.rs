@@ -12,6 +12,7 @@ use std::time::Duration;
 use crate::answer::{Answer, ListAnswer};
 use crate::cache::{Clock, Entry, Expired, Scope, Snapshot};
 use crate::call::Call;
+use crate::custom::seen;
 use crate::error::ApiError;
 use crate::filter::Filter;
 use crate::request::options::{Freshness, ListOptions};
@@ -19,6 +20,8 @@ use token::Token;
 
 /// How long a request waits for a revision that has not happened yet; upstream's bound.
 const FUTURE_WAIT: Duration = Duration::from_secs(3);
+/// Objects of a custom kind that are converted at once; a webhook gets no more in one request.
+const CONVERTED_AT_ONCE: usize = 500;
 
 /// Answers a LIST.
 ///
@@ -44,7 +47,35 @@ pub(crate) async fn read(call: &Call, options: &ListOptions, filter: &Filter) ->
     // `resourceVersion=0` is served whole from the cache: upstream ignores the limit there.
     let unlimited = options.limit == 0 || options.resource_version == "0";
     let limit = if unlimited { usize::MAX } else { options.limit };
-    Ok(page(call, &snapshot, rev, &Range { filter, start: &start, limit }))
+    let range = Range { filter, start: &start, limit };
+    if call.kind.custom().is_some() {
+        return custom_page(call, &snapshot, rev, &range).await;
+    }
+    Ok(page(call, &snapshot, rev, &range))
+}
+
+/// A page of a custom kind: what is stored in another shape is shown in this one before it is selected.
+async fn custom_page(call: &Call, snapshot: &Snapshot, rev: u64, range: &Range<'_>) -> Result<ListAnswer, ApiError> {
+    let Range { filter, start, limit } = range;
+    let all: Vec<Arc<Entry>> = snapshot.range(&filter.scope, start).cloned().collect();
+    let mut answer =
+        ListAnswer { kind: call.kind.clone(), items: Vec::new(), rev, continue_token: String::new(), remaining: None };
+    let mut looked = 0;
+    for some in all.chunks(CONVERTED_AT_ONCE) {
+        for entry in seen::entries(&call.server, &call.kind, some.to_vec()).await? {
+            if filter.selects(&entry) {
+                if answer.items.len() == *limit {
+                    let last = answer.items.last().expect("the limit is above zero");
+                    answer.continue_token = encode(call, rev, last.key(), &filter.scope);
+                    answer.remaining = filter.is_plain().then_some(all.len() - looked);
+                    return Ok(answer);
+                }
+                answer.items.push(entry);
+            }
+            looked += 1;
+        }
+    }
+    Ok(answer)
 }
 
 struct Range<'a> {

@@ -76,7 +76,7 @@ impl Patch {
     /// # Errors
     /// 415, 400.
     pub(crate) fn read(call: &mut Call, body: &Bytes, validation: FieldValidation) -> Result<Self, ApiError> {
-        let plain = call.kind.group == federation_types::label::GROUP;
+        let plain = call.kind.custom().is_some() || call.kind.group == federation_types::label::GROUP;
         let form = match call.content_type() {
             "application/json-patch+json" => Form::Json,
             "application/merge-patch+json" => Form::Merge,

@@ -3,11 +3,13 @@
 //! What the table of kinds lists and this file does not serve is refused by name.
 
 use federation_schema::decode::Expected;
+use federation_schema::structural::custom::Scale;
 use serde_json::{Value, json};
 
 use crate::answer::Answer;
 use crate::cache::Clock;
 use crate::call::Call;
+use crate::custom::scale;
 use crate::decode;
 use crate::error::ApiError;
 use crate::kind;
@@ -24,7 +26,10 @@ use crate::verb::{get, patch, token, update};
 /// 404 for subresources that the kind does not have, 405 for verbs that they do not have.
 pub(crate) async fn dispatch(call: &mut Call) -> Result<Answer, ApiError> {
     let of_kind = call.kind.clone();
-    let Some(of) = of_kind.subresource(&call.info.subresource) else { return Err(ApiError::UnknownPath) };
+    let Some(of) = of_kind.subresource(&call.info.subresource) else {
+        let custom = call.kind.custom().is_some();
+        return Err(if custom { ApiError::NotFound(call.subject()) } else { ApiError::UnknownPath });
+    };
     let named = if call.kind.namespaced { !call.info.namespace.is_empty() } else { true };
     if !named || call.info.name.is_empty() {
         return Err(ApiError::UnknownPath);
@@ -62,7 +67,10 @@ fn serves_streams(call: &Call) -> bool {
 
 async fn scale_get(call: &mut Call) -> Result<Answer, ApiError> {
     let entry = get::entry(call).await?;
-    let scale = scale_of(&entry.value());
+    let scale = shown_scale(call, &entry.value())?;
+    if let Some(paths) = scale_paths(call) {
+        scale::require(paths, &scale)?;
+    }
     Ok(Answer::ok(crate::json::canonical(&scale)))
 }
 
@@ -85,14 +93,17 @@ async fn scale_write(call: &mut Call) -> Result<Answer, ApiError> {
     let written = write::update(call, intent, |call, old| {
         let old = old.ok_or_else(|| ApiError::NotFound(call.subject()))?;
         let scale = match (&patch, &sent) {
-            (Some(patch), _) => patch.run(call, expected.ty, scale_of(old))?,
+            (Some(patch), _) => {
+                let scale = shown_scale(call, old)?;
+                patch.run(call, expected.ty, scale)?
+            }
             (None, Some(sent)) => sent.clone(),
-            (None, None) => scale_of(old),
+            (None, None) => shown_scale(call, old)?,
         };
         scaled(call, old, &scale, patch.is_some())
     })
     .await?;
-    let scale = scale_of(&with_revision(&written));
+    let scale = shown_scale(call, &with_revision(&written))?;
     Ok(Answer::object(written.code, crate::json::canonical(&scale)))
 }
 
@@ -110,7 +121,11 @@ fn scaled(call: &Call, old: &Value, scale: &Value, patched: bool) -> Result<Valu
         })?,
     };
     let mut new = old.clone();
-    if let Some(map) = new.as_object_mut() {
+    if let Some(paths) = scale_paths(call) {
+        let asked = scale.pointer("/spec/replicas").and_then(Value::as_i64);
+        let had = scale::read(paths, old)?.pointer("/spec/replicas").is_some();
+        scale::write(paths, &mut new, asked.or(had.then_some(0)))?;
+    } else if let Some(map) = new.as_object_mut() {
         let spec = map.entry("spec").or_insert_with(|| json!({}));
         if let Some(spec) = spec.as_object_mut() {
             spec.insert("replicas".to_owned(), replicas.into());
@@ -132,6 +147,19 @@ fn with_revision(written: &Written) -> Value {
         object::set_meta(&mut object, "resourceVersion", rev.to_string());
     }
     object
+}
+
+/// Where the replicas of a custom kind stand.
+fn scale_paths(call: &Call) -> Option<&Scale> {
+    call.kind.custom()?.version().shape.scale()
+}
+
+/// The Scale of an object of the request's kind.
+fn shown_scale(call: &Call, object: &Value) -> Result<Value, ApiError> {
+    match scale_paths(call) {
+        Some(paths) => scale::read(paths, object),
+        None => Ok(scale_of(object)),
+    }
 }
 
 /// `autoscaling/v1` Scale of an object with replicas and a selector.

@@ -19,8 +19,10 @@ use tokio::time::Instant;
 use crate::body::Body;
 use crate::cache::{Clock, Entry, Event, EventKind, Expired, Past, ResourceCache, Snapshot, Watcher};
 use crate::call::Call;
+use crate::custom::seen;
 use crate::error::{ApiError, Status};
 use crate::filter::Filter;
+use crate::kinds::Kind;
 use crate::limit::Place;
 use crate::render::{FrameStyle, watch_style};
 use crate::request::options::ListOptions;
@@ -39,6 +41,8 @@ const BOOKMARK_BEFORE_END: Duration = Duration::from_secs(2);
 const CHUNK_BYTES: usize = 64 * 1024;
 /// Frames from this size on go out as they are kept instead of being copied into a chunk.
 const SHARED_BYTES: usize = 16 * 1024;
+/// Objects of a custom kind that are told at once.
+const CONVERTED_AT_ONCE: usize = 200;
 /// How long a watch waits for a revision that has not happened yet before it starts without it.
 const FUTURE_WAIT: Duration = Duration::from_secs(3);
 
@@ -65,6 +69,7 @@ pub(crate) async fn watch(call: &mut Call, place: Option<Place>) -> Result<Respo
         server: Arc::clone(&call.server),
         cache: Arc::clone(&call.cache),
         storage: call.storage(),
+        kind: call.kind.clone(),
         start: Start::of(&options, from),
         bookmarks: options.allow_bookmarks.then(|| Bookmarks::new(life_s)),
         told: call.server.metrics.watch_events(&call.info),
@@ -108,6 +113,7 @@ struct Stream {
     server: Arc<Server>,
     cache: Arc<ResourceCache>,
     storage: String,
+    kind: Kind,
     start: Start,
     filter: Filter,
     style: FrameStyle,
@@ -184,18 +190,28 @@ impl Stream {
                 }
                 step = match step {
                     Step::State { snapshot, rev, start, watcher } => {
-                        let (chunk, next) = stream.tell(&snapshot, rev, &start);
-                        ready.extend(chunk);
-                        match next {
-                            Some(start) => Step::State { snapshot, rev, start, watcher },
-                            None => Step::Going(watcher),
+                        let told = match stream.kind.custom() {
+                            None => Ok(stream.tell(&snapshot, rev, &start)),
+                            Some(_) => stream.tell_custom(&snapshot, rev, &start).await,
+                        };
+                        match told {
+                            Ok((chunk, next)) => {
+                                ready.extend(chunk);
+                                match next {
+                                    Some(start) => Step::State { snapshot, rev, start, watcher },
+                                    None => Step::Going(watcher),
+                                }
+                            }
+                            Err(error) => Step::Failed(error),
                         }
                     }
                     Step::Past { mut past, watcher } => match past.next().await {
                         Ok(Some(mut events)) => {
                             events.retain(|event| stream.filter.scope.covers(event.object.key()));
-                            stream.encode(&events, &mut ready);
-                            Step::Past { past, watcher }
+                            match stream.show(events, &mut ready).await {
+                                Ok(()) => Step::Past { past, watcher },
+                                Err(error) => Step::Failed(error),
+                            }
                         }
                         Ok(None) => Step::Going(watcher),
                         Err(gone) => Step::Failed(ApiError::too_old(gone.asked, gone.oldest)),
@@ -260,10 +276,44 @@ impl Stream {
                 return (Some(chunk.into()), Some(format!("{}\0", entry.key())));
             }
         }
-        if matches!(self.start, Start::MarkedState { .. }) && self.bookmarks.is_some() {
-            self.style.write_bookmark(rev, true, &mut chunk);
-        }
+        self.end_state(rev, &mut chunk);
         ((!chunk.is_empty()).then(|| chunk.into()), None)
+    }
+
+    /// As [`Stream::tell`], of a custom kind: what is stored in another shape is shown in this one.
+    async fn tell_custom(
+        &mut self,
+        snapshot: &Snapshot,
+        rev: u64,
+        start: &str,
+    ) -> Result<(Option<Bytes>, Option<String>), ApiError> {
+        let some: Vec<Arc<Entry>> =
+            snapshot.range(&self.filter.scope, start).take(CONVERTED_AT_ONCE).cloned().collect();
+        let next = (some.len() == CONVERTED_AT_ONCE).then(|| some.last().map(|last| format!("{}\0", last.key())));
+        let mut chunk = Vec::new();
+        for entry in seen::entries(&self.server, &self.kind, some).await? {
+            if self.filter.selects(&entry) {
+                self.style.write(EventKind::Added, &entry, &mut chunk);
+            }
+        }
+        let next = next.flatten();
+        if next.is_none() {
+            self.end_state(rev, &mut chunk);
+        }
+        Ok(((!chunk.is_empty()).then(|| chunk.into()), next))
+    }
+
+    fn end_state(&mut self, rev: u64, chunk: &mut Vec<u8>) {
+        if matches!(self.start, Start::MarkedState { .. }) && self.bookmarks.is_some() {
+            self.style.write_bookmark(rev, true, chunk);
+        }
+    }
+
+    /// Encodes events in the shape of the kind.
+    async fn show(&mut self, events: Vec<Arc<Event>>, ready: &mut VecDeque<Bytes>) -> Result<(), ApiError> {
+        let events = seen::events(&self.server, &self.kind, events).await?;
+        self.encode(&events, ready);
+        Ok(())
     }
 
     async fn go_on(&mut self, mut watcher: Box<Watcher>, ready: &mut VecDeque<Bytes>) -> Step {
@@ -273,12 +323,13 @@ impl Stream {
             biased;
             next = tokio::time::timeout_at(wake, watcher.next()) => next,
             () = self.server.draining.cancelled() => return Step::End,
+            () = ended(&self.kind) => return Step::End,
         };
         match next {
-            Ok(Ok(events)) => {
-                self.encode(&events, ready);
-                Step::Going(watcher)
-            }
+            Ok(Ok(events)) => match self.show(events, ready).await {
+                Ok(()) => Step::Going(watcher),
+                Err(error) => Step::Failed(error),
+            },
             Ok(Err(gone)) => {
                 ready.push_back(error_frame(&ApiError::too_old(gone.asked, gone.oldest)));
                 Step::End
@@ -370,6 +421,14 @@ impl Stream {
                 tracing::debug!(rev, "a watch starts at a revision of the future");
             }
         }
+    }
+}
+
+/// Waits until a custom kind is no more, or another one.
+async fn ended(kind: &Kind) {
+    match kind.custom() {
+        Some(custom) => custom.definition.shared.ended.cancelled().await,
+        None => std::future::pending().await,
     }
 }
 

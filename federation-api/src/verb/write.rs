@@ -15,6 +15,7 @@ use crate::admission::{self, Operation, Review};
 use crate::answer::Answer;
 use crate::cache::{Entry, splice_revision};
 use crate::call::Call;
+use crate::custom::{self, convert, seen};
 use crate::error::{ApiError, Cause};
 use crate::kind;
 use crate::object;
@@ -87,12 +88,17 @@ impl Written {
 /// 409 where it exists, and whatever admission and validation refuse.
 pub(crate) async fn insert(call: &mut Call, mut new: Value, intent: Intent<'_>) -> Result<Written, ApiError> {
     prepare_insert(call, &mut new)?;
+    if call.kind.custom().is_some_and(|custom| custom.definition.terminating) {
+        let why = "create not allowed while custom resource definition is terminating";
+        return Err(ApiError::Forbidden(kind::subject(&call.kind, object::name(&new)), why.to_owned()));
+    }
     let options = intent.options;
     let review = Review { operation: Operation::Create, part: intent.part, old: None, options, deletion: None };
     admission::admit(call, &mut new, &review).await?;
     if !intent.applies {
         record::track(call, None, &mut new, intent);
     }
+    warn_of_content(call, None, &new);
     check::validate(call, &new, &review)?;
     admission::judge(call, &new, &review).await?;
     let key = kind::object_key(&call.kind, call.namespace(), object::name(&new));
@@ -103,7 +109,7 @@ pub(crate) async fn insert(call: &mut Call, mut new: Value, intent: Intent<'_>) 
         }
         return Ok(Written { code: StatusCode::CREATED, object: new, rev: None });
     }
-    let raw = json::canonical(&new);
+    let (raw, new) = form(call, new).await?;
     match charged(call, (&key, Cond::Absent), (&new, raw.into()), &review).await? {
         Committed::Done(stored) => {
             admission::written(call, &new, &review);
@@ -136,7 +142,7 @@ where
             }
         };
         refuse_mirrored(call, &entry)?;
-        let old = entry.value();
+        let old = seen::entry(&call.server, &call.kind, Arc::clone(&entry)).await?.value();
         let mut new = change(call, Some(&old))?;
         let pinned = !object::meta_text(&new, "resourceVersion").is_empty();
         check_identity(call, &entry, &old, &new)?;
@@ -186,18 +192,22 @@ async fn attempt(
         record::track(call, Some(&old), new, intent);
     }
     set_generation(call, &old, new);
+    if intent.part == Part::Main {
+        warn_of_content(call, Some(&old), new);
+    }
     check::validate(call, new, &review)?;
     admission::judge(call, new, &review).await?;
     if is_final(call, &old, new) {
         return remove(call, entry, std::mem::take(new), intent.options.dry_run).await;
     }
-    let unchanged = record::is_unchanged(&old, new);
+    let unchanged = record::is_unchanged(&old, new) && is_stored_so(call, entry, &old).await?;
     if unchanged || options.dry_run {
         quota::charge(call, new, &review).await?;
         let object = if unchanged { old } else { std::mem::take(new) };
         return Ok(Some(Written { code: StatusCode::OK, object, rev: Some(entry.rev()) }));
     }
-    let raw = json::canonical(new);
+    let (raw, made) = form(call, std::mem::take(new)).await?;
+    *new = made;
     match charged(call, (entry.key(), Cond::ModRev(entry.stored())), (new, raw.into()), &review).await? {
         Committed::Done(stored) => {
             admission::written(call, new, &review);
@@ -206,6 +216,35 @@ async fn attempt(
         }
         Committed::Raced | Committed::Outspent => Ok(None),
     }
+}
+
+fn warn_of_content(call: &mut Call, old: Option<&Value>, new: &Value) {
+    if call.kind.custom().is_some() {
+        custom::finalizer_warnings(old, new).into_iter().for_each(|warning| call.warn(warning));
+    } else if custom::is_definition(&call.kind) {
+        federation_schema::crd::warnings(new, old).into_iter().for_each(|warning| call.warn(warning));
+    }
+}
+
+/// The bytes that are stored of an object, and the object as it is seen then.
+async fn form(call: &Call, new: Value) -> Result<(Vec<u8>, Value), ApiError> {
+    let Some(custom) = call.kind.custom() else { return Ok((json::canonical(&new), new)) };
+    let shared = &custom.definition.shared;
+    let Some(stored) = convert::to_stored(&call.server, shared, &new).await? else {
+        return Ok((json::canonical(&new), new));
+    };
+    let raw = json::canonical(&stored);
+    let seen = convert::convert(&call.server, shared, custom.version(), vec![stored]).await?.pop();
+    Ok((raw, seen.expect("as many as were given")))
+}
+
+/// Whether the object would be stored as it is stored already: definitions change what was stored before.
+async fn is_stored_so(call: &Call, entry: &Entry, old: &Value) -> Result<bool, ApiError> {
+    let Some(custom) = call.kind.custom() else { return Ok(true) };
+    let mut stored = entry.value();
+    object::set_meta(&mut stored, "resourceVersion", Value::Null);
+    let formed = convert::to_stored(&call.server, &custom.definition.shared, old).await?;
+    Ok(formed.as_ref().unwrap_or(old) == &stored)
 }
 
 /// The write that empties the finalizers of a deleted object removes it, and still answers the object.
@@ -266,6 +305,7 @@ fn prepare_update(call: &Call, old: &Value, new: &mut Value, part: Part) -> Resu
     match part {
         Part::Main | Part::Scale | Part::Finalize if kind::has_status(&call.kind) => copy_field(new, old, "status"),
         Part::Main | Part::Scale | Part::Finalize => {}
+        Part::Status if custom::is_definition(&call.kind) => copy_field(new, old, "spec"),
         Part::Status => keep_all_but_status(call, old, new),
     }
     Ok(())
@@ -275,6 +315,9 @@ fn keep_all_but_status(call: &Call, old: &Value, new: &mut Value) {
     let status = new.get_mut("status").map(Value::take);
     let mut kept = old.clone();
     for field in ["annotations", "labels", "managedFields"] {
+        if call.kind.custom().is_some() && field != "managedFields" {
+            continue;
+        }
         if field != "labels" || !kind::status_keeps_labels(&call.kind) {
             object::copy_meta(&mut kept, new, field);
         }
@@ -298,7 +341,12 @@ fn copy_field(new: &mut Value, old: &Value, field: &str) {
 }
 
 fn set_generation(call: &Call, old: &Value, new: &mut Value) {
-    if kind::has_generation(&call.kind) && object::spec_differs(old, new) {
+    let differs = match call.kind.custom() {
+        // Without an endpoint of its own the status is content like everything else.
+        Some(_) if !kind::has_status(&call.kind) => object::differs(old, new, &["apiVersion", "kind", "metadata"]),
+        _ => object::spec_differs(old, new),
+    };
+    if kind::has_generation(&call.kind) && differs {
         object::set_meta(new, "generation", object::generation(old) + 1);
     }
 }

@@ -5,21 +5,31 @@
 mod order;
 
 use std::collections::BTreeMap;
+use std::ops::Deref;
 
 use bytes::Bytes;
-use federation_schema::facts::{Facts, Group, Resource, Subresource, api_version};
+use federation_schema::facts::{Group, Resource, Subresource, Text, api_version};
 use http::{HeaderMap, Response, header};
 use serde_json::{Map, Value, json};
 
 use super::document::{Caching, Document};
 use super::negotiate::{Convert, Encoding, NegotiateError, accept};
 use super::yaml;
+use crate::custom::version;
 
 const JSON: &str = "application/json";
 const YAML: &str = "application/yaml";
 const AGGREGATED: &str = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList";
 
-/// All discovery documents of one set of facts.
+/// A resource that is served, and what discovery alone has to know of it.
+pub struct Served<'a> {
+    resource: &'a Resource,
+    custom: bool,
+    /// The verbs that are shown, where they are not all that the resource has.
+    verbs: Option<Vec<Text>>,
+}
+
+/// All discovery documents of one set of kinds.
 #[derive(Debug)]
 pub struct Discovery {
     /// Path without a trailing slash → document.
@@ -28,13 +38,35 @@ pub struct Discovery {
     aggregated: BTreeMap<&'static str, Document>,
 }
 
+impl<'a> Served<'a> {
+    pub fn built_in(resource: &'a Resource) -> Self {
+        Self { resource, custom: false, verbs: None }
+    }
+
+    /// A custom kind; `verbs` are those that are shown.
+    pub fn custom(resource: &'a Resource, verbs: Vec<Text>) -> Self {
+        Self { resource, custom: true, verbs: Some(verbs) }
+    }
+
+    fn verbs(&self) -> &[Text] {
+        self.verbs.as_deref().unwrap_or(&self.resource.verbs)
+    }
+}
+
+impl Deref for Served<'_> {
+    type Target = Resource;
+
+    fn deref(&self) -> &Resource {
+        self.resource
+    }
+}
+
 impl Discovery {
-    /// Renders the documents; `serves` leaves out resources that the server refuses.
+    /// Renders the documents; `groups` are in order, those that only custom kinds are in come behind them.
     ///
     /// `address` is what `/api` tells old clients, such as `10.0.0.1:6443`.
-    pub fn new(facts: &Facts, address: &str, serves: impl Fn(&Resource) -> bool) -> Self {
-        let resources: Vec<&Resource> = facts.resources().filter(|resource| serves(resource)).collect();
-        let groups = served_groups(facts, &resources);
+    pub fn of(groups: Vec<Group>, resources: &[Served<'_>], address: &str) -> Self {
+        let groups = served_groups(groups, resources);
         let (core, named): (Vec<&Group>, Vec<&Group>) = groups.iter().partition(|group| group.name.is_empty());
         let mut legacy = BTreeMap::new();
         legacy.insert("/api".to_owned(), document(&api_versions(address)));
@@ -44,13 +76,13 @@ impl Discovery {
                 legacy.insert(format!("/apis/{}", group.name), document(&typed(legacy_group(group), "APIGroup")));
             }
             for version in &group.versions {
-                let list = resource_list(&resources, &group.name, version);
+                let list = resource_list(resources, &group.name, version);
                 legacy.insert(group_version_path(&group.name, version), document(&list));
             }
         }
         let aggregated = BTreeMap::from([
-            ("/api", Document::new(AGGREGATED, aggregated(&resources, &core).to_string())),
-            ("/apis", Document::new(AGGREGATED, aggregated(&resources, &named).to_string())),
+            ("/api", Document::new(AGGREGATED, aggregated(resources, &core).to_string())),
+            ("/apis", Document::new(AGGREGATED, aggregated(resources, &named).to_string())),
         ]);
         Self { legacy, aggregated }
     }
@@ -92,9 +124,25 @@ pub fn group_version_path(group: &str, version: &str) -> String {
 }
 
 /// Groups and versions that serve at least one resource: an empty list would make `kubectl api-resources` fail.
-fn served_groups(facts: &Facts, resources: &[&Resource]) -> Vec<Group> {
+fn served_groups(mut groups: Vec<Group>, resources: &[Served<'_>]) -> Vec<Group> {
     let serves = |group: &str, version: &str| resources.iter().any(|r| r.group == group && r.version == version);
-    let mut groups = facts.groups();
+    let built_in = groups.len();
+    for resource in resources.iter().filter(|resource| resource.custom) {
+        let at = groups.iter().position(|group| group.name == resource.group).unwrap_or_else(|| {
+            groups.push(Group { name: resource.group.clone(), versions: Box::default() });
+            groups.len() - 1
+        });
+        let group = &mut groups[at];
+        if !group.versions.contains(&resource.version) {
+            let mut versions = std::mem::take(&mut group.versions).into_vec();
+            versions.push(resource.version.clone());
+            if at >= built_in {
+                versions.sort_by(|a, b| version::compare(b, a));
+            }
+            group.versions = versions.into();
+        }
+    }
+    groups[built_in..].sort_by(|a, b| a.name.cmp(&b.name));
     for group in &mut groups {
         group.versions = group.versions.iter().filter(|version| serves(&group.name, version)).cloned().collect();
     }
@@ -131,7 +179,7 @@ fn legacy_group(group: &Group) -> Value {
     json!({"name": group.name, "preferredVersion": versions[0], "versions": versions})
 }
 
-fn resource_list(resources: &[&Resource], group: &str, version: &str) -> Value {
+fn resource_list(resources: &[Served<'_>], group: &str, version: &str) -> Value {
     let mut list = Vec::new();
     for resource in resources.iter().filter(|r| r.group == group && r.version == version) {
         list.push(legacy_resource(resource));
@@ -145,13 +193,13 @@ fn resource_list(resources: &[&Resource], group: &str, version: &str) -> Value {
     value
 }
 
-fn legacy_resource(resource: &Resource) -> Value {
+fn legacy_resource(resource: &Served<'_>) -> Value {
     let mut value = json!({
         "name": resource.plural,
         "singularName": resource.singular,
         "namespaced": resource.namespaced,
         "kind": resource.kind,
-        "verbs": resource.verbs,
+        "verbs": resource.verbs(),
     });
     put_list(&mut value, "shortNames", &resource.short_names);
     put_list(&mut value, "categories", &resource.categories);
@@ -182,12 +230,12 @@ fn put_list(value: &mut Value, key: &str, list: &[federation_schema::facts::Text
     }
 }
 
-fn aggregated(resources: &[&Resource], groups: &[&Group]) -> Value {
+fn aggregated(resources: &[Served<'_>], groups: &[&Group]) -> Value {
     let items: Vec<Value> = groups.iter().map(|group| aggregated_group(resources, group)).collect();
     json!({"kind": "APIGroupDiscoveryList", "apiVersion": "apidiscovery.k8s.io/v2", "metadata": {}, "items": items})
 }
 
-fn aggregated_group(resources: &[&Resource], group: &Group) -> Value {
+fn aggregated_group(resources: &[Served<'_>], group: &Group) -> Value {
     let versions: Vec<Value> = group
         .versions
         .iter()
@@ -204,13 +252,14 @@ fn aggregated_group(resources: &[&Resource], group: &Group) -> Value {
     json!({"metadata": metadata, "versions": versions})
 }
 
-fn aggregated_resource(resource: &Resource) -> Value {
+fn aggregated_resource(resource: &Served<'_>) -> Value {
+    let (group, version) = if resource.custom { (&*resource.group, &*resource.version) } else { ("", "") };
     let mut value = json!({
         "resource": resource.plural,
-        "responseKind": {"group": "", "version": "", "kind": resource.kind},
+        "responseKind": {"group": group, "version": version, "kind": resource.kind},
         "scope": if resource.namespaced { "Namespaced" } else { "Cluster" },
         "singularResource": resource.singular,
-        "verbs": resource.verbs,
+        "verbs": resource.verbs(),
     });
     put_list(&mut value, "shortNames", &resource.short_names);
     put_list(&mut value, "categories", &resource.categories);
@@ -222,9 +271,9 @@ fn aggregated_resource(resource: &Resource) -> Value {
     value
 }
 
-fn aggregated_subresource(resource: &Resource, sub: &Subresource) -> Value {
+fn aggregated_subresource(resource: &Served<'_>, sub: &Subresource) -> Value {
     let same = (&sub.group, &sub.version) == (&resource.group, &resource.version);
-    let (group, version) = if same { ("", "") } else { (&*sub.group, &*sub.version) };
+    let (group, version) = if same && !resource.custom { ("", "") } else { (&*sub.group, &*sub.version) };
     json!({
         "subresource": sub.name,
         "responseKind": {"group": group, "version": version, "kind": sub.kind},

@@ -3,7 +3,7 @@
 //! Documents are built when first asked for and kept compressed. Only our own kinds have descriptions, and only in
 //! v3: shapes and paths are what clients compute with.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::fmt::Write as _;
 use std::io::{Read as _, Write as _};
 use std::ops::Deref;
@@ -23,10 +23,13 @@ use super::negotiate::NegotiateError;
 use path::Paths;
 use schema::{Dialect, Schemas};
 
+mod custom;
 mod gnostic;
 mod path;
 mod schema;
 mod words;
+
+pub use custom::{CustomDocuments, Source};
 
 const JSON: &str = "application/json";
 const V2_PROTOBUF: &str = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf";
@@ -81,7 +84,7 @@ impl<F: Deref<Target = Facts>> OpenApi<F> {
                 documents.insert(path[1..].to_owned(), Lazy { group, version, hash, document: OnceLock::new() });
             }
         }
-        let index = Document::new(JSON, index(&documents).to_string());
+        let index = Document::new(JSON, index(documents.iter()).to_string());
         Versions { documents, index }
     }
 
@@ -149,11 +152,7 @@ impl<F: Deref<Target = Facts>> OpenApi<F> {
     }
 
     fn v2(&self, wanted: &str) -> Result<&Document, NegotiateError> {
-        let protobuf = wanted
-            .split(',')
-            .map(super::negotiate::essence)
-            .any(|media| media == V2_PROTOBUF || media == "application/com.github.proto-openapi.spec.v2@v1.0+protobuf");
-        if protobuf {
+        if takes_protobuf(wanted) {
             return Ok(self.v2_protobuf.get_or_init(|| self.build_v2(gnostic::Writer::default(), V2_PROTOBUF)));
         }
         if !takes_json(wanted) {
@@ -164,9 +163,17 @@ impl<F: Deref<Target = Facts>> OpenApi<F> {
 
     /// Builds v2 piece by piece: the whole as a tree would take tens of megabytes.
     fn build_v2<W: V2Writer>(&self, mut writer: W, content_type: &'static str) -> Document {
+        self.write_v2(&mut writer);
+        let plain = writer.finish();
+        Document { content_type, hash: hash(&plain), body: gzip(&plain), gzip: true }
+    }
+
+    /// Writes all of v2 but its end; says which definitions are in it.
+    fn write_v2<W: V2Writer>(&self, writer: &mut W) -> HashSet<String> {
         let resources: Vec<&Resource> = self.facts.resources().filter(|resource| (self.serves)(resource)).collect();
         let mut schemas = Schemas::new(&self.facts, Dialect::V2);
         let paths = Paths::new(Dialect::V2, &mut schemas);
+        let mut known = HashSet::new();
         writer.begin(&json!({"title": "Kubernetes", "version": self.facts.version()}));
         for resource in &resources {
             for (path, item) in paths.of(resource, &mut schemas) {
@@ -175,9 +182,9 @@ impl<F: Deref<Target = Facts>> OpenApi<F> {
         }
         while let Some((name, schema)) = schemas.next(&resources) {
             writer.definition(&name, &schema);
+            known.insert(name);
         }
-        let plain = writer.finish();
-        Document { content_type, hash: hash(&plain), body: gzip(&plain), gzip: true }
+        known
     }
 }
 
@@ -251,11 +258,15 @@ fn fingerprint(facts: &Facts, resources: &[&Resource]) -> String {
     hash(text.as_bytes())
 }
 
-fn index(documents: &BTreeMap<String, Lazy>) -> Value {
+fn index<'a>(documents: impl Iterator<Item = (&'a String, &'a Lazy)>) -> Value {
     let url = |key: &str, lazy: &Lazy| json!({"serverRelativeURL": format!("/openapi/v3/{key}?hash={}", lazy.hash)});
-    let paths: serde_json::Map<String, Value> =
-        documents.iter().map(|(key, lazy)| (key.clone(), url(key, lazy))).collect();
+    let paths: serde_json::Map<String, Value> = documents.map(|(key, lazy)| (key.clone(), url(key, lazy))).collect();
     json!({"paths": paths})
+}
+
+fn takes_protobuf(accept: &str) -> bool {
+    let named = |media| media == V2_PROTOBUF || media == "application/com.github.proto-openapi.spec.v2@v1.0+protobuf";
+    accept.split(',').map(super::negotiate::essence).any(named)
 }
 
 fn takes_json(accept: &str) -> bool {

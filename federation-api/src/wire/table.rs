@@ -11,6 +11,7 @@ use row::Row;
 
 mod autoscale;
 mod core;
+pub mod custom;
 mod eviction;
 mod layouts;
 mod network;
@@ -61,12 +62,7 @@ impl Layout {
     pub fn columns(&self, extra: Option<Extra>) -> Vec<Value> {
         let mut columns: Vec<Value> = self.columns.split('|').map(column).collect();
         if let Some(extra) = extra {
-            let (name, description) = match extra {
-                Extra::Clusters => ("Clusters", "The member clusters that run this, with their replicas."),
-                Extra::Cluster => ("Cluster", "The member cluster that this was seen in."),
-            };
-            let value = definition(name, ("string", "", 0), description);
-            columns.insert(self.extra_at(), value);
+            columns.insert(self.extra_at(), extra_column(extra));
         }
         columns
     }
@@ -90,12 +86,7 @@ impl Layout {
         if !conditions.is_empty() {
             row.insert("conditions".to_owned(), conditions.into());
         }
-        let carried = match include {
-            Include::None => Value::Null,
-            Include::Metadata => partial(MetaVersion::V1, object),
-            Include::Object => object.clone(),
-        };
-        row.insert("object".to_owned(), carried);
+        row.insert("object".to_owned(), carried(object, include));
         row.into()
     }
 
@@ -134,6 +125,23 @@ pub fn table(version: MetaVersion, metadata: &Value, columns: &[Value], rows: &[
 pub fn partial(version: MetaVersion, object: &Value) -> Value {
     let metadata = object.get("metadata").cloned().unwrap_or_else(|| json!({}));
     json!({"kind": "PartialObjectMetadata", "apiVersion": version.api_version(), "metadata": metadata})
+}
+
+fn extra_column(extra: Extra) -> Value {
+    let (name, description) = match extra {
+        Extra::Clusters => ("Clusters", "The member clusters that run this, with their replicas."),
+        Extra::Cluster => ("Cluster", "The member cluster that this was seen in."),
+    };
+    definition(name, ("string", "", 0), description)
+}
+
+/// The object as far as a row carries it.
+fn carried(object: &Value, include: Include) -> Value {
+    match include {
+        Include::None => Value::Null,
+        Include::Metadata => partial(MetaVersion::V1, object),
+        Include::Object => object.clone(),
+    }
 }
 
 fn column(spec: &str) -> Value {

@@ -2,6 +2,10 @@
 
 mod audit;
 mod clients;
+mod crd;
+mod crd_life;
+mod crd_objects;
+mod crd_publish;
 mod create;
 mod delete;
 mod edges;

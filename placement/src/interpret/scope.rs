@@ -51,6 +51,7 @@ const ADMISSION: &str = "admissionregistration.k8s.io";
 const TABLE: &[Rule] = &[
     never("fedgate.dev", ANY, "configures the federation"),
     never_when(ANY, ANY, in_system_namespace, "lives in a system namespace"),
+    never_when("apiextensions.k8s.io", "CustomResourceDefinition", is_of_ours, "configures the federation"),
     never_when(ANY, ANY, is_mirrored, "is a member's own object"),
     never("", "Namespace", "made in members where a template of it goes"),
     never("", "Event", TRANSIENT),
@@ -119,6 +120,11 @@ pub fn scope(object: &Value) -> Scope {
 fn in_system_namespace(object: &Value) -> bool {
     let namespace = text::namespace(object);
     namespace.starts_with("kube-") || namespace == label::SYSTEM_NAMESPACE
+}
+
+fn is_of_ours(definition: &Value) -> bool {
+    let group = text::str_at(definition, &["spec", "group"]);
+    group.strip_suffix(label::GROUP).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
 }
 
 fn is_mirrored(object: &Value) -> bool {

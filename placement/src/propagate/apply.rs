@@ -13,6 +13,7 @@ use member_cluster::members::IdentityError;
 use serde_json::{Value, json};
 
 use super::books::Outcome;
+use super::definition;
 use super::live::{Live, Seen};
 use super::member::{Fleet, Place, Room};
 use super::plan::{Action, Inputs, plan};
@@ -68,13 +69,39 @@ pub(super) async fn apply(fleet: Arc<Fleet>, room: Arc<Room>, name: String) -> R
             // Nothing can be said yet, so what was said before the start stands.
             return Err(ReconcileError::Wait(UNREAD, "the hub's kinds have not been read yet".to_owned()));
         }
-        let why = format!("the hub does not serve {} {} now; held", template.api_version, template.kind);
-        keep(&fleet, &binding, member, last.with(Phase::Failed, why));
-        return Ok(());
+        return unserved(&fleet, &room, &binding, row).await;
     };
     let place = (kind.gvr.clone(), template.namespace.clone(), template.name.clone());
     let copy = Copy { fleet: &fleet, room: &room, binding: &binding, row, kind, place, last };
     copy.step().await
+}
+
+/// A copy whose kind the hub does not serve any more: it stays, unless it shall go, which the member itself can tell how.
+async fn unserved(
+    fleet: &Arc<Fleet>,
+    room: &Arc<Room>,
+    binding: &PlacementBinding,
+    row: &BindingCluster,
+) -> Result<(), ReconcileError> {
+    let template = &binding.spec.template;
+    let member = room.member.name.as_str();
+    let last = fleet.books.last(binding, member);
+    if !row.withdraw {
+        let why = format!("the hub does not serve {} {} now; held", template.api_version, template.kind);
+        keep(fleet, binding, member, last.with(Phase::Failed, why));
+        return Ok(());
+    }
+    match definition::served_by(&room.member.reader, &template.api_version, &template.kind).await {
+        Ok(Some(kind)) => {
+            let place = (kind.gvr.clone(), template.namespace.clone(), template.name.clone());
+            Copy { fleet, room, binding, row, kind, place, last }.step().await
+        }
+        Ok(None) => {
+            keep(fleet, binding, member, last.with(Phase::Gone, "the member does not serve this kind"));
+            Ok(())
+        }
+        Err(error) => Err(ReconcileError::Retry(error.to_string())),
+    }
 }
 
 impl Copy<'_> {
@@ -88,6 +115,20 @@ impl Copy<'_> {
             // The template is gone or another: its binding is about to say so.
             None => return Ok(()),
         };
+        if !self.row.withdraw
+            && let Some(definition) = definition::of(self.world(), &self.kind.gvr)
+            && self.room.known(&self.place) == Seen::Unknown
+        {
+            match definition::is_established(&self.room.member.reader, &definition).await {
+                Ok(true) => {}
+                Ok(false) => {
+                    let why = format!("waits for the definition {definition} there");
+                    self.keep(self.last.clone().with(Phase::Pending, why.clone()));
+                    return Err(ReconcileError::Wait(definition::AWAITED, why));
+                }
+                Err(error) => return self.failed(error),
+            }
+        }
         let mut seen = match self.fleet.seen(self.room, &self.place).await {
             Ok(seen) => seen,
             Err(error) => return self.failed(error),
@@ -302,6 +343,18 @@ impl Copy<'_> {
     }
 
     async fn delete(&self, uid: &str) -> Result<(), ReconcileError> {
+        if definition::is_definition(&self.kind) {
+            match definition::objects(&self.room.member.reader, &self.place.2).await {
+                Ok(0) => {}
+                Ok(count) => {
+                    let why =
+                        format!("{count} objects of this kind are still there; held, since they would go with it");
+                    self.keep(self.last.clone().with(Phase::Deleting, why.clone()));
+                    return Err(ReconcileError::Wait(IN_THE_WAY, why));
+                }
+                Err(error) => return self.failed(error),
+            }
+        }
         let writer = match self.writer().await {
             Ok(writer) => writer,
             Err(outcome) => return outcome,

@@ -9,6 +9,7 @@ const KINDS: &[(&str, &str, &str, bool)] = &[
     ("ClusterRole", "clusterroles", "rbac.authorization.k8s.io/v1", false),
     ("ClusterRoleBinding", "clusterrolebindings", "rbac.authorization.k8s.io/v1", false),
     ("ConfigMap", "configmaps", "v1", true),
+    ("CustomResourceDefinition", "customresourcedefinitions", "apiextensions.k8s.io/v1", false),
     ("Deployment", "deployments", "apps/v1", true),
     ("EndpointSlice", "endpointslices", "discovery.k8s.io/v1", true),
     ("Event", "events", "v1", true),
@@ -23,6 +24,7 @@ const KINDS: &[(&str, &str, &str, bool)] = &[
     ("Secret", "secrets", "v1", true),
     ("Service", "services", "v1", true),
     ("ServiceAccount", "serviceaccounts", "v1", true),
+    ("Widget", "widgets", "example.com/v1", true),
 ];
 
 /// The resource of this plural name.

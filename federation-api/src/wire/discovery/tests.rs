@@ -3,16 +3,21 @@
 use std::fs;
 use std::path::PathBuf;
 
-use federation_schema::facts::kubernetes;
+use federation_schema::facts::{Resource, kubernetes};
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use serde_json::Value;
 
-use super::Discovery;
+use super::{Discovery, Served};
 
 const KUBECTL: &str = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList,application/json";
 
+fn of(serves: impl Fn(&Resource) -> bool) -> Discovery {
+    let served: Vec<Served<'_>> = kubernetes().resources().filter(|of| serves(of)).map(Served::built_in).collect();
+    Discovery::of(kubernetes().groups(), &served, "10.10.10.10:8050")
+}
+
 fn discovery() -> Discovery {
-    Discovery::new(kubernetes(), "10.10.10.10:8050", |_| true)
+    of(|_| true)
 }
 
 fn headers(accept: &'static str) -> HeaderMap {
@@ -77,7 +82,7 @@ fn an_etag_saves_the_second_answer() {
 
 #[test]
 fn what_is_not_served_is_not_shown() {
-    let discovery = Discovery::new(kubernetes(), "", |resource| resource.group == "apps");
+    let discovery = of(|resource| resource.group == "apps");
     assert_eq!(discovery.paths().collect::<Vec<_>>(), ["/api", "/apis", "/apis/apps", "/apis/apps/v1"]);
 }
 

@@ -3,6 +3,7 @@
 //! kubectl reads from them whether a kind takes `fieldValidation` and which patches; other clients generate code.
 
 use federation_schema::facts::{Resource, Subresource, TypeId};
+use federation_schema::structural::layer::type_name;
 use serde_json::{Map, Value, json};
 
 use super::schema::{Dialect, Schemas, camel, capitalised, tag};
@@ -61,6 +62,8 @@ const LOG: &[&str] = &[
 /// Writes operations in one dialect.
 pub(super) struct Paths {
     dialect: Dialect,
+    /// Custom kinds have no strategies to patch by, and lists with names of their own.
+    custom: bool,
     status: Value,
     delete_options: Value,
     patch: Value,
@@ -103,10 +106,16 @@ impl Paths {
         meta("WatchEvent");
         Self {
             dialect,
+            custom: false,
             status,
             delete_options,
             patch: schemas.named_scalar("io.k8s.apimachinery.pkg.apis.meta.v1.Patch"),
         }
+    }
+
+    /// As [`Paths::new`], for custom kinds.
+    pub(super) fn of_custom(dialect: Dialect, schemas: &mut Schemas<'_>) -> Self {
+        Self { custom: true, ..Self::new(dialect, schemas) }
     }
 
     /// The path items of a resource.
@@ -159,8 +168,13 @@ impl Paths {
     }
 
     fn list(&self, about: &About<'_>, schemas: &mut Schemas<'_>, suffix: &'static str) -> Operation<'static> {
-        let name = format!("{}List", schemas.facts().ty(about.resource.ty).name);
-        let answer = schemas.reference_named(&name).unwrap_or_else(|| json!({"type": "object"}));
+        let answer = if self.custom {
+            let Resource { group, version, list_kind, .. } = about.resource;
+            schemas.link(&type_name(group, version, list_kind))
+        } else {
+            let name = format!("{}List", schemas.facts().ty(about.resource.ty).name);
+            schemas.reference_named(&name).unwrap_or_else(|| json!({"type": "object"}))
+        };
         Operation {
             method: "get",
             action: "list",
@@ -205,7 +219,7 @@ impl Paths {
                     ("put", "put", "replace", WRITE, Some(body), schema.clone(), &[200, 201][..])
                 }
                 "patch" => {
-                    let body = Body { schema: self.patch.clone(), consumes: &PATCHES, required: true };
+                    let body = Body { schema: self.patch.clone(), consumes: self.patches(), required: true };
                     ("patch", "patch", "patch", PATCH, Some(body), schema.clone(), &[200, 201][..])
                 }
                 "delete" => {
@@ -218,6 +232,10 @@ impl Paths {
             operations.push(Operation { method, action, verb, suffix: "", parameters, body, answer, codes });
         }
         operations
+    }
+
+    fn patches(&self) -> &'static [&'static str] {
+        if self.custom { &PATCHES[..3] } else { &PATCHES }
     }
 
     fn subresource(&self, about: &About<'_>, sub: &Subresource, schemas: &mut Schemas<'_>) -> Vec<Operation<'static>> {

@@ -114,7 +114,8 @@ impl<'f> Schemas<'f> {
         })
     }
 
-    fn link(&self, name: &str) -> Value {
+    /// A reference by name; the document has to contain the definition.
+    pub(super) fn link(&self, name: &str) -> Value {
         match self.dialect {
             Dialect::V2 => json!({"$ref": format!("#/definitions/{name}")}),
             Dialect::V3 => json!({"$ref": format!("#/components/schemas/{name}")}),
