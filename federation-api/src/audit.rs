@@ -63,7 +63,7 @@ impl Audit {
     ///
     /// # Errors
     /// Where the file cannot be opened.
-    pub fn to_log(mut self, config: LogConfig) -> std::io::Result<Self> {
+    pub fn with_log(mut self, config: LogConfig) -> std::io::Result<Self> {
         let (backend, queue) = Backend::new("log", true);
         log::spawn(config, queue, Arc::clone(&backend.failed))?;
         self.backends.push(backend);
@@ -74,7 +74,7 @@ impl Audit {
     ///
     /// `path` is that of the webhook's URL. Must be called within a Tokio runtime.
     #[must_use]
-    pub fn to_webhook(mut self, receiver: kube::Client, path: String) -> Self {
+    pub fn with_webhook(mut self, receiver: kube::Client, path: String) -> Self {
         let (backend, queue) = Backend::new("webhook", false);
         tokio::spawn(webhook::run(receiver, path, queue, Arc::clone(&backend.failed)));
         self.backends.push(backend);

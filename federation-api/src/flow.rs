@@ -59,7 +59,7 @@ pub(crate) struct Classified {
 
 /// The right to run; given back when dropped.
 pub(crate) struct Seat {
-    _ticket: Ticket,
+    ticket: Ticket,
     running: Arc<[AtomicI64; 2]>,
     writes: bool,
     stats: Arc<metrics::Stats>,
@@ -111,7 +111,7 @@ impl Flow {
                 let running = Arc::clone(&self.running);
                 running[usize::from(class.writes)].fetch_add(1, Relaxed);
                 stats.begin(seats);
-                Ok(Seat { _ticket: ticket, running, writes: class.writes, stats, began: Instant::now() })
+                Ok(Seat { ticket: ticket, running, writes: class.writes, stats, began: Instant::now() })
             }
             Err(refused) => {
                 stats.rejected(refused);
@@ -173,7 +173,7 @@ impl Classified {
 impl Drop for Seat {
     fn drop(&mut self) {
         self.running[usize::from(self.writes)].fetch_sub(1, Relaxed);
-        self.stats.end(self._ticket.seats(), self.began.elapsed());
+        self.stats.end(self.ticket.seats(), self.began.elapsed());
     }
 }
 

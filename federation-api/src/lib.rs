@@ -67,6 +67,7 @@ mod render;
 mod server;
 mod service;
 mod verb;
+mod warning;
 mod wire;
 
 pub mod audit;

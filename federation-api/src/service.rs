@@ -29,7 +29,7 @@ use crate::mirror::owner;
 use crate::request::RequestInfo;
 use crate::request::query::Query;
 use crate::server::Server;
-use crate::{access, compress, endpoint, kind, legacy, render, verb};
+use crate::{access, compress, endpoint, kind, legacy, render, verb, warning};
 
 static AUDIT_ID: HeaderName = HeaderName::from_static("audit-id");
 /// Longest `Audit-Id` that is taken over from a request.
@@ -110,7 +110,7 @@ impl Api {
             classified.write(headers);
         }
         headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-cache, private"));
-        add_warnings(headers, &trace.warnings);
+        warning::write(headers, &trace.warnings);
         if let Some(record) = trace.audit.take() {
             response = conclude(record, response, panicked).await;
         }
@@ -406,31 +406,6 @@ fn audit_id(headers: &HeaderMap) -> HeaderValue {
     let sent = headers.get(&AUDIT_ID).filter(|id| !id.is_empty() && id.len() <= MAX_AUDIT_ID_BYTES);
     sent.cloned()
         .unwrap_or_else(|| HeaderValue::from_str(&uuid::Uuid::new_v4().to_string()).expect("a UUID is visible ASCII"))
-}
-
-/// `Warning: 299 - "text"`, each at most once; long ones are cut when all together are too long.
-fn add_warnings(headers: &mut HeaderMap, warnings: &[String]) {
-    const MAX_ALL_CHARS: usize = 4096;
-    const MAX_ONE_CHARS: usize = 256;
-    let total: usize = warnings.iter().map(|text| text.chars().count()).sum();
-    for text in warnings {
-        let cut = if total > MAX_ALL_CHARS { MAX_ONE_CHARS } else { MAX_ALL_CHARS };
-        let mut quoted = String::from("299 - \"");
-        for c in text.chars().take(cut) {
-            match c {
-                '"' | '\\' => quoted.extend(['\\', c]),
-                c if c.is_control() => quoted.push(' '),
-                c => quoted.push(c),
-            }
-        }
-        quoted.push('"');
-        match HeaderValue::from_bytes(quoted.as_bytes()) {
-            Ok(value) => {
-                headers.append(header::WARNING, value);
-            }
-            Err(error) => tracing::warn!(%error, "a warning cannot be a header"),
-        }
-    }
 }
 
 impl<B> tower::Service<Request<B>> for Api

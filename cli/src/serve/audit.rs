@@ -20,7 +20,7 @@ pub(super) async fn open(files: &AuditFiles) -> Result<Audit, Failure> {
     })?;
     let mut audit = Audit::new(policy);
     if let Some(log) = &files.log {
-        audit = audit.to_log(log.clone()).map_err(|e| Failure::local("cannot open --audit-log-path", e))?;
+        audit = audit.with_log(log.clone()).map_err(|e| Failure::local("cannot open --audit-log-path", e))?;
     }
     if let Some(path) = &files.webhook {
         let unusable = |error: &dyn std::error::Error| {
@@ -36,7 +36,7 @@ pub(super) async fn open(files: &AuditFiles) -> Result<Audit, Failure> {
         parts.path_and_query = Some(http::uri::PathAndQuery::from_static("/"));
         config.cluster_url = http::Uri::from_parts(parts).map_err(|e| unusable(&e))?;
         let receiver = kube::Client::try_from(config).map_err(|e| unusable(&e))?;
-        audit = audit.to_webhook(receiver, url);
+        audit = audit.with_webhook(receiver, url);
     }
     Ok(audit)
 }

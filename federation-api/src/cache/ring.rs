@@ -153,6 +153,24 @@ mod tests {
         Arc::new(Event::new(EventKind::Added, Arc::new(entry), None))
     }
 
+    /// Protocol: W10
+    #[test]
+    fn a_burst_stays_whole_and_what_is_recent_stays_however_much_it_is() {
+        let mut ring = Ring::new(0);
+        let now = std::time::Instant::now();
+        // Events of the last minute, at two hundred a second.
+        for rev in 1..=12_000 {
+            ring.push(event(rev));
+        }
+        assert_eq!(ring.after(0), Some(0), "nothing of the last 75 seconds is forgotten");
+        // Later, when all that is old, the newest hundred stay.
+        let mut late = Event::new(EventKind::Added, event(12_001).object.clone(), None);
+        late.at = now + super::RING_WINDOW + std::time::Duration::from_secs(5);
+        ring.push(Arc::new(late));
+        assert_eq!((ring.floor(), ring.after(ring.floor()).is_some()), (12_001 - super::RING_EVENTS_MIN as u64, true));
+        assert!(ring.after(ring.floor() - 1).is_none());
+    }
+
     #[test]
     fn positions_follow_revisions() {
         let mut ring = Ring::new(10);
@@ -167,6 +185,7 @@ mod tests {
         assert_eq!(revs, [15, 20]);
     }
 
+    /// Protocol: W10
     #[test]
     fn the_ring_is_bounded() {
         let mut ring = Ring::new(0);

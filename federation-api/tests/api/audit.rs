@@ -8,6 +8,7 @@ use bytes::Bytes;
 use federation_api::audit::{Audit, LogConfig, LogTarget, Policy};
 use federation_api::{Api, StoreConfig};
 use http::Method;
+use http_body_util::BodyExt;
 use serde_json::{Value, json};
 
 use crate::hub::{CONFIG_MAPS, Hub, PATIENCE, config_map};
@@ -27,7 +28,7 @@ async fn start(path: &Path) -> Hub {
     let policy = Policy::parse(POLICY.as_bytes()).expect("a policy");
     let target = LogTarget::File(path.to_owned());
     let log = LogConfig { target, max_bytes: 1 << 20, max_backups: 0, max_age_days: 0 };
-    let audit = Audit::new(policy).to_log(log).expect("a log");
+    let audit = Audit::new(policy).with_log(log).expect("a log");
     Hub::with(Api::builder().audit(audit).open(StoreConfig::Memory).await.expect("a store in memory")).await
 }
 
@@ -107,6 +108,37 @@ async fn a_watch_is_recorded_when_it_starts_and_when_it_ends() {
     let told = records(&path, "watch", 2).await;
     assert_eq!((&told[0]["stage"], &told[1]["stage"]), (&json!("ResponseStarted"), &json!("ResponseComplete")));
     assert_eq!(told[1]["verb"], "watch");
+}
+
+/// Protocol: F3
+#[tokio::test]
+async fn a_webhook_is_told_in_batches() {
+    let (told, mut batches) = tokio::sync::mpsc::unbounded_channel();
+    let receiver = tower::service_fn(move |request: http::Request<kube::client::Body>| {
+        let told = told.clone();
+        async move {
+            let path = request.uri().path().to_owned();
+            let body = request.into_body().collect().await.map(http_body_util::Collected::to_bytes);
+            told.send((path, body.expect("a body"))).expect("the test listens");
+            Ok::<_, std::convert::Infallible>(http::Response::new(http_body_util::Empty::<Bytes>::new()))
+        }
+    });
+    let policy = Policy::parse(POLICY.as_bytes()).expect("a policy");
+    let audit = Audit::new(policy).with_webhook(kube::Client::new(receiver, "default"), "/audit".to_owned());
+    let api = Api::builder().audit(audit).open(StoreConfig::Memory).await.expect("a store in memory");
+    let hub = Hub::with(api).await;
+    hub.send(Method::POST, CONFIG_MAPS, &header("one"), config_map("a").to_string()).await.expect(201);
+    loop {
+        let (path, batch) =
+            tokio::time::timeout(PATIENCE, batches.recv()).await.expect("a batch in time").expect("a batch");
+        assert_eq!(path, "/audit");
+        let batch: Value = serde_json::from_slice(&batch).expect("JSON");
+        assert_eq!((&batch["kind"], &batch["apiVersion"]), (&json!("EventList"), &json!("audit.k8s.io/v1")));
+        let items = batch["items"].as_array().expect("items");
+        if items.iter().any(|item| item["auditID"] == "one" && item["stage"] == "ResponseComplete") {
+            break;
+        }
+    }
 }
 
 /// Protocol: F3

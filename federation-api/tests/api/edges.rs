@@ -204,3 +204,75 @@ async fn a_delete_that_has_to_wait_answers_the_object() {
     assert_eq!(last["metadata"]["uid"], made["metadata"]["uid"], "the write that lets go answers the object");
     hub.get(&path).await.refused(404);
 }
+
+/// Protocol: H3
+#[tokio::test]
+async fn metrics_have_upstreams_names() {
+    let hub = Hub::start().await;
+    let mut watch = hub.watch(&format!("{CONFIG_MAPS}?watch=1&resourceVersion=0")).await;
+    hub.config_map("a").await;
+    assert_eq!(watch.told(1).await, ["ADDED a"]);
+    let reply = hub.get("/metrics").await;
+    assert!(reply.headers["content-type"].to_str().expect("text").starts_with("text/plain; version=0.0.4"));
+    let text = String::from_utf8(reply.body.to_vec()).expect("text");
+    for line in [
+        "apiserver_request_total{code=\"201\",group=\"\",resource=\"configmaps\",scope=\"namespace\",subresource=\"\",verb=\"CREATE\",version=\"v1\"} 1\n",
+        "apiserver_request_duration_seconds_bucket{group=\"\",resource=\"configmaps\",scope=\"namespace\",subresource=\"\",verb=\"CREATE\",version=\"v1\",le=\"+Inf\"} 1\n",
+        "apiserver_current_inflight_requests{request_kind=\"mutating\"} 0\n",
+        "apiserver_longrunning_requests{verb=\"WATCH\"} ",
+        "apiserver_storage_objects{resource=\"configmaps\"} 1\n",
+        "apiserver_watch_events_total{group=\"\",resource=\"configmaps\",version=\"v1\"} 1\n",
+        "etcd_request_duration_seconds_count{operation=\"update\",type=\"all\"} ",
+        "apiserver_flowcontrol_nominal_limit_seats{priority_level=\"catch-all\"} 600\n",
+    ] {
+        assert!(text.contains(line), "{line} in {text}");
+    }
+}
+
+/// Protocol: L8, L9
+#[tokio::test]
+async fn one_name_is_authorized_as_one_name() {
+    let hub = Hub::start().await;
+    hub.config_map("mine").await;
+    hub.config_map("other").await;
+    let group = "rbac.authorization.k8s.io";
+    let base = format!("/apis/{group}/v1/namespaces/default");
+    let role = json!({"apiVersion": format!("{group}/v1"), "kind": "Role", "metadata": {"name": "one"},
+        "rules": [{"apiGroups": [""], "resources": ["configmaps"], "resourceNames": ["mine"], "verbs": ["get", "list", "watch"]}]});
+    hub.post(&format!("{base}/roles"), &role).await.expect(201);
+    let binding = json!({"apiVersion": format!("{group}/v1"), "kind": "RoleBinding", "metadata": {"name": "one"},
+        "roleRef": {"apiGroup": group, "kind": "Role", "name": "one"},
+        "subjects": [{"kind": "User", "apiGroup": group, "name": "alice"}]});
+    hub.post(&format!("{base}/rolebindings"), &binding).await.expect(201);
+    let alice = hub.api.in_process(UserInfo::new("alice", ["system:authenticated"]));
+    let ask = async |path: &str| hub.send_as(&alice, Method::GET, path, (&[], Bytes::new())).await;
+    for (selector, code) in [
+        ("metadata.name%3Dmine", 200),
+        ("metadata.name%3D%3Dmine", 200),
+        ("metadata.name%3Dother", 403),
+        ("metadata.name!%3Dmine", 403),
+        ("", 403),
+    ] {
+        for watch in ["", "&watch=1&timeoutSeconds=1"] {
+            let path = format!("{CONFIG_MAPS}?fieldSelector={selector}{watch}");
+            assert_eq!(ask(&path).await.code.as_u16(), code, "{path}");
+        }
+    }
+    let list = ask(&format!("{CONFIG_MAPS}?fieldSelector=metadata.name%3Dmine")).await.expect(200);
+    assert_eq!(crate::hub::names(&list), ["mine"]);
+    let missing = hub.get(&format!("{CONFIG_MAPS}/nope")).await.expect(404);
+    assert_eq!(missing["message"], "configmaps \"nope\" not found");
+    assert_eq!(missing["details"], json!({"name": "nope", "kind": "configmaps"}));
+    let rev = crate::hub::rev(&list);
+    hub.get(&format!("{CONFIG_MAPS}/mine?resourceVersion={rev}")).await.expect(200);
+    hub.get(&format!("{CONFIG_MAPS}/mine?resourceVersion=0")).await.expect(200);
+}
+
+/// Protocol: L11
+#[tokio::test]
+async fn a_shard_selector_means_nothing() {
+    let hub = Hub::start().await;
+    hub.config_map("a").await;
+    let list = hub.get(&format!("{CONFIG_MAPS}?shardSelector=anything")).await.expect(200);
+    assert_eq!(crate::hub::names(&list), ["a"]);
+}
