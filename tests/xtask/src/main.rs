@@ -3,6 +3,7 @@
 
 mod bench;
 mod codegen;
+mod conformance;
 mod dev;
 mod dist;
 mod e2e;
@@ -34,6 +35,8 @@ enum Verb {
     Fuzz(fuzz::Options),
     /// Write the table of kinds from what Kubernetes publishes
     Codegen(codegen::Codegen),
+    /// Run Kubernetes' own conformance suite against `fedgate up` and compare with the kept list
+    Conformance(conformance::Options),
     /// Measure, side by side with the peers
     Bench(bench::Options),
     /// Build the release archive and its checksum
@@ -60,6 +63,7 @@ fn dispatch(verb: Verb) -> Result<()> {
         Verb::E2e(options) => e2e::run(&options),
         Verb::Fuzz(options) => fuzz::run(&options),
         Verb::Codegen(codegen) => codegen.run(&paths::repository()),
+        Verb::Conformance(options) => conformance::run(&options),
         Verb::Bench(options) => bench::run(&options),
         Verb::Dist(options) => dist::run(&options),
         Verb::Dev(options) => dev::run(&options),

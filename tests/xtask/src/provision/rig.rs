@@ -59,7 +59,7 @@ fn place(build: &mut Command, program: &Path, package: &str) -> Result<()> {
 }
 
 /// Without the stamp the server's version cannot be parsed by its users.
-fn stamp(version: &str) -> String {
+pub fn stamp(version: &str) -> String {
     let numbers: Vec<&str> = version.trim_start_matches('v').split('.').collect();
     let package = "k8s.io/component-base/version";
     let values = [
@@ -75,7 +75,10 @@ fn stamp(version: &str) -> String {
 }
 
 /// The version that a go.mod requires of a module.
-fn required(go_mod: &Path, module: &str) -> Result<String> {
+///
+/// # Errors
+/// It requires none.
+pub fn required(go_mod: &Path, module: &str) -> Result<String> {
     let text = fs::read_to_string(go_mod).with_context(|| format!("read {}", go_mod.display()))?;
     let mut lines = text.lines().map(|line| line.trim().trim_start_matches("require "));
     let line = lines.find_map(|line| line.strip_prefix(module)?.strip_prefix(' ').map(str::to_owned));
