@@ -20,7 +20,10 @@ pub(crate) fn answer(server: &Server, path: &str) -> Option<Response<Body>> {
     let tokens = server.tokens.as_ref()?;
     let (document, kind) = match path {
         CONFIGURATION => {
-            let keys = format!("https://{}/{KEYS}", server.address);
+            let keys = match &*server.address {
+                "" => format!("{}/{KEYS}", crate::account::ISSUER),
+                address => format!("https://{address}/{KEYS}"),
+            };
             (tokens.discovery_document(&keys)?, "application/json")
         }
         KEYS => (tokens.key_set(), "application/jwk-set+json"),

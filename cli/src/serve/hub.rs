@@ -43,6 +43,10 @@ pub(super) async fn open(config: &ServeConfig) -> Result<Local, Failure> {
         .components(auth::bootstrap::COMPONENTS.map(label::component_user))
         .service_range(network::handed_out())
         .service_accounts(service_account_key(config)?);
+    // Port 0 is not known before something listens.
+    if config.api_addr.port() != 0 {
+        builder = builder.address(config.api_addr.to_string());
+    }
     for mirrored in mirror::MIRRORED {
         builder = builder.mirrored(mirrored.group, mirrored.resource);
     }

@@ -102,6 +102,8 @@ fn set_addresses(service: &mut Value, address: &str) {
     if let Some(spec) = spec.as_object_mut() {
         spec.insert("clusterIP".to_owned(), address.into());
         spec.insert("clusterIPs".to_owned(), json!([address]));
+        spec.entry("ipFamilies").or_insert_with(|| json!(["IPv4"]));
+        spec.entry("ipFamilyPolicy").or_insert_with(|| json!("SingleStack"));
     }
 }
 

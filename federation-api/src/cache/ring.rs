@@ -145,8 +145,9 @@ impl Drop for Ring {
 
 #[cfg(test)]
 mod tests {
-    use super::{Entry, Event, EventKind, RING_EVENTS_MAX, Ring};
+    use super::{Entry, Event, EventKind, RING_EVENTS_MAX, RING_WINDOW, Ring};
     use std::sync::Arc;
+    use std::time::Duration;
 
     fn event(rev: u64) -> Arc<Event> {
         let entry = Entry::new(EventKind::Added, "x", br#"{"metadata":{}}"#, rev, rev);
@@ -188,6 +189,7 @@ mod tests {
     /// Protocol: W10
     #[test]
     fn the_ring_is_bounded() {
+        assert!(RING_WINDOW >= Duration::from_secs(75), "upstream keeps as much");
         let mut ring = Ring::new(0);
         for rev in 1..=(RING_EVENTS_MAX as u64 + 5) {
             ring.push(event(rev));

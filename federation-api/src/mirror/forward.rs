@@ -104,6 +104,33 @@ pub(crate) async fn delete(call: &Call, owned: &Owned, options: &DeleteOptions) 
     answer(call, owned, code, &bytes)
 }
 
+/// Evicts a member's pod in the member, as its executor: the member's own budgets decide.
+///
+/// # Errors
+/// As [`delete`], and 429 where a budget does not allow it.
+pub(crate) async fn evict(call: &Call, owned: &Owned, options: &DeleteOptions) -> Result<Answer, ApiError> {
+    let eviction = json!({
+        "apiVersion": "policy/v1", "kind": "Eviction",
+        "metadata": {"name": owned.name, "namespace": owned.namespace},
+        "deleteOptions": delete_body(call, owned, options)?,
+    });
+    let member = call.server.reach.member(&owned.cluster)?;
+    let _place = call.server.reach.waiting.try_acquire().map_err(|_| ApiError::TooManyRequests {
+        message: format!("{MAX_WAITING} deletions wait for member clusters, please try again later"),
+        retry_after_s: 1,
+    })?;
+    let path = format!("{}/eviction", owned.path());
+    let exchange = async {
+        let executor = executor(call, &member, owned).await?;
+        let request = request(&executor, owned, (Method::POST, &path, Some(eviction.to_string().into_bytes())))?;
+        let response = send(&executor, owned, request).await?;
+        let code = response.status();
+        Ok((code, read(response, owned).await?))
+    };
+    let (code, bytes) = in_time(owned, exchange).await?;
+    if code.is_success() { Ok(crate::verb::eviction::done()) } else { Err(refusal(call, owned, code, &bytes)) }
+}
+
 /// The options as the member gets them: names of revisions are the hub's and are settled here.
 fn delete_body(call: &Call, owned: &Owned, options: &DeleteOptions) -> Result<Value, ApiError> {
     let mut body = json!({"apiVersion": "v1", "kind": "DeleteOptions"});

@@ -149,6 +149,11 @@ fn running(call: &Call) -> Result<Owned, ApiError> {
     owned.ok_or_else(|| ApiError::BadRequest(format!("pod {} does not have a cluster assigned", entry.name())))
 }
 
+/// The member cluster that runs the pod that the request is about; none where none does.
+pub(crate) fn runs_in(call: &Call) -> Option<ClusterName> {
+    running(call).ok().map(|owned| owned.cluster)
+}
+
 /// The one cluster that the binding of a template names.
 fn placed_in(call: &Call, uid: &str) -> Option<ClusterName> {
     let bindings = call.server.cache.resource("fedgate.dev/placementbindings");

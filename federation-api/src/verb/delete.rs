@@ -32,7 +32,7 @@ pub(crate) const FOREGROUND: &str = "foregroundDeletion";
 pub(crate) const ORPHAN: &str = "orphan";
 
 /// What became of a deletion.
-enum Outcome {
+pub(crate) enum Outcome {
     /// The object is gone.
     Gone(Arc<Entry>),
     /// The object waits; this is its JSON.
@@ -83,7 +83,11 @@ pub(crate) async fn delete_collection(call: &mut Call) -> Result<Answer, ApiErro
     Ok(Answer::List(selected))
 }
 
-async fn delete_named(call: &Call, key: &str, options: &DeleteOptions) -> Result<Outcome, ApiError> {
+/// Deletes what `key` names, wherever it lives.
+///
+/// # Errors
+/// 404; 409 for preconditions; 403 for what cannot be deleted.
+pub(crate) async fn delete_named(call: &Call, key: &str, options: &DeleteOptions) -> Result<Outcome, ApiError> {
     if let Some(owned) = Owned::of(call, key) {
         return Ok(Outcome::Forwarded(Box::new(forward::delete(call, &owned, options).await?)));
     }

@@ -1,4 +1,4 @@
-//! Subresources: status, scale, a namespace's finalize, a service account's token, a pod's eviction.
+//! Subresources: status, scale, a namespace's finalize, a service account's token, parts of a pod and its eviction.
 //!
 //! What the table of kinds lists and this file does not serve is refused by name.
 
@@ -18,7 +18,7 @@ use crate::object;
 use crate::request::options::WriteOptions;
 use crate::verb::patch::Patch;
 use crate::verb::write::{self, Intent, Part, Written};
-use crate::verb::{get, patch, token, update};
+use crate::verb::{eviction, get, patch, pod_parts, token, update};
 
 /// Answers a request for `resource/name/subresource`.
 ///
@@ -52,7 +52,12 @@ pub(crate) async fn dispatch(call: &mut Call) -> Result<Answer, ApiError> {
         ("approval", "get") => get::get(call).await,
         ("approval", "update") => update::replace(call, Part::Status, false).await,
         ("approval", "patch") => patch::patch_part(call, Part::Status).await,
-        ("status" | "scale" | "finalize" | "token" | "approval", _) => Err(not_allowed()),
+        ("eviction", "create") => eviction::create(call).await,
+        ("ephemeralcontainers" | "resize", "get") => get::get(call).await,
+        ("ephemeralcontainers" | "resize", "update" | "patch") => pod_parts::write(call).await,
+        ("status" | "scale" | "finalize" | "token" | "approval" | "eviction" | "ephemeralcontainers" | "resize", _) => {
+            Err(not_allowed())
+        }
         (name, _) => Err(ApiError::NotSupported(format!(
             "{}/{name} is not supported by this server yet",
             kind::qualified(&call.kind)

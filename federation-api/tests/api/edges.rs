@@ -132,7 +132,7 @@ async fn selectors_without_end_cost_linear_time() {
     assert!(began.elapsed().as_secs() < 5);
 }
 
-/// Protocol: D2
+/// Protocol: DEL2
 #[tokio::test]
 async fn preconditions_are_compared_as_they_are_written() {
     let hub = Hub::start().await;

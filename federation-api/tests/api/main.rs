@@ -21,6 +21,7 @@ mod kinds;
 mod list;
 mod patch;
 mod quota;
+mod protocol;
 mod restart;
 mod versions;
 mod watch;

@@ -73,6 +73,8 @@ pub(super) fn strip(gvk: &Gvk, template: &Value, hub_range: &IpRange) -> Result<
     metadata(&mut object);
     match (gvk.group.as_str(), gvk.kind.as_str()) {
         ("", "Service") => service(&mut object, hub_range)?,
+        // Given through an endpoint of their own, to a pod that runs.
+        ("", "Pod") => remove(&mut object, &["spec", "ephemeralContainers"]),
         ("", "ServiceAccount") => remove(&mut object, &["secrets"]),
         ("batch", "Job") => job(&mut object, &["spec"]),
         ("batch", "CronJob") => job(&mut object, &["spec", "jobTemplate", "spec"]),

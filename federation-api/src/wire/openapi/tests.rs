@@ -36,6 +36,22 @@ fn references<'v>(value: &'v Value, found: &mut BTreeSet<&'v str>) {
     }
 }
 
+/// Protocol: O8
+#[test]
+fn documents_are_built_when_they_are_asked_for() {
+    let openapi = openapi();
+    let ask = |path: &str, query: Option<&str>| openapi.answer(path, query, &HeaderMap::new()).expect("fine");
+    let built = || {
+        let versions = openapi.v3.get().expect("the index was asked for");
+        versions.documents.values().filter(|lazy| lazy.document.get().is_some()).count()
+    };
+    ask("/openapi/v3", None).expect("there");
+    assert_eq!(built(), 0, "the index builds none");
+    ask("/openapi/v3/apis/apps/v1", None).expect("there");
+    assert_eq!(built(), 1);
+    assert!(openapi.v2_json.get().is_none() && openapi.v2_protobuf.get().is_none());
+}
+
 /// Protocol: O1, O2
 #[test]
 fn the_index_leads_to_documents_that_may_be_kept() {

@@ -88,7 +88,8 @@ fn parse(line: &str) -> Result<Line> {
 
 /// The name as a regular expression.
 fn escaped(name: &str) -> String {
-    let special = |c: char| matches!(c, '\\' | '.' | '+' | '*' | '?' | '(' | ')' | '|' | '[' | ']' | '{' | '}' | '^' | '$');
+    let special =
+        |c: char| matches!(c, '\\' | '.' | '+' | '*' | '?' | '(' | ')' | '|' | '[' | ']' | '{' | '}' | '^' | '$');
     let mut out = String::new();
     for c in name.chars() {
         if special(c) {

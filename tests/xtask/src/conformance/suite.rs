@@ -90,13 +90,16 @@ pub fn list(program: &Path) -> Result<String> {
 pub fn run(program: &Path, playground: &Playground, focus: &str) -> Result<Vec<Outcome>> {
     let toolbox = Toolbox::stock(For::Test);
     let report = playground.dir().join("report.json");
-    let mut tests = invoke::command(program, [
-        "-allowed-not-ready-nodes=-1",
-        "-num-nodes=0",
-        "-e2e-verify-service-account=false",
-        "-ginkgo.no-color",
-        "-ginkgo.silence-skips",
-    ]);
+    let mut tests = invoke::command(
+        program,
+        [
+            "-allowed-not-ready-nodes=-1",
+            "-num-nodes=0",
+            "-e2e-verify-service-account=false",
+            "-ginkgo.no-color",
+            "-ginkgo.silence-skips",
+        ],
+    );
     tests.arg(format!("-kubeconfig={}", playground.kubeconfig().display()));
     tests.arg(format!("-ginkgo.timeout={TIMEOUT}"));
     tests.arg(format!("-ginkgo.focus={focus}"));
