@@ -10,6 +10,7 @@ pub(crate) mod grants;
 mod limits;
 pub(crate) mod mirrored;
 pub(crate) mod namespaces;
+pub(crate) mod policy;
 pub(crate) mod quota;
 mod suffix;
 
@@ -72,7 +73,8 @@ const MUTATING: &[(&str, Admit)] = &[
     ("Suffix", Admit::Now(|call, new, review| suffix::admit(call, new, review))),
     ("Birth", Admit::Now(birth_and_defaults)),
     ("LimitRanger", Admit::Now(limits::admit)),
-    // Here: MutatingAdmissionPolicy, then MutatingAdmissionWebhook.
+    ("MutatingAdmissionPolicy", Admit::Later(|call, new, review| Box::pin(policy::mutate(call, new, review)))),
+    // Here: MutatingAdmissionWebhook.
     // What only the server itself writes comes last, so that nobody before could have forged it.
     (
         "Author",
@@ -88,7 +90,8 @@ const MUTATING: &[(&str, Admit)] = &[
 const VALIDATING: &[(&str, Judge)] = &[
     ("Mirrored", Judge::Now(mirrored::admit)),
     ("LimitRanger", Judge::Now(limits::validate)),
-    // Here: ValidatingAdmissionPolicy, then ValidatingAdmissionWebhook.
+    ("ValidatingAdmissionPolicy", Judge::Later(|call, new, review| Box::pin(policy::judge(call, new, review)))),
+    // Here: ValidatingAdmissionWebhook.
     ("Escalation", Judge::Later(|call, new, review| Box::pin(grants::check(call, new, review)))),
 ];
 

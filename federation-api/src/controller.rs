@@ -9,6 +9,7 @@ mod cluster_roles;
 mod collect;
 mod flow_control;
 mod namespaces;
+mod policies;
 mod resources;
 mod standing;
 
@@ -42,6 +43,7 @@ impl Controllers {
         tokio::join!(
             standing::run(system.clone(), root_ca_pem, stop.clone()),
             cluster_roles::run(system.clone(), stop.clone()),
+            policies::run(system.clone(), stop.clone()),
             flow_control::run(system, places, stop.clone()),
             namespaces::run(collector.clone(), stop.clone()),
             collect::run(collector, places, stop),

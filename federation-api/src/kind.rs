@@ -85,10 +85,6 @@ const REFUSED: &[(&str, &str, &str)] = &[
     ("apiregistration.k8s.io", "apiservices", "aggregated API servers"),
     ("admissionregistration.k8s.io", "mutatingwebhookconfigurations", "admission webhooks"),
     ("admissionregistration.k8s.io", "validatingwebhookconfigurations", "admission webhooks"),
-    ("admissionregistration.k8s.io", "validatingadmissionpolicies", "admission policies"),
-    ("admissionregistration.k8s.io", "validatingadmissionpolicybindings", "admission policies"),
-    ("admissionregistration.k8s.io", "mutatingadmissionpolicies", "admission policies"),
-    ("admissionregistration.k8s.io", "mutatingadmissionpolicybindings", "admission policies"),
 ];
 
 /// Resources that are another view of a resource of another group: (group, resource) → storage name.

@@ -84,6 +84,7 @@ pub(crate) struct Server {
     pub(crate) placement: Arc<dyn PlacementView>,
     pub(crate) service_range: Option<crate::admission::ServiceRange>,
     pub(crate) quotas: Arc<crate::admission::quota::Quotas>,
+    pub(crate) policies: crate::admission::policy::Policies,
     /// User names of our own components: their writes have no author.
     pub(crate) components: Vec<String>,
     /// Whether there is placement: then writes record their author, and fields that only a member can fill are refused.
@@ -268,6 +269,7 @@ impl Builder {
             placement: self.placement.unwrap_or_else(|| Arc::new(NoPlacement)),
             service_range: self.service_range,
             quotas: Arc::default(),
+            policies: crate::admission::policy::Policies::default(),
             components: self.components,
             in_flight: InFlight::default(),
             flow,

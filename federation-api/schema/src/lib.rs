@@ -15,6 +15,7 @@ pub mod jsonpath;
 pub mod managed;
 pub mod patch;
 pub mod pattern;
+pub mod policy;
 pub mod quantity;
 pub mod selector;
 pub mod structural;

@@ -9,6 +9,7 @@ mod keys;
 mod limits;
 mod meta;
 mod pod;
+mod policy;
 mod read;
 mod service;
 mod update;
@@ -38,6 +39,14 @@ pub fn validate(facts: &Facts, resource: &Resource, new: &Value, old: Option<&Va
         ("networking.k8s.io", "Ingress") => ingress::check(new, &mut errors),
         ("flowcontrol.apiserver.k8s.io", "FlowSchema") => flowcontrol::check_schema(new, &mut errors),
         ("flowcontrol.apiserver.k8s.io", _) => flowcontrol::check_level(new, &mut errors),
+        ("admissionregistration.k8s.io", "ValidatingAdmissionPolicy") => policy::check(new, false, &mut errors),
+        ("admissionregistration.k8s.io", "MutatingAdmissionPolicy") => policy::check(new, true, &mut errors),
+        ("admissionregistration.k8s.io", "ValidatingAdmissionPolicyBinding") => {
+            policy::check_binding(new, false, &mut errors);
+        }
+        ("admissionregistration.k8s.io", "MutatingAdmissionPolicyBinding") => {
+            policy::check_binding(new, true, &mut errors);
+        }
         ("fedgate.dev", _) => fedgate::check(facts, resource, new, &mut errors),
         _ => workload::check(resource, new, &mut errors),
     }

@@ -20,6 +20,7 @@ mod legacy;
 mod kinds;
 mod list;
 mod patch;
+mod policy;
 mod quota;
 mod protocol;
 mod restart;

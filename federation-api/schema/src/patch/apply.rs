@@ -7,6 +7,9 @@
 mod check;
 mod last_applied;
 mod merge;
+mod overlay;
+
+pub use overlay::overlay;
 
 use serde_json::{Map, Value};
 
