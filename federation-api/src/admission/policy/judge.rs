@@ -1,10 +1,11 @@
 //! ValidatingAdmissionPolicy: what the policies say of a write, and what their bindings make of that.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use federation_schema::cel::Value;
 use federation_schema::policy::{BUDGET, Validation};
-use serde_json::Value as Json;
+use serde_json::{Value as Json, json};
 
 use super::authorize::Answers;
 use super::definition::{Binding, Definition};
@@ -18,15 +19,19 @@ use crate::object;
 
 /// Longest message that an expression may make; upstream's number.
 const MAX_MESSAGE: usize = 5 * 1024;
+/// Longest value of an audit annotation; upstream's number.
+const MAX_ANNOTATION: usize = 10 * 1024;
+/// Failures that one audit event tells; upstream's number.
+const MAX_AUDITED: usize = 50;
+const FAILURES: &str = "validation.policy.admission.k8s.io/validation_failure";
 
 /// A complaint of one policy.
 #[derive(Debug, Clone)]
 struct Denial {
     message: String,
     reason: String,
-    /// Whether this is what the policy says, not that it could not say anything.
-    #[allow(dead_code, reason = "metrics tell them apart")]
-    judged: bool,
+    /// Which validation it is of.
+    index: usize,
 }
 
 /// What one policy says with one parameter.
@@ -35,6 +40,19 @@ struct Judgement {
     denials: Vec<Denial>,
     /// Complaints that deny whatever the binding says.
     annotation_errors: Vec<String>,
+    /// Keys and values for the audit log.
+    annotations: Vec<(String, String)>,
+}
+
+/// What all policies together make of a write.
+#[derive(Debug, Default)]
+struct Verdict {
+    denied: Vec<Denial>,
+    warnings: Vec<String>,
+    /// Failures that are only told in the audit log, as upstream words them.
+    audited: Vec<Json>,
+    /// By policy and key.
+    annotations: BTreeMap<String, Vec<String>>,
 }
 
 /// Asks the policies that judge.
@@ -47,7 +65,7 @@ pub(crate) async fn judge(call: &mut Call, new: &Json, review: &Review<'_>) -> R
         return Ok(());
     }
     let mut answers = Answers::default();
-    let (mut denied, mut warnings) = (Vec::new(), Vec::new());
+    let mut verdict = Verdict::default();
     for definition in &compiled.judging {
         let found = match &definition.matches {
             Some(own) => own.find(call, (new, review)),
@@ -57,7 +75,7 @@ pub(crate) async fn judge(call: &mut Call, new: &Json, review: &Review<'_>) -> R
             Ok(Some(kind)) => kind,
             Ok(None) => continue,
             Err(error) => {
-                misconfigured(&mut denied, definition, None, &error.to_string());
+                misconfigured(&mut verdict.denied, definition, None, &error.to_string());
                 continue;
             }
         };
@@ -67,14 +85,14 @@ pub(crate) async fn judge(call: &mut Call, new: &Json, review: &Review<'_>) -> R
                 Ok(true) => {}
                 Ok(false) => continue,
                 Err(error) => {
-                    misconfigured(&mut denied, definition, Some(binding), &error.to_string());
+                    misconfigured(&mut verdict.denied, definition, Some(binding), &error.to_string());
                     continue;
                 }
             }
             let params = match params::collect(call, definition, binding) {
                 Ok(params) => params,
                 Err((of_policy, why)) => {
-                    misconfigured(&mut denied, definition, Some(binding).filter(|_| !of_policy), &why);
+                    misconfigured(&mut verdict.denied, definition, Some(binding).filter(|_| !of_policy), &why);
                     continue;
                 }
             };
@@ -86,14 +104,28 @@ pub(crate) async fn judge(call: &mut Call, new: &Json, review: &Review<'_>) -> R
                         break judgement;
                     }
                 };
-                settle(definition, binding, judgement, (&mut denied, &mut warnings));
+                settle(definition, binding, judgement, &mut verdict);
             }
         }
     }
-    warnings.into_iter().for_each(|warning| call.warn(warning));
-    match denied.into_iter().next() {
-        Some(denial) => Err(refusal(call, new, denial)),
-        None => Ok(()),
+    verdict.tell(call, new)
+}
+
+impl Verdict {
+    /// Warns, writes to the audit log, and refuses with the first denial.
+    fn tell(self, call: &mut Call, new: &Json) -> Result<(), ApiError> {
+        self.warnings.into_iter().for_each(|warning| call.warn(warning));
+        for (key, values) in self.annotations {
+            call.audit_annotation(&key, &values.join(", "));
+        }
+        if !self.audited.is_empty() {
+            let failures: Vec<Json> = self.audited.into_iter().take(MAX_AUDITED).collect();
+            call.audit_annotation(FAILURES, &Json::Array(failures).to_string());
+        }
+        match self.denied.into_iter().next() {
+            Some(denial) => Err(refusal(call, new, denial)),
+            None => Ok(()),
+        }
     }
 }
 
@@ -106,7 +138,7 @@ fn misconfigured(denied: &mut Vec<Denial>, of: &Definition, binding: Option<&Bin
         Some(binding) => told(of, Some(binding), &format!("failed to configure binding: {why}")),
         None => told(of, None, &format!("failed to configure policy: {why}")),
     };
-    denied.push(Denial { message, reason: String::new(), judged: false });
+    denied.push(Denial { message, reason: String::new(), index: 0 });
 }
 
 fn told(of: &Definition, binding: Option<&Binding>, message: &str) -> String {
@@ -120,28 +152,34 @@ fn told(of: &Definition, binding: Option<&Binding>, message: &str) -> String {
 }
 
 /// What the binding makes of a judgement.
-fn settle(
-    of: &Definition,
-    binding: &Binding,
-    judgement: Judgement,
-    (denied, warnings): (&mut Vec<Denial>, &mut Vec<String>),
-) {
+fn settle(of: &Definition, binding: &Binding, judgement: Judgement, verdict: &mut Verdict) {
     for denial in judgement.denials {
         for action in &binding.actions {
             match action.as_str() {
                 "Deny" => {
-                    denied.push(Denial { message: told(of, Some(binding), &denial.message), ..denial.clone() });
+                    let message = told(of, Some(binding), &denial.message);
+                    verdict.denied.push(Denial { message, ..denial.clone() });
                 }
-                "Warn" => warnings.push(format!(
+                "Warn" => verdict.warnings.push(format!(
                     "Validation failed for ValidatingAdmissionPolicy '{}' with binding '{}': {}",
                     of.name, binding.name, denial.message
                 )),
-                _ => {}
+                _ => verdict.audited.push(json!({
+                    "message": denial.message, "policy": of.name, "binding": binding.name,
+                    "expressionIndex": denial.index, "validationActions": binding.actions,
+                })),
             }
         }
     }
     for message in judgement.annotation_errors {
-        denied.push(Denial { message: told(of, Some(binding), &message), reason: String::new(), judged: false });
+        let message = told(of, Some(binding), &message);
+        verdict.denied.push(Denial { message, reason: String::new(), index: 0 });
+    }
+    for (key, value) in judgement.annotations {
+        let values = verdict.annotations.entry(format!("{}/{key}", of.name)).or_default();
+        if !values.contains(&value) {
+            values.push(value);
+        }
     }
 }
 
@@ -165,7 +203,7 @@ fn refusal(call: &Call, new: &Json, denial: Denial) -> ApiError {
 /// Runs one policy with one parameter.
 fn ask(of: &Definition, sight: &Sight, param: &Json, answers: &Answers) -> Judgement {
     let mut judgement = Judgement::default();
-    let failed = |message: String| Denial { message, reason: String::new(), judged: false };
+    let failed = |message: String| Denial { message, reason: String::new(), index: 0 };
     let fails = |message: String| if of.ignores_failure { Vec::new() } else { vec![failed(message)] };
     let stage = Stage::new(&of.policy, sight, param, answers);
     match stage.conditions(of.ignores_failure) {
@@ -187,16 +225,19 @@ fn ask(of: &Definition, sight: &Sight, param: &Json, answers: &Answers) -> Judge
             }
         }
     }
-    for (validation, outcome) in outcomes {
+    for (index, (validation, outcome)) in outcomes.into_iter().enumerate() {
+        let at = |denial: Denial| Denial { index, ..denial };
         match outcome {
-            Err(error) => judgement.denials.extend(fails(error)),
+            Err(error) => judgement.denials.extend(fails(error).into_iter().map(at)),
             Ok(Value::Bool(true)) => {}
             Ok(_) => match message(&stage, validation, &mut budget) {
                 Ok(message) => {
                     let reason = validation.reason.clone().unwrap_or_else(|| "Invalid".to_owned());
-                    judgement.denials.push(Denial { message, reason, judged: true });
+                    judgement.denials.push(Denial { message, reason, index });
                 }
-                Err(error) => judgement.denials.extend(fails(format!("failed messageExpression: {error}"))),
+                Err(error) => {
+                    judgement.denials.extend(fails(format!("failed messageExpression: {error}")).into_iter().map(at))
+                }
             },
         }
     }
@@ -230,9 +271,16 @@ fn message(stage: &Stage<'_>, of: &Validation, budget: &mut u64) -> Result<Strin
 /// Runs the audit annotations: those that fail deny, unless failures are ignored.
 fn annotate(of: &Definition, stage: &Stage<'_>, judgement: &mut Judgement) {
     let mut budget = BUDGET;
-    for (_, annotation) in &of.policy.annotations {
+    for (key, annotation) in &of.policy.annotations {
         let error = match stage.run(annotation, &mut budget) {
-            Ok(Ok(Value::String(_) | Value::Null)) => continue,
+            Ok(Ok(Value::Null)) => continue,
+            Ok(Ok(Value::String(value))) => {
+                let value: String = value.trim().chars().take(MAX_ANNOTATION).collect();
+                if !value.is_empty() {
+                    judgement.annotations.push((key.clone(), value));
+                }
+                continue;
+            }
             Ok(Ok(other)) => format!(
                 "valueExpression '{}' resulted in unsupported return type: {}. Return type must be either string or null.",
                 annotation.text,

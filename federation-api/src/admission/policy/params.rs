@@ -1,5 +1,6 @@
 //! The parameters that a binding names.
 
+use federation_schema::facts::Resource;
 use federation_schema::field::FieldPath;
 use federation_schema::selector::LabelSelector;
 use serde_json::Value;
@@ -8,6 +9,7 @@ use super::definition::{Binding, Definition};
 use crate::cache::Scope;
 use crate::call::Call;
 use crate::kind;
+use crate::kinds::Kind;
 
 /// The objects with which a policy is to be asked, each alone; null stands for none.
 ///
@@ -16,11 +18,10 @@ use crate::kind;
 pub(super) fn collect(call: &Call, of: &Definition, binding: &Binding) -> Result<Vec<Value>, (bool, String)> {
     let Some((api_version, kind_name)) = &of.param_kind else { return Ok(vec![Value::Null]) };
     let (group, version) = api_version.split_once('/').unwrap_or(("", api_version));
-    let resource = call
-        .server
-        .facts
-        .resources()
-        .find(|own| own.group == *group && own.version == *version && own.kind == kind_name.as_str());
+    let is_it = |own: &Resource| own.group == *group && own.version == *version && own.kind == kind_name.as_str();
+    let table = call.server.kinds.table();
+    let custom: Option<Kind> = table.custom().find(|own| is_it(own));
+    let resource = call.server.facts.resources().find(|own| is_it(own)).or(custom.as_deref());
     let Some(resource) = resource else {
         let what = format!("{api_version}, Kind={kind_name}");
         return Err((true, format!("failed to find resource referenced by paramKind: '{what}'")));
