@@ -140,6 +140,10 @@ impl Wires {
             let (namespace, name) = change.key.clone();
             let key = TemplateKey { gvr: kind.gvr.clone(), namespace, name };
             let (old, new) = (change.old.map(|t| &**t), change.new.map(|t| &**t));
+            // Also where its status alone has changed: that is when the kind begins to be served.
+            if kind.kind == "CustomResourceDefinition" {
+                rediscover.notify_one();
+            }
             for needed in wires.world.needs(&key, old, new) {
                 wires.queues.bind.add(needed);
             }
@@ -155,9 +159,6 @@ impl Wires {
                 }
             }
             wires.queues.bind.add(key);
-            if kind.kind == "CustomResourceDefinition" {
-                rediscover.notify_one();
-            }
         })
     }
 
