@@ -6,13 +6,17 @@ pub(crate) mod addresses;
 pub(crate) mod amounts;
 pub(crate) mod author;
 mod birth;
+mod classes;
+mod connect;
 pub(crate) mod grants;
 mod limits;
 pub(crate) mod mirrored;
 pub(crate) mod namespaces;
 pub(crate) mod policy;
 pub(crate) mod quota;
+mod service_account;
 mod suffix;
+pub(crate) mod webhook;
 
 use std::future::Future;
 use std::pin::Pin;
@@ -27,14 +31,16 @@ use crate::verb::write::Part;
 use crate::{check, kind};
 
 pub use addresses::ServiceRange;
+pub(crate) use webhook::Trail;
 
 /// What a write does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Operation {
     Create,
     Update,
-    #[allow(dead_code, reason = "for webhooks and policies")]
     Delete,
+    /// A connection to what runs: exec, attach, port-forward, proxy; the object is its options.
+    Connect,
 }
 
 /// What a plugin may know of a write beside the request and the new object.
@@ -45,7 +51,6 @@ pub(crate) struct Review<'a> {
     pub(crate) old: Option<&'a Value>,
     pub(crate) options: &'a WriteOptions,
     /// The options of a deletion.
-    #[allow(dead_code, reason = "for webhooks and policies")]
     pub(crate) deletion: Option<&'a DeleteOptions>,
 }
 
@@ -55,7 +60,6 @@ type Verdict<'a> = Pin<Box<dyn Future<Output = Result<(), ApiError>> + Send + 'a
 enum Admit {
     Now(fn(&mut Call, &mut Value, &Review<'_>) -> Result<(), ApiError>),
     /// It may have to wait for somebody.
-    #[allow(dead_code, reason = "for webhooks and policies")]
     Later(for<'a> fn(&'a mut Call, &'a mut Value, &'a Review<'a>) -> Verdict<'a>),
 }
 
@@ -73,8 +77,14 @@ const MUTATING: &[(&str, Admit)] = &[
     ("Suffix", Admit::Now(|call, new, review| suffix::admit(call, new, review))),
     ("Birth", Admit::Now(birth_and_defaults)),
     ("LimitRanger", Admit::Now(limits::admit)),
+    ("ServiceAccount", Admit::Later(|call, new, review| Box::pin(service_account::admit(call, new, review)))),
+    ("Priority", Admit::Now(classes::priority)),
+    ("DefaultTolerationSeconds", Admit::Now(classes::tolerations)),
+    ("DefaultIngressClass", Admit::Now(classes::ingress)),
+    ("DefaultStorageClass", Admit::Now(classes::storage)),
+    ("RuntimeClass", Admit::Now(classes::runtime)),
     ("MutatingAdmissionPolicy", Admit::Later(|call, new, review| Box::pin(policy::mutate(call, new, review)))),
-    // Here: MutatingAdmissionWebhook.
+    ("MutatingAdmissionWebhook", Admit::Later(|call, new, review| Box::pin(webhook::mutate(call, new, review)))),
     // What only the server itself writes comes last, so that nobody before could have forged it.
     (
         "Author",
@@ -90,9 +100,20 @@ const MUTATING: &[(&str, Admit)] = &[
 const VALIDATING: &[(&str, Judge)] = &[
     ("Mirrored", Judge::Now(mirrored::admit)),
     ("LimitRanger", Judge::Now(limits::validate)),
-    ("ValidatingAdmissionPolicy", Judge::Later(|call, new, review| Box::pin(policy::judge(call, new, review)))),
-    // Here: ValidatingAdmissionWebhook.
+    ("Priority", Judge::Now(classes::one_default_priority)),
     ("Escalation", Judge::Later(|call, new, review| Box::pin(grants::check(call, new, review)))),
+    ("ValidatingAdmissionPolicy", Judge::Later(|call, new, review| Box::pin(policy::judge(call, new, review)))),
+    ("ValidatingAdmissionWebhook", Judge::Later(|call, new, review| Box::pin(webhook::validate(call, new, review)))),
+];
+
+/// Plugins that are asked about deletions and connections, which change no object, in this order.
+const UNCHANGING: &[(&str, Judge)] = &[
+    (
+        "MutatingAdmissionWebhook",
+        Judge::Later(|call, old, review| Box::pin(webhook::mutate_nothing(call, old, review))),
+    ),
+    ("ValidatingAdmissionPolicy", Judge::Later(|call, old, review| Box::pin(policy::judge(call, old, review)))),
+    ("ValidatingAdmissionWebhook", Judge::Later(|call, old, review| Box::pin(webhook::validate(call, old, review)))),
 ];
 
 /// Runs the plugins that may change the object.
@@ -100,14 +121,20 @@ const VALIDATING: &[(&str, Judge)] = &[
 /// # Errors
 /// The first refusal.
 pub(crate) async fn admit(call: &mut Call, new: &mut Value, review: &Review<'_>) -> Result<(), ApiError> {
-    for (name, plugin) in MUTATING {
-        let verdict = match plugin {
-            Admit::Now(admit) => admit(call, new, review),
-            Admit::Later(admit) => admit(call, new, review).await,
-        };
-        told(name, verdict)?;
+    call.trail = Trail::default();
+    loop {
+        for (name, plugin) in MUTATING {
+            let verdict = match plugin {
+                Admit::Now(admit) => admit(call, new, review),
+                Admit::Later(admit) => admit(call, new, review).await,
+            };
+            told(name, verdict)?;
+        }
+        // Where a webhook has changed the object, everybody sees it once more.
+        if !call.trail.begin_again() {
+            return Ok(());
+        }
     }
-    Ok(())
 }
 
 /// Runs the plugins that judge the finished object.
@@ -115,10 +142,50 @@ pub(crate) async fn admit(call: &mut Call, new: &mut Value, review: &Review<'_>)
 /// # Errors
 /// The first refusal.
 pub(crate) async fn judge(call: &mut Call, new: &Value, review: &Review<'_>) -> Result<(), ApiError> {
-    for (name, plugin) in VALIDATING {
+    ask_all(VALIDATING, call, new, review).await
+}
+
+/// Asks whether an object may be deleted.
+///
+/// # Errors
+/// 403 for what has to stay, or the first refusal.
+pub(crate) async fn deletes(call: &mut Call, entry: &Entry, options: &DeleteOptions) -> Result<(), ApiError> {
+    namespaces::may_delete(call, entry)?;
+    if !webhook::is_any(&call.server) && !policy::is_any(&call.server) {
+        return Ok(());
+    }
+    let old = entry.value();
+    let write = WriteOptions { dry_run: options.is_dry_run(), ..WriteOptions::default() };
+    let (operation, part) = (Operation::Delete, Part::Main);
+    let review = Review { operation, part, old: Some(&old), options: &write, deletion: Some(options) };
+    ask_all(UNCHANGING, call, &old, &review).await
+}
+
+/// Asks whether a connection to what runs may be made.
+///
+/// # Errors
+/// The first refusal.
+pub(crate) async fn connects(call: &mut Call) -> Result<(), ApiError> {
+    if !webhook::is_any(&call.server) && !policy::is_any(&call.server) {
+        return Ok(());
+    }
+    let object = connect::options(call);
+    let write = WriteOptions::default();
+    let (operation, part) = (Operation::Connect, Part::Main);
+    let review = Review { operation, part, old: None, options: &write, deletion: None };
+    ask_all(UNCHANGING, call, &object, &review).await
+}
+
+async fn ask_all(
+    plugins: &[(&str, Judge)],
+    call: &mut Call,
+    object: &Value,
+    review: &Review<'_>,
+) -> Result<(), ApiError> {
+    for (name, plugin) in plugins {
         let verdict = match plugin {
-            Judge::Now(judge) => judge(call, new, review),
-            Judge::Later(judge) => judge(call, new, review).await,
+            Judge::Now(judge) => judge(call, object, review),
+            Judge::Later(judge) => judge(call, object, review).await,
         };
         told(name, verdict)?;
     }
@@ -152,14 +219,6 @@ pub(crate) fn written(call: &mut Call, new: &Value, review: &Review<'_>) {
     {
         call.warn(warning);
     }
-}
-
-/// Whether an object may be deleted at all.
-///
-/// # Errors
-/// 403 for what has to stay.
-pub(crate) fn may_delete(call: &Call, entry: &Entry) -> Result<(), ApiError> {
-    namespaces::may_delete(call, entry)
 }
 
 /// Kinds that would be stored and then ignored are refused by name.

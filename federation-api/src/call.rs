@@ -37,6 +37,8 @@ pub(crate) struct Call {
     pub(crate) warnings: Vec<String>,
     /// The record of this request, where it is audited.
     pub(crate) audit: Option<Arc<Record>>,
+    /// What webhooks have done to this write so far.
+    pub(crate) trail: crate::admission::Trail,
 }
 
 impl Call {

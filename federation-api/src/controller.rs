@@ -8,10 +8,12 @@ pub mod bootstrap;
 mod cluster_roles;
 mod collect;
 mod flow_control;
+mod identity;
 mod namespaces;
 mod policies;
 mod resources;
 mod standing;
+mod tokens;
 
 use std::sync::Arc;
 
@@ -41,7 +43,9 @@ impl Controllers {
     pub async fn run(self, stop: CancellationToken) {
         let Self { system, collector, root_ca_pem, places } = self;
         tokio::join!(
-            standing::run(system.clone(), root_ca_pem, stop.clone()),
+            standing::run(system.clone(), root_ca_pem.clone(), stop.clone()),
+            tokens::run(system.clone(), root_ca_pem, stop.clone()),
+            identity::run(system.clone(), stop.clone()),
             cluster_roles::run(system.clone(), stop.clone()),
             policies::run(system.clone(), stop.clone()),
             flow_control::run(system, places, stop.clone()),

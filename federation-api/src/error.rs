@@ -167,6 +167,31 @@ impl std::fmt::Display for Subject {
     }
 }
 
+impl Details {
+    /// The details of a foreign Status.
+    #[must_use]
+    pub fn read(details: &serde_json::Value) -> Option<Self> {
+        let text = |of: &serde_json::Value, key: &str| {
+            of.get(key).and_then(serde_json::Value::as_str).unwrap_or("").to_owned()
+        };
+        let cause = |cause: &serde_json::Value| Cause {
+            reason: text(cause, "reason"),
+            message: text(cause, "message"),
+            field: text(cause, "field"),
+        };
+        let causes = details.get("causes").and_then(serde_json::Value::as_array).into_iter().flatten();
+        let retry = details.get("retryAfterSeconds").and_then(serde_json::Value::as_u64);
+        details.is_object().then(|| Self {
+            name: text(details, "name"),
+            group: text(details, "group"),
+            kind: text(details, "kind"),
+            uid: text(details, "uid"),
+            causes: causes.map(cause).collect(),
+            retry_after_seconds: retry.and_then(|seconds| u32::try_from(seconds).ok()).unwrap_or(0),
+        })
+    }
+}
+
 impl Cause {
     /// A cause about a field, worded as upstream does: `path: Invalid value: …`.
     #[must_use]

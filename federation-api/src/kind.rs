@@ -38,6 +38,7 @@ const PUT_CREATES: &[(&str, &str)] = &[
 
 /// Kinds that count changes of their content; everything else has generation 0.
 const GENERATION: &[(&str, &[&str])] = &[
+    ("admissionregistration.k8s.io", &["mutatingwebhookconfigurations", "validatingwebhookconfigurations"]),
     ("", &["pods", "podtemplates", "replicationcontrollers"]),
     ("apps", &["daemonsets", "deployments", "replicasets", "statefulsets"]),
     ("autoscaling", &["horizontalpodautoscalers"]),
@@ -81,11 +82,7 @@ const CONDITIONAL: &[(&str, &[&str])] = &[
 const STATUS_KEEPS_LABELS: &[&str] = &["apps", "batch"];
 
 /// Kinds whose creation waits for a part of the server that is not there yet.
-const REFUSED: &[(&str, &str, &str)] = &[
-    ("apiregistration.k8s.io", "apiservices", "aggregated API servers"),
-    ("admissionregistration.k8s.io", "mutatingwebhookconfigurations", "admission webhooks"),
-    ("admissionregistration.k8s.io", "validatingwebhookconfigurations", "admission webhooks"),
-];
+const REFUSED: &[(&str, &str, &str)] = &[("apiregistration.k8s.io", "apiservices", "aggregated API servers")];
 
 /// Resources that are another view of a resource of another group: (group, resource) → storage name.
 const ALIASES: &[(&str, &str, &str)] = &[("events.k8s.io", "events", "core/events")];

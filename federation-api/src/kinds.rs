@@ -239,4 +239,17 @@ impl Table {
             }
         }
     }
+
+    /// Other resources that show the same objects: other versions, and views.
+    pub(crate) fn equivalents(&self, of: &Kind) -> Vec<Kind> {
+        if of.custom().is_some() {
+            return Vec::new();
+        }
+        let storage = kind::storage_name(&of.group, &of.plural);
+        let same = |other: &&'static Resource| {
+            let itself = (&*other.group, &*other.version) == (&*of.group, &*of.version);
+            !itself && kind::storage_name(&other.group, &other.plural) == storage && kind::serves(other)
+        };
+        facts::kubernetes().resources().filter(same).map(Kind::built_in).collect()
+    }
 }

@@ -55,6 +55,7 @@ mod expire;
 mod filter;
 mod flow;
 mod health;
+mod hook;
 mod issuer;
 mod kind;
 mod kinds;

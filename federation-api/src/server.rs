@@ -83,6 +83,9 @@ pub(crate) struct Server {
     pub(crate) access: Access,
     pub(crate) placement: Arc<dyn PlacementView>,
     pub(crate) service_range: Option<crate::admission::ServiceRange>,
+    /// How the servers that people name in objects are called.
+    pub(crate) hooks: crate::hook::Hooks,
+    pub(crate) webhooks: crate::admission::webhook::Webhooks,
     pub(crate) quotas: Arc<crate::admission::quota::Quotas>,
     pub(crate) policies: crate::admission::policy::Policies,
     /// User names of our own components: their writes have no author.
@@ -268,6 +271,8 @@ impl Builder {
             is_hub: self.placement.is_some(),
             placement: self.placement.unwrap_or_else(|| Arc::new(NoPlacement)),
             service_range: self.service_range,
+            hooks: crate::hook::Hooks::default(),
+            webhooks: crate::admission::webhook::Webhooks::default(),
             quotas: Arc::default(),
             policies: crate::admission::policy::Policies::default(),
             components: self.components,

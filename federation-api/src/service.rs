@@ -173,6 +173,7 @@ impl Api {
             body: Some(asked.body),
             warnings: Vec::new(),
             audit: trace.audit.clone(),
+            trail: crate::admission::Trail::default(),
         };
         if let Some(warning) = call.kind.custom().and_then(|custom| custom.version().warning.clone()) {
             call.warn(warning);

@@ -3,6 +3,7 @@
 
 mod amounts;
 mod follow;
+mod pod;
 mod table;
 
 use std::collections::HashMap;
@@ -35,6 +36,7 @@ pub fn set_defaults(object: &mut Value) {
 /// Where what is left would be filled in otherwise, everything stays: some defaults depend on what the user left out.
 pub fn strip_defaults(object: &mut Value) {
     let Some(ty) = type_of(object) else { return };
+    pod::strip(object);
     let mut bare = object.clone();
     empty(kubernetes(), &PLAN, (ty, &mut bare), MAX_DEPTH);
     let (mut again, mut whole) = (bare.clone(), object.clone());

@@ -2,8 +2,11 @@
 //! want to hear early, what may not change, and our own kinds.
 //! Pure; defaults are set before, types and unknown fields are decoding's business.
 
+mod classes;
+mod condition;
 mod fedgate;
 mod flowcontrol;
+mod frozen;
 mod ingress;
 mod keys;
 mod limits;
@@ -13,6 +16,7 @@ mod policy;
 mod read;
 mod service;
 mod update;
+mod webhook;
 mod workload;
 
 use serde_json::Value;
@@ -20,6 +24,7 @@ use serde_json::Value;
 use crate::facts::{Facts, Resource};
 use crate::field::{FieldError, FieldPath};
 
+pub use condition::compile_condition;
 pub use meta::NameRule;
 
 /// Every complaint about an object that shall be created, or updated from `old`; empty means valid.
@@ -47,6 +52,11 @@ pub fn validate(facts: &Facts, resource: &Resource, new: &Value, old: Option<&Va
         ("admissionregistration.k8s.io", "MutatingAdmissionPolicyBinding") => {
             policy::check_binding(new, true, &mut errors);
         }
+        ("policy", "PodDisruptionBudget") => frozen::check_budget(new, &mut errors),
+        ("scheduling.k8s.io", "PriorityClass") => classes::check_priority(new, old, &mut errors),
+        ("node.k8s.io", "RuntimeClass") => classes::check_runtime(new, old, &mut errors),
+        ("admissionregistration.k8s.io", "MutatingWebhookConfiguration") => webhook::check(new, true, &mut errors),
+        ("admissionregistration.k8s.io", "ValidatingWebhookConfiguration") => webhook::check(new, false, &mut errors),
         ("fedgate.dev", _) => fedgate::check(facts, resource, new, &mut errors),
         _ => workload::check(resource, new, &mut errors),
     }

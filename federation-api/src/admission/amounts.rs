@@ -149,6 +149,27 @@ pub(crate) fn is_best_effort(pod: &Value) -> bool {
     !has_pod_level(pod) && !all.any(|(requests, limits)| asks(requests) || asks(limits))
 }
 
+/// The class of a pod's quality of service.
+pub(crate) fn qos_class(pod: &Value) -> &'static str {
+    if is_best_effort(pod) {
+        return "BestEffort";
+    }
+    let fixed = |requests: Amounts, limits: Amounts| {
+        POD_LEVEL.iter().all(|name| {
+            let limit = limits.get(*name).filter(|limit| !limit.is_zero());
+            limit.is_some() && requests.get(*name).is_none_or(|request| Some(request) == limit)
+        })
+    };
+    let guaranteed = if has_pod_level(pod) {
+        let whole = |side: Side| read(pod.pointer("/spec/resources").and_then(|resources| resources.get(side.field())));
+        fixed(whole(Side::Requests), whole(Side::Limits))
+    } else {
+        let mut all = containers(pod, "containers").iter().chain(containers(pod, "initContainers"));
+        all.all(|container| fixed(of_container(container, Side::Requests), of_container(container, Side::Limits)))
+    };
+    if guaranteed { "Guaranteed" } else { "Burstable" }
+}
+
 #[cfg(test)]
 mod tests {
     use super::{Side, is_best_effort, of_pod, print};

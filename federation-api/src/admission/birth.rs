@@ -18,7 +18,10 @@ pub(crate) fn admit(call: &Call, new: &mut Value, review: &Review<'_>) {
         return;
     }
     match (&*call.kind.group, &*call.kind.plural) {
-        ("", "pods" | "persistentvolumeclaims" | "persistentvolumes") => {
+        ("", "pods") => {
+            new["status"] = json!({"phase": "Pending", "qosClass": super::amounts::qos_class(new)});
+        }
+        ("", "persistentvolumeclaims" | "persistentvolumes") => {
             new["status"] = json!({"phase": "Pending"});
         }
         ("certificates.k8s.io", "certificatesigningrequests") => name_requestor(call, new),

@@ -70,7 +70,7 @@ fn shape(new: &mut Value, review: &Review<'_>) {
     let name = object::name(new).to_owned();
     object::set_label(new, NAME_LABEL, Some(&name));
     match (review.operation, review.old) {
-        (Operation::Delete, _) => {}
+        (Operation::Delete | Operation::Connect, _) => {}
         (Operation::Create, _) | (_, None) => {
             set_finalizers(new, &json!([FINALIZER]));
             if let Some(map) = new.as_object_mut() {

@@ -43,7 +43,6 @@ fn is_exempt(call: &Call) -> bool {
 }
 
 /// Whether any policy judges.
-#[allow(dead_code, reason = "deletions ask before they read the object")]
 pub(crate) fn is_any(server: &Server) -> bool {
     !current(server).judging.is_empty()
 }

@@ -3,6 +3,7 @@
 //! Watches the metadata of every stored object. Nothing is deleted on the word of the graph: an owner's absence is
 //! looked up live, a kind that is not served or a member's object that cannot be seen now holds its dependents.
 
+mod complaint;
 mod graph;
 mod plan;
 
@@ -219,11 +220,16 @@ impl Collector {
             return Ok(OwnerState::Unseen(format!("{} {} is not served", owner.api_version, owner.kind)));
         };
         if resource.namespaced && node.namespace.is_empty() {
+            complaint::wrong_namespace(&self.hub, node, &discovered.kind_of(&node.gvr), owner).await;
             let why = format!("its owner {} {} is in a namespace, which it is not", owner.kind, owner.name);
             return Ok(OwnerState::Unseen(why));
         }
         let namespace = if resource.namespaced { node.namespace.as_str() } else { "" };
         let found = self.hub.get(&resource.gvr, namespace, &owner.name).await?;
+        let elsewhere = self.graph.lock().get(&owner.uid).is_some_and(|owner| owner.namespace != namespace);
+        if elsewhere && resource.namespaced {
+            complaint::wrong_namespace(&self.hub, node, &discovered.kind_of(&node.gvr), owner).await;
+        }
         match found.filter(|found| uid(found) == &*owner.uid) {
             Some(found) => Ok(plan::living(&found)),
             None if self.may_be_mirrored(owner).await? => {

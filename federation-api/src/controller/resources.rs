@@ -84,6 +84,12 @@ impl Discovered {
         })
     }
 
+    /// The Kind of a resource; empty where it is unknown.
+    pub(super) fn kind_of(&self, gvr: &Gvr) -> String {
+        let found = self.resources.get(&(gvr.group.clone(), gvr.resource.clone()));
+        found.map_or_else(String::new, |resource| resource.kind.clone())
+    }
+
     /// The resource of a kind in a group, whatever the version.
     pub(super) fn of_kind(&self, group: &str, kind: &str) -> Option<&Resource> {
         self.resources.values().find(|resource| resource.gvr.group == group && resource.kind == kind)

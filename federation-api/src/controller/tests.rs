@@ -28,7 +28,9 @@ fn caller(api: &Api, user: UserInfo) -> Hub {
 }
 
 async fn start() -> Server {
-    let api = Api::builder().open(StoreConfig::Memory).await.unwrap();
+    let keys = tempfile::tempdir().unwrap();
+    let key = auth::service_account::ServiceAccountKey::open(&keys.path().join("key")).unwrap();
+    let api = Api::builder().service_accounts(key).open(StoreConfig::Memory).await.unwrap();
     let hub = caller(&api, UserInfo::new("system:apiserver", ["system:masters"]).authenticated());
     ensure(&hub, &bootstrap()).await.unwrap();
     let controllers = Controllers {
@@ -163,6 +165,43 @@ async fn every_namespace_has_its_account_and_certificate() {
     server
         .until(("configmaps", "shop", "kube-root-ca.crt"), |map| map.is_some_and(|map| map["data"]["ca.crt"] == "PEM"))
         .await;
+}
+
+/// Protocol: SR2
+#[tokio::test]
+async fn secrets_get_their_token_and_go_with_their_account() {
+    let server = start().await;
+    let account = json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "robot"}});
+    server.hub.create(&gvr("serviceaccounts"), "default", &account).await.unwrap();
+    let secret = |name: &str, account: &str| {
+        json!({"apiVersion": "v1", "kind": "Secret", "type": "kubernetes.io/service-account-token",
+            "metadata": {"name": name, "annotations": {"kubernetes.io/service-account.name": account}}})
+    };
+    server.hub.create(&gvr("secrets"), "default", &secret("token", "robot")).await.unwrap();
+    server
+        .until(("secrets", "default", "token"), |secret| {
+            secret.is_some_and(|secret| secret["data"]["token"].is_string() && secret["data"]["ca.crt"].is_string())
+        })
+        .await;
+    server.hub.create(&gvr("secrets"), "default", &secret("stray", "nobody")).await.unwrap();
+    server.goes("secrets", "default", "stray").await;
+    server.delete("serviceaccounts", "default", "robot", "Background").await;
+    server.goes("secrets", "default", "token").await;
+}
+
+/// Protocol: DEL4
+#[tokio::test]
+async fn an_owner_in_another_namespace_is_none() {
+    let server = start().await;
+    server.namespace("shop").await;
+    let owner = server.config_map("shop", "owner", &[]).await;
+    server.config_map("shop", "child", &[(&owner, false)]).await;
+    let stray = server.config_map("default", "stray", &[(&owner, false)]).await;
+    server.goes("configmaps", "default", "stray").await;
+    let event = format!("stray.{}", stray["metadata"]["uid"].as_str().unwrap());
+    let event = server.appears("events", "default", &event).await;
+    assert_eq!(event["reason"], "OwnerRefInvalidNamespace");
+    assert!(server.get("configmaps", "shop", "child").await.is_some());
 }
 
 /// Protocol: NS1

@@ -48,7 +48,8 @@ pub(crate) enum Outcome {
 pub(crate) async fn delete(call: &mut Call) -> Result<Answer, ApiError> {
     let options = read_options(call).await?;
     list::fresh(call).await?;
-    let outcome = delete_named(call, &call.key(), &options).await?;
+    let key = call.key();
+    let outcome = delete_named(call, &key, &options).await?;
     Ok(match outcome {
         Outcome::Gone(entry) => Answer::Status(Status::success(Details {
             name: entry.name().to_owned(),
@@ -87,7 +88,7 @@ pub(crate) async fn delete_collection(call: &mut Call) -> Result<Answer, ApiErro
 ///
 /// # Errors
 /// 404; 409 for preconditions; 403 for what cannot be deleted.
-pub(crate) async fn delete_named(call: &Call, key: &str, options: &DeleteOptions) -> Result<Outcome, ApiError> {
+pub(crate) async fn delete_named(call: &mut Call, key: &str, options: &DeleteOptions) -> Result<Outcome, ApiError> {
     if let Some(owned) = Owned::of(call, key) {
         return Ok(Outcome::Forwarded(Box::new(forward::delete(call, &owned, options).await?)));
     }
@@ -99,7 +100,7 @@ pub(crate) async fn delete_named(call: &Call, key: &str, options: &DeleteOptions
         let entry = call.cache.get(key).ok_or_else(|| ApiError::NotFound(kind::subject(&call.kind, name)))?;
         write::refuse_mirrored(call, &entry)?;
         check_preconditions(call, &entry, options)?;
-        admission::may_delete(call, &entry)?;
+        admission::deletes(call, &entry, options).await?;
         if let Some(outcome) = attempt(call, &entry, options).await? {
             return Ok(outcome);
         }

@@ -6,6 +6,7 @@ use federation_schema::decode::Expected;
 use federation_schema::structural::custom::Scale;
 use serde_json::{Value, json};
 
+use crate::admission;
 use crate::answer::Answer;
 use crate::cache::Clock;
 use crate::call::Call;
@@ -48,7 +49,10 @@ pub(crate) async fn dispatch(call: &mut Call) -> Result<Answer, ApiError> {
         ("finalize", "update") if kind::is_namespace(&call.kind) => update::replace(call, Part::Finalize, false).await,
         ("token", "create") => token::create(call).await,
         ("log", "get") if serves_streams(call) => stream::log(call).await,
-        ("exec" | "attach" | "portforward", "get" | "create") if serves_streams(call) => stream::upgrade(call).await,
+        ("exec" | "attach" | "portforward", "get" | "create") if serves_streams(call) => {
+            admission::connects(call).await?;
+            stream::upgrade(call).await
+        }
         ("approval", "get") => get::get(call).await,
         ("approval", "update") => update::replace(call, Part::Status, false).await,
         ("approval", "patch") => patch::patch_part(call, Part::Status).await,
@@ -168,7 +172,7 @@ fn shown_scale(call: &Call, object: &Value) -> Result<Value, ApiError> {
 }
 
 /// `autoscaling/v1` Scale of an object with replicas and a selector.
-fn scale_of(object: &Value) -> Value {
+pub(crate) fn scale_of(object: &Value) -> Value {
     let number = |pointer: &str| object.pointer(pointer).and_then(Value::as_i64).unwrap_or(0);
     let mut metadata = serde_json::Map::new();
     for field in ["name", "namespace", "uid", "resourceVersion", "creationTimestamp"] {

@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 
+use super::frozen;
 use super::read::{at, deep};
 use crate::facts::Resource;
 use crate::field::{FieldError, FieldPath};
@@ -12,10 +13,6 @@ const IMMUTABLE: &[(&str, &str, &str, &str)] = &[
     ("apps", "Deployment", "spec.selector", "field is immutable"),
     ("apps", "ReplicaSet", "spec.selector", "field is immutable"),
     ("apps", "DaemonSet", "spec.selector", "field is immutable"),
-    ("apps", "StatefulSet", "spec.selector", "field is immutable"),
-    ("apps", "StatefulSet", "spec.serviceName", "field is immutable"),
-    ("apps", "StatefulSet", "spec.podManagementPolicy", "field is immutable"),
-    ("apps", "StatefulSet", "spec.volumeClaimTemplates", "field is immutable"),
     ("batch", "Job", "spec.selector", "field is immutable"),
     ("batch", "Job", "spec.completionMode", "field is immutable"),
     ("batch", "Job", "spec.template", "field is immutable"),
@@ -35,6 +32,10 @@ pub(super) fn check(resource: &Resource, new: &Value, old: &Value, errors: &mut 
     }
     if of_kind("", "Service") {
         check_address(new, old, errors);
+    }
+    // Most writes are of a status.
+    if at(new, "spec") != at(old, "spec") {
+        frozen::check(resource, new, old, errors);
     }
     if (of_kind("", "ConfigMap") || of_kind("", "Secret")) && at(old, "immutable") == &Value::Bool(true) {
         let names: &[&str] =

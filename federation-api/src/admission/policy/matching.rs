@@ -37,10 +37,8 @@ pub(super) fn word(operation: Operation) -> &'static str {
     match operation {
         Operation::Create => "CREATE",
         Operation::Update => "UPDATE",
-        #[allow(unreachable_patterns, reason = "there may be further operations")]
         Operation::Delete => "DELETE",
-        #[allow(unreachable_patterns, reason = "there may be further operations")]
-        _ => "CONNECT",
+        Operation::Connect => "CONNECT",
     }
 }
 

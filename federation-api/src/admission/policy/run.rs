@@ -85,8 +85,8 @@ fn request(call: &Call, kind: &Kind, (name, review): (&str, &Review<'_>)) -> Jso
     }
     let options = match review.operation {
         Operation::Create => "CreateOptions",
-        Operation::Delete => "DeleteOptions",
-        _ => "UpdateOptions",
+        Operation::Delete | Operation::Connect => "DeleteOptions",
+        Operation::Update => "UpdateOptions",
     };
     let mut request = json!({
         "kind": kind_of(kind),

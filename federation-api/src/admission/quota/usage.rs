@@ -96,7 +96,7 @@ impl<'a> Measure<'a> {
                 let of_class = |plain: &&str| name.ends_with(&format!("{BY_CLASS}{plain}"));
                 name == "count/persistentvolumeclaims"
                     || CLAIM_NAMES.contains(&name)
-                    || CLAIM_NAMES.iter().any(|n| of_class(&n))
+                    || CLAIM_NAMES.iter().any(of_class)
             }
             Measure::Count { group, plural } => {
                 let alias = group.is_empty() && ALIASES.iter().any(|(of, alias)| of == plural && *alias == name);

@@ -134,7 +134,9 @@ impl Graph {
     }
 
     fn is_suspect(&self, node: &Node) -> bool {
-        node.owners.iter().any(|owner| self.nodes.get(&owner.uid).is_none_or(|owner| owner.foreground))
+        let elsewhere = |owner: &Node| !owner.namespace.is_empty() && owner.namespace != node.namespace;
+        let doubtful = |owner: &Arc<Node>| owner.foreground || elsewhere(owner);
+        node.owners.iter().any(|owner| self.nodes.get(&owner.uid).is_none_or(doubtful))
     }
 
     fn waiting(&self, owner: &Uid) -> Option<Uid> {
