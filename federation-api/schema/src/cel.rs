@@ -34,7 +34,7 @@ pub use eval::Bindings;
 pub use program::{Evaluation, PER_CALL_LIMIT, Program};
 pub use source::{CompileError, Issue};
 pub use types::Type;
-pub use value::{EvalError, Key, List, Map, Struct, Text, Timestamp, Value};
+pub use value::{EvalError, Key, List, Map, Struct, Text, Timestamp, Value, parse_loose_duration};
 
 #[cfg(test)]
 mod tests;

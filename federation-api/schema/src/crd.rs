@@ -5,6 +5,7 @@
 //! Source: `k8s.io/apiextensions-apiserver/pkg/apis/apiextensions`.
 
 mod approval;
+mod cost;
 mod field_path;
 mod names;
 mod paths;

@@ -176,7 +176,7 @@ impl<'t> Rewriter<'t> {
 
     /// `{n}`, `{n,}`, `{n,m}`; anything else is text.
     fn braces(&mut self) -> Step {
-        let Some((from, to, length)) = counts(self.rest()) else {
+        let Some(Counts { from, to, length }) = counts(self.rest()) else {
             self.literal('{');
             self.skip('{');
             return Ok(());
@@ -394,20 +394,32 @@ fn perl_class(rest: &str) -> Option<&'static str> {
     })
 }
 
-/// The numbers of `{n}` (no second), `{n,}` (second without end) or `{n,m}`, and how long the text is. A number that is
-/// too large for any count is none.
-#[expect(clippy::type_complexity, reason = "three answers of one scan")]
-fn counts(rest: &str) -> Option<(Option<u32>, Option<Option<u32>>, usize)> {
+/// What braces count.
+struct Counts {
+    /// None where the number is too large for any count.
+    from: Option<u32>,
+    /// None where there is no upper bound of its own.
+    to: Option<Option<u32>>,
+    /// Bytes of the text.
+    length: usize,
+}
+
+/// Reads `{n}`, `{n,}` or `{n,m}`; none for anything else.
+fn counts(rest: &str) -> Option<Counts> {
     let end = rest.find('}')?;
     let inner = &rest[1..end];
     let is_number = |text: &str| {
         !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit()) && (text.len() == 1 || !text.starts_with('0'))
     };
-    let number = |text: &str| text.parse().ok();
+    let counts = |from: &str, to: Option<&str>| Counts {
+        from: from.parse().ok(),
+        to: to.map(|to| to.parse().ok()),
+        length: end + 1,
+    };
     match inner.split_once(',') {
-        None if is_number(inner) => Some((number(inner), None, end + 1)),
-        Some((from, "")) if is_number(from) => Some((number(from), None, end + 1)),
-        Some((from, to)) if is_number(from) && is_number(to) => Some((number(from), Some(number(to)), end + 1)),
+        None if is_number(inner) => Some(counts(inner, None)),
+        Some((from, "")) if is_number(from) => Some(counts(from, None)),
+        Some((from, to)) if is_number(from) && is_number(to) => Some(counts(from, Some(to))),
         _ => None,
     }
 }

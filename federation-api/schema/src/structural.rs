@@ -29,6 +29,7 @@ mod number;
 mod parse;
 pub mod prune;
 pub mod publish;
+pub mod rules;
 pub mod value;
 
 pub use custom::Custom;

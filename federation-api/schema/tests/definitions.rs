@@ -43,6 +43,8 @@ fn complaints_are_upstreams() {
     assert!(wrong.is_empty(), "{} of {} differ:\n{}", wrong.len(), cases.len(), wrong.join("\n"));
 }
 
+type Change<'c> = &'c dyn Fn(&mut Value);
+
 /// Protocol: R1
 #[test]
 fn updates_keep_what_was_there() {
@@ -61,7 +63,7 @@ fn updates_keep_what_was_there() {
         value
     };
     let old = definition(&|_| {});
-    let table: [(&dyn Fn(&mut Value), &[&str]); 4] = [
+    let table: [(Change<'_>, &[&str]); 4] = [
         (&|_| {}, &[]),
         (&|v| v["spec"]["scope"] = json!("Cluster"), &["spec.scope: Invalid value: \"Cluster\": field is immutable"]),
         (

@@ -66,6 +66,16 @@ impl Env {
         self.objects(decl)
     }
 
+    /// Gives the names of types the size of `decl`: upstream's estimator for definitions takes the first name of any path
+    /// for `self`, so that `type(self.port) == int` costs next to nothing.
+    #[must_use]
+    pub(crate) fn sized_types(mut self, decl: &Arc<Decl>) -> Self {
+        for name in ["bool", "bytes", "double", "dyn", "int", "list", "map", "null_type", "string", "type", "uint"] {
+            self.sizes.insert(name.into(), decl.clone());
+        }
+        self
+    }
+
     /// Adds the objects that are in a type.
     #[must_use]
     pub fn objects(mut self, decl: &Arc<Decl>) -> Self {

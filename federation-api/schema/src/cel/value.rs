@@ -24,7 +24,7 @@ use crate::quantity::Quantity;
 pub use list::List;
 pub use map::{Key, Map};
 pub(crate) use time::Civil;
-pub use time::{Timestamp, duration_text, parse_duration, parse_timestamp};
+pub use time::{Timestamp, duration_text, parse_duration, parse_loose_duration, parse_timestamp};
 
 /// A value.
 #[derive(Debug, Clone)]

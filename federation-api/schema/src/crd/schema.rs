@@ -1,12 +1,17 @@
 //! The schema of a version: structural, with valid defaults, and within what Kubernetes supports of OpenAPI.
 
+use std::sync::Arc;
+
 use serde_json::Value;
 
+use super::cost::{self, Total};
 use super::relax::{Rules, has_granular_set};
+use super::spec::go_fields;
 use super::view::Version;
 use super::{field_path, paths};
 use crate::field::{FieldError, FieldPath};
 use crate::structural::prune::is_meta;
+use crate::structural::rules::{Compiled, compile, declare};
 use crate::structural::{Additional, Items, Other, Rule, Schema, SchemaError, check as structural, default_check};
 
 const TYPES: [&str; 6] = ["array", "boolean", "integer", "number", "object", "string"];
@@ -20,7 +25,7 @@ pub(super) fn is_type(ty: &str) -> bool {
 pub(super) fn check(
     version: &Version<'_>,
     has_status: bool,
-    (rules, _unchanged): (&Rules, bool),
+    (rules, unchanged): (&Rules, bool),
     path: &FieldPath<'_>,
     errors: &mut Vec<FieldError>,
 ) {
@@ -37,7 +42,7 @@ pub(super) fn check(
     if schema.nullable {
         found.push(FieldError::forbidden(&at.child("nullable"), "nullable cannot be true at the root"));
     }
-    let mut unsupported = None;
+    let (mut unsupported, before) = (None, found.len());
     if rules.structural {
         unsupported = structural::unsupported(schema);
         if unsupported.is_none() {
@@ -49,14 +54,18 @@ pub(super) fn check(
             }
         }
     }
-    let mut walk = Walk { rules, errors: Vec::new() };
-    walk.node(schema, &at, &Context { is_root: true, ..Context::default() });
+    let run_rules = rules.structural && unsupported.is_none() && found.len() == before;
+    let mut walk =
+        Walk { rules, unchanged, run_rules, total: Total::default(), errors: Vec::new(), of_rules: Vec::new() };
+    walk.node(schema, &at, &Context { is_root: true, cardinality: Some(1), ..Context::default() });
     found.append(&mut walk.errors);
+    found.append(&mut walk.of_rules);
     if let Some(text) = unsupported
         && found.is_empty()
     {
         found.push(FieldError::invalid(&at, "", text));
     }
+    walk.total.judge(&at, &mut found);
     errors.append(&mut found);
 }
 
@@ -78,11 +87,16 @@ struct Context {
     in_meta: bool,
     /// The first schema above whose values cannot be told apart over time.
     uncorrelatable: Option<String>,
+    /// How often a value can stand in one object; none without bound.
+    cardinality: Option<u64>,
+    /// Under a junctor, where no rules are.
+    in_junctor: bool,
 }
 
 impl Context {
-    fn below(&self) -> Self {
-        Self { is_root: false, ..self.clone() }
+    fn below(&self, schema: &Schema) -> Self {
+        let cardinality = cost::below(schema, self.cardinality);
+        Self { is_root: false, cardinality, ..self.clone() }
     }
 
     fn uncorrelatable(mut self, path: &FieldPath<'_>) -> Self {
@@ -93,11 +107,17 @@ impl Context {
 
 struct Walk<'r> {
     rules: &'r Rules,
+    /// Whether the schema is as it was, so that its rules may cost what they cost.
+    unchanged: bool,
+    run_rules: bool,
+    total: Total,
     errors: Vec<FieldError>,
+    of_rules: Vec<FieldError>,
 }
 
 impl Walk<'_> {
     fn node(&mut self, schema: &Schema, path: &FieldPath<'_>, context: &Context) {
+        let before = self.errors.len();
         self.keywords(schema, path, context);
         if schema.limits().unique_items {
             let detail = "uniqueItems cannot be set to true since the runtime complexity becomes quadratic";
@@ -117,6 +137,51 @@ impl Walk<'_> {
         for (index, rule) in schema.rules.iter().enumerate() {
             self.rule(schema, rule, &at.index(index));
         }
+        if !schema.rules.is_empty() && self.run_rules && !context.in_junctor && self.errors.len() == before {
+            self.compile(schema, &at, context);
+        }
+    }
+
+    fn compile(&mut self, schema: &Schema, path: &FieldPath<'_>, context: &Context) {
+        let Some(decl) = declare(schema, context.is_root || schema.embedded) else {
+            let detail = "internal error: failed to construct type information for x-kubernetes-validations rules: unable to convert structural schema to CEL declarations";
+            return self.of_rules.push(FieldError::internal(path, detail));
+        };
+        for (index, compiled) in compile(schema, &Arc::new(decl)).iter().enumerate() {
+            self.compiled(compiled, &path.index(index), context);
+        }
+    }
+
+    fn compiled(&mut self, compiled: &Compiled, path: &FieldPath<'_>, context: &Context) {
+        let (at_rule, at_message) = (path.child("rule"), path.child("messageExpression"));
+        let cost = compiled.max_cost.saturating_mul(context.cardinality.unwrap_or(compiled.max_cardinality));
+        self.cost("estimated rule cost", cost, &at_rule);
+        let shown = |error: FieldError| error.showing(internal(&compiled.rule));
+        if let Some(error) = &compiled.error {
+            self.of_rules.push(shown(FieldError::invalid(&at_rule, Value::Null, error)));
+        }
+        if let Some(error) = &compiled.message_error {
+            self.of_rules.push(shown(FieldError::invalid(&at_message, Value::Null, error)));
+        } else if compiled.message.is_some() {
+            self.cost("estimated messageExpression cost", compiled.message_max_cost, &at_message);
+        }
+        if compiled.uses_old_self {
+            if let Some(above) = &context.uncorrelatable {
+                let detail =
+                    format!("oldSelf cannot be used on the uncorrelatable portion of the schema within {above}");
+                self.of_rules.push(FieldError::invalid(&at_rule, compiled.rule.rule.as_str(), detail));
+            }
+        } else if let Some(optional) = compiled.rule.optional_old_self {
+            let detail = "may not be set if oldSelf is not used in rule";
+            self.of_rules.push(FieldError::invalid(&path.child("optionalOldSelf"), optional, detail));
+        }
+    }
+
+    fn cost(&mut self, name: &str, cost: u64, path: &FieldPath<'_>) {
+        if !self.unchanged && cost > cost::RULE_LIMIT {
+            self.of_rules.push(FieldError::forbidden(path, cost::exceeds(name, cost, cost::RULE_LIMIT)));
+        }
+        self.total.add(path, cost);
     }
 
     fn keywords(&mut self, schema: &Schema, path: &FieldPath<'_>, context: &Context) {
@@ -161,7 +226,7 @@ impl Walk<'_> {
                 self.errors.push(FieldError::forbidden(&at, detail));
             }
             if let Additional::Schema(value) = additional {
-                let mut below = context.below();
+                let mut below = context.below(schema);
                 if context.in_meta {
                     below.no_defaults = Some("inside additionalProperties applying to object metadata".to_owned());
                 }
@@ -170,10 +235,7 @@ impl Walk<'_> {
         }
         let properties = path.child("properties");
         for (name, property) in &schema.properties {
-            let mut below = context.below();
-            if schema.map_type() == "atomic" {
-                below = below.uncorrelatable(path);
-            }
+            let mut below = context.below(schema);
             if (context.is_root || schema.embedded) && is_meta(name) {
                 below.in_meta = true;
                 if context.is_root {
@@ -184,7 +246,7 @@ impl Walk<'_> {
         }
         self.junctors(schema, path, context);
         if let Some(items) = schema.items.as_deref() {
-            let mut below = context.below();
+            let mut below = context.below(schema);
             if schema.list_type() != "map" {
                 below = below.uncorrelatable(path);
             }
@@ -201,7 +263,7 @@ impl Walk<'_> {
     }
 
     fn junctors(&mut self, schema: &Schema, path: &FieldPath<'_>, context: &Context) {
-        let (junctors, below) = (schema.junctors(), context.below());
+        let (junctors, below) = (schema.junctors(), Context { in_junctor: true, ..context.below(schema) });
         if let Some(not) = &junctors.not {
             self.node(not, &path.child("not"), &below);
         }
@@ -340,6 +402,18 @@ impl Walk<'_> {
             self.errors.push(FieldError::invalid(&at, field, "must be a valid path"));
         }
     }
+}
+
+/// A rule as upstream's internal type prints it.
+fn internal(rule: &Rule) -> String {
+    go_fields(&[
+        ("Rule", rule.rule.as_str().into()),
+        ("Message", rule.message.as_str().into()),
+        ("MessageExpression", rule.message_expression.as_str().into()),
+        ("Reason", rule.reason.as_deref().map_or(Value::Null, Value::from)),
+        ("FieldPath", rule.field_path.as_str().into()),
+        ("OptionalOldSelf", rule.optional_old_self.map_or(Value::Null, Value::from)),
+    ])
 }
 
 fn must_be(schema: &Schema, path: &FieldPath<'_>, detail: &str) -> FieldError {

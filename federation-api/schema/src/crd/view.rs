@@ -97,8 +97,8 @@ impl<'v> Definition<'v> {
             Some((first, rest)) => rest.iter().all(|version| field(version, name) == field(first, name)),
             None => false,
         };
-        let hoisted = ["schema", "subresources", "additionalPrinterColumns", "selectableFields"].map(|name| same(name));
-        let mut shared = list.first().map(|first| Version::read(first, hoisted)).unwrap_or_default();
+        let hoisted = ["schema", "subresources", "additionalPrinterColumns", "selectableFields"].map(same);
+        let mut shared = list.first().map_or_else(Version::default, |first| Version::read(first, hoisted));
         shared.name = list.first().map_or("", |first| text(first, "name"));
         let kept = hoisted.map(|hoisted| !hoisted);
         let versions = list.into_iter().map(|version| Version::read(version, kept)).collect();

@@ -12,9 +12,9 @@ use crate::structural::{Items, Schema, check, format};
 /// The warnings that go with a create, or with an update from `old`: only what is new.
 pub fn warnings(new: &Value, old: Option<&Value>) -> Vec<String> {
     let (new, old) = (Definition::new(new), old.map(Definition::new));
-    let of_old = old.as_ref().map(formats).unwrap_or_default();
+    let of_old = old.as_ref().map_or_else(Vec::new, formats);
     let mut warnings: Vec<String> = formats(&new).into_iter().filter(|format| !of_old.contains(format)).collect();
-    let of_old = old.as_ref().map(sets).unwrap_or_default();
+    let of_old = old.as_ref().map_or_else(BTreeSet::new, sets);
     warnings.extend(sets(&new).into_iter().filter(|warning| !of_old.contains(warning)));
     warnings
 }

@@ -4,10 +4,13 @@
 //! again, since the definition may have changed since.
 //! Source: `apiextensions-apiserver/pkg/registry/customresource`, `pkg/apiserver/customresource_handler.go`.
 
+use std::sync::Arc;
+
 use serde_json::Value;
 
 use super::correlate::Pair;
 use super::meta::{self, Malformed};
+use super::rules::{RUNTIME_BUDGET, Rules};
 use super::{Schema, SchemaError, defaulting, list_type, parse, prune, value};
 use crate::facts::{Facts, FactsError, Resource};
 use crate::field::{FieldError, FieldPath, quote::go_value};
@@ -18,6 +21,7 @@ use crate::validate;
 pub struct Custom {
     resource: Resource,
     schema: Option<Schema>,
+    rules: Option<Arc<Rules>>,
     scale: Option<Scale>,
     has_status: bool,
 }
@@ -34,11 +38,12 @@ impl Scale {
     /// Reads `subresources.scale`; none where there is none.
     pub fn of_version(version: &Value) -> Option<Self> {
         let scale = version.get("subresources")?.get("scale")?;
-        let text = |name: &str| scale.get(name).and_then(Value::as_str).map(str::to_owned);
+        let text = |name: &str| scale.get(name).and_then(Value::as_str);
+        let path = |name: &str| text(name).map_or_else(String::new, str::to_owned);
         Some(Self {
-            spec_replicas: text("specReplicasPath").unwrap_or_else(String::new),
-            status_replicas: text("statusReplicasPath").unwrap_or_else(String::new),
-            label_selector: text("labelSelectorPath"),
+            spec_replicas: path("specReplicasPath"),
+            status_replicas: path("statusReplicasPath"),
+            label_selector: text("labelSelectorPath").map(str::to_owned),
         })
     }
 }
@@ -52,7 +57,8 @@ impl Custom {
         let schema = version.get("schema").and_then(|schema| schema.get("openAPIV3Schema"));
         let schema = schema.filter(|schema| !schema.is_null()).map(parse).transpose()?;
         let has_status = version.get("subresources").is_some_and(|of| of.get("status").is_some_and(Value::is_object));
-        Ok(Self { resource, schema, scale: Scale::of_version(version), has_status })
+        let rules = schema.as_ref().and_then(|schema| Rules::of_schema(schema, true)).map(Arc::new);
+        Ok(Self { resource, schema, rules, scale: Scale::of_version(version), has_status })
     }
 
     pub fn resource(&self) -> &Resource {
@@ -155,6 +161,7 @@ impl Custom {
         self.validate_scale_status(new, &mut errors);
         errors.extend(meta::validate(schema, new, &FieldPath::Nil, false));
         self.validate_lists(schema, new, old, &mut errors);
+        self.validate_rules(schema, new, old, &mut errors);
         errors
     }
 
@@ -176,6 +183,7 @@ impl Custom {
         }
         self.validate_scale_status(new, &mut errors);
         self.validate_lists(schema, new, Some(old), &mut errors);
+        self.validate_rules(schema, new, Some(old), &mut errors);
         errors
     }
 
@@ -184,6 +192,17 @@ impl Custom {
         if old.is_none_or(fine_before) {
             errors.extend(list_type::validate(schema, new, &FieldPath::Nil));
         }
+    }
+
+    fn validate_rules(&self, schema: &Schema, new: &Value, old: Option<&Value>, errors: &mut Vec<FieldError>) {
+        let Some(rules) = &self.rules else { return };
+        if errors.iter().any(value::is_blocking) {
+            let detail = "some validation rules were not checked because the object was invalid; correct the existing errors to complete validation";
+            errors.push(FieldError::invalid(&FieldPath::Nil, Value::Null, detail));
+            return;
+        }
+        let (broken, _) = rules.validate(schema, (new, old, true), &FieldPath::Nil, RUNTIME_BUDGET);
+        errors.extend(broken);
     }
 
     fn validate_type(&self, new: &Value) -> Vec<FieldError> {

@@ -6,12 +6,13 @@ use serde_json::{Map, Value};
 
 use super::meta::{self, Malformed};
 use super::prune::{is_meta, prune};
+use super::rules::{RUNTIME_BUDGET, Rules};
 use super::{Schema, value};
 use crate::field::{FieldError, FieldPath, aggregate};
 
 /// Every default that is wrong; `must_be_pruned` is off for definitions that were worse before.
 pub fn check(schema: &Schema, path: &FieldPath<'_>, must_be_pruned: bool) -> Vec<FieldError> {
-    let mut walk = Walk { must_be_pruned, errors: Vec::new() };
+    let mut walk = Walk { must_be_pruned, errors: Vec::new(), budget: RUNTIME_BUDGET };
     walk.node(schema, path, &Place::Root(schema), false);
     walk.errors
 }
@@ -68,6 +69,8 @@ impl Place<'_> {
 struct Walk {
     must_be_pruned: bool,
     errors: Vec<FieldError>,
+    /// What rules may still cost.
+    budget: i64,
 }
 
 impl Walk {
@@ -98,13 +101,31 @@ impl Walk {
         let wrong = |text: String| {
             vec![FieldError::invalid(path, default.clone(), format!("must result in valid metadata: {text}"))]
         };
-        self.errors.extend(match meta::coerce(place.root(), &mut object, &FieldPath::Nil, true, Malformed::Refuse) {
+        let complaints = match meta::coerce(place.root(), &mut object, &FieldPath::Nil, true, Malformed::Refuse) {
             Err(error) => wrong(error.to_string()),
             Ok(_) => match meta::validate(place.root(), &object, &FieldPath::Nil, true) {
-                errors if errors.is_empty() => value::validate(schema, default, path),
+                errors if errors.is_empty() => self.values(schema, default, path, false),
                 errors => wrong(aggregate(&errors)),
             },
-        });
+        };
+        self.errors.extend(complaints);
+    }
+
+    /// The schema's keywords and, where those hold, its rules, as for an unchanged value and as for a new one.
+    fn values(&mut self, schema: &Schema, default: &Value, path: &FieldPath<'_>, is_root: bool) -> Vec<FieldError> {
+        let errors = value::validate(schema, default, path);
+        let Some(rules) = Rules::of_schema(schema, is_root).filter(|_| errors.is_empty() && self.budget >= 0) else {
+            return errors;
+        };
+        let before = self.budget;
+        let (mut errors, left) = rules.validate(schema, (default, Some(default), false), path, before);
+        self.budget = left;
+        if errors.is_empty() {
+            let (more, left) = rules.validate(schema, (default, None, false), path, before);
+            errors = more;
+            self.budget = left.min(self.budget);
+        }
+        errors
     }
 
     fn outside_meta(&mut self, schema: &Schema, default: &Value, path: &FieldPath<'_>, embedded: bool) {
@@ -119,7 +140,7 @@ impl Walk {
         let complaints = match meta::coerce(schema, &mut coerced, path, embedded, Malformed::Refuse) {
             Err(error) => vec![error],
             Ok(_) => match meta::validate(schema, &coerced, path, embedded) {
-                errors if errors.is_empty() => value::validate(schema, &coerced, path),
+                errors if errors.is_empty() => self.values(schema, &coerced, path, embedded),
                 errors => errors,
             },
         };

@@ -5,6 +5,7 @@
 use std::sync::LazyLock;
 
 use super::net;
+use crate::cel::parse_loose_duration;
 use crate::field::format::{is_dns_label, is_dns_subdomain};
 use crate::pattern::{self, Regex};
 
@@ -18,7 +19,7 @@ const FORMATS: &[(&str, Judge)] = &[
     ("creditcard", is_credit_card),
     ("date", is_date),
     ("datetime", is_date_time),
-    ("duration", is_duration),
+    ("duration", |text| parse_loose_duration(text).is_some()),
     ("email", net::is_email),
     ("hexcolor", |text| matches_cached(&HEX_COLOR, text)),
     ("hostname", is_hostname),
@@ -183,78 +184,4 @@ fn is_date_time(text: &str) -> bool {
     let (Some(date), Some(time)) = (parts.next(), parts.next()) else { return false };
     let Some(found) = TIME.captures(time) else { return false };
     is_date(date) && &found[1] <= "23" && &found[2] <= "59" && &found[3] <= "59"
-}
-
-fn is_duration(text: &str) -> bool {
-    is_go_duration(text) || is_scala_duration(text)
-}
-
-fn is_go_duration(text: &str) -> bool {
-    let mut rest = text.strip_prefix(['-', '+']).unwrap_or(text);
-    if rest == "0" {
-        return true;
-    }
-    if rest.is_empty() {
-        return false;
-    }
-    let mut total: f64 = 0.0;
-    while !rest.is_empty() {
-        let number = rest.len() - rest.trim_start_matches(|c: char| c.is_ascii_digit() || c == '.').len();
-        let (digits, after) = rest.split_at(number);
-        if !digits.bytes().any(|b| b.is_ascii_digit()) || digits.matches('.').count() > 1 {
-            return false;
-        }
-        let unit = after.find(|c: char| c.is_ascii_digit() || c == '.').unwrap_or(after.len());
-        let scale: f64 = match &after[..unit] {
-            "ns" => 1.0,
-            "us" | "µs" | "μs" => 1e3,
-            "ms" => 1e6,
-            "s" => 1e9,
-            "m" => 60e9,
-            "h" => 3600e9,
-            _ => return false,
-        };
-        let padded = format!("0{digits}0");
-        let digits = if digits.contains('.') { &padded } else { digits };
-        total += digits.parse::<f64>().unwrap_or(f64::INFINITY) * scale;
-        rest = &after[unit..];
-    }
-    total <= 9.223_372_036_854_776e18
-}
-
-/// Anything that holds a number and a unit, such as `22 ns` or `in 3 weeks`.
-fn is_scala_duration(text: &str) -> bool {
-    const UNITS: [&[&str]; 8] = [
-        &["ns", "nano"],
-        &["us", "µs", "micro"],
-        &["ms", "milli"],
-        &["s", "sec"],
-        &["m", "min"],
-        &["h", "hr", "hour"],
-        &["d", "day"],
-        &["w", "wk", "week"],
-    ];
-    let (mut rest, mut found) = (text, false);
-    while let Some(start) = rest.find(|c: char| c.is_ascii_digit()) {
-        let from = &rest[start..];
-        let after = from.trim_start_matches(|c: char| c.is_ascii_digit());
-        let digits = &from[..from.len() - after.len()];
-        let spaced = after.trim_start_matches([' ', '\t', '\n', '\r', '\u{c}']);
-        let tail = spaced.trim_start_matches(|c: char| c.is_ascii_alphabetic() || c == 'µ');
-        let unit = spaced[..spaced.len() - tail.len()].to_lowercase();
-        rest = tail;
-        if unit.is_empty() {
-            rest = after;
-            continue;
-        }
-        if digits.parse::<i64>().is_err() {
-            return false;
-        }
-        let known = |names: &[&str]| {
-            let last = names[names.len() - 1];
-            names.contains(&&*unit) || unit.starts_with(last)
-        };
-        found |= UNITS.iter().any(|names| known(names));
-    }
-    found
 }

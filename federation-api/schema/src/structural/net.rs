@@ -139,7 +139,7 @@ fn is_address(text: &str) -> bool {
     let (local, domain) = (&text[..at], &text[at + 1..]);
     let quoted = local.len() > 2 && is_quoted(local);
     let literal = domain.strip_prefix('[').and_then(|domain| domain.strip_suffix(']'));
-    (quoted || is_dot_atom(local)) && literal.map_or_else(|| is_dot_atom(domain), |literal| is_literal(literal))
+    (quoted || is_dot_atom(local)) && literal.map_or_else(|| is_dot_atom(domain), is_literal)
 }
 
 fn is_literal(literal: &str) -> bool {

@@ -216,7 +216,7 @@ fn structure(source: &Value, of: OpenApiVersion, depth: usize, out: &mut Map<Str
         out.insert("type".to_owned(), Value::from(ty));
     }
     let is_nullable = |schema: Option<&Value>| schema.is_some_and(|schema| is_true(schema, "nullable"));
-    let mut required = source.get("required").and_then(Value::as_array).cloned().unwrap_or_else(Vec::new);
+    let mut required = source.get("required").and_then(Value::as_array).map_or_else(Vec::new, Clone::clone);
     if v2 {
         let map = properties;
         required.retain(|name| !is_nullable(name.as_str().and_then(|name| map?.get(name))));

@@ -254,7 +254,7 @@ impl Walk {
 
     fn list(&mut self, schema: &Schema, items: &[Value], node: Node<'_, '_>, outcome: &mut Outcome) {
         if let Some(item) = schema.item() {
-            let old = node.pair.map(Pair::old_items).unwrap_or_else(OldItems::default);
+            let old = node.pair.map_or_else(OldItems::default, Pair::old_items);
             for (index, value) in items.iter().enumerate() {
                 let pair = node.pair.and_then(|pair| pair.item(&old, value));
                 let at = At::Index(node.at, index);
@@ -457,7 +457,7 @@ fn type_problem(schema: &Schema, format: &str, node: Node<'_, '_>) -> Option<Pro
     };
     let textual = matches!(node.value, Value::String(_) | Value::Array(_));
     let fits = has(found) || close;
-    if !textual && !format.is_empty() && !(fits || found_format == format) {
+    if !(textual || format.is_empty() || fits || found_format == format) {
         return Some(wrong_type(&node.at.text(), format, found_format));
     }
     if !has("number") && !has("integer") && !format.is_empty() && textual || fits {

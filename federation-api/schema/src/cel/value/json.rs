@@ -7,7 +7,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::Value as Json;
 
 use super::super::declared::{Decl, DeclKind};
-use super::time::{duration_text, parse_date, parse_duration, parse_timestamp};
+use super::time::{duration_text, parse_date, parse_loose_duration, parse_timestamp};
 use super::{EvalError, Key, List, Map, Struct, Text, Value};
 
 pub(super) fn value<'a>(json: &'a Json, decl: Option<&'a Decl>) -> Result<Value<'a>, EvalError> {
@@ -36,7 +36,7 @@ fn wants_int(decl: Option<&Decl>) -> bool {
 
 fn string<'a>(text: &'a str, decl: Option<&Decl>) -> Result<Value<'a>, EvalError> {
     match decl.map(|decl| &decl.kind) {
-        Some(DeclKind::Duration) => parse_duration(text)
+        Some(DeclKind::Duration) => parse_loose_duration(text)
             .map(Value::Duration)
             .ok_or_else(|| EvalError::new(format!("Invalid duration {text}: invalid duration"))),
         Some(DeclKind::Date) => parse_date(text)

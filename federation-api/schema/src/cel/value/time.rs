@@ -162,6 +162,47 @@ pub(crate) fn parse_date(text: &str) -> Option<Timestamp> {
     (text.len() == 10).then(|| parse_timestamp(&format!("{text}T00:00:00Z")))?
 }
 
+/// A span as Go writes them, or else every number with a unit that stands in the text, as in `3 weeks`.
+///
+/// Source: `kube-openapi/pkg/validation/strfmt` (`ParseDuration`), which is how a value of that format is read.
+pub fn parse_loose_duration(text: &str) -> Option<i64> {
+    const UNITS: [(&[&str], i64); 8] = [
+        (&["ns", "nano"], 1),
+        (&["us", "µs", "micro"], 1_000),
+        (&["ms", "milli"], 1_000_000),
+        (&["s", "sec"], 1_000_000_000),
+        (&["m", "min"], 60_000_000_000),
+        (&["h", "hr", "hour"], 3_600_000_000_000),
+        (&["d", "day"], 86_400_000_000_000),
+        (&["w", "wk", "week"], 604_800_000_000_000),
+    ];
+    if let Some(nanos) = parse_duration(text) {
+        return Some(nanos);
+    }
+    let (mut rest, mut total) = (text, None);
+    while let Some(start) = rest.find(|c: char| c.is_ascii_digit()) {
+        let from = &rest[start..];
+        let after = from.trim_start_matches(|c: char| c.is_ascii_digit());
+        let digits = &from[..from.len() - after.len()];
+        let spaced = after.trim_start_matches([' ', '\t', '\n', '\r', '\u{c}']);
+        let tail = spaced.trim_start_matches(|c: char| c.is_ascii_alphabetic() || c == 'µ');
+        let unit = spaced[..spaced.len() - tail.len()].to_lowercase();
+        rest = tail;
+        if unit.is_empty() {
+            rest = after;
+            continue;
+        }
+        let count: i64 = digits.parse().ok()?;
+        for (names, nanos) in UNITS {
+            let last = names[names.len() - 1];
+            if names.contains(&&*unit) || unit.starts_with(last) {
+                total = Some(total.unwrap_or(0_i64).wrapping_add(count.wrapping_mul(nanos)));
+            }
+        }
+    }
+    total
+}
+
 /// A span as Go writes them, `1h30m`, in nanoseconds.
 pub fn parse_duration(text: &str) -> Option<i64> {
     let (negative, mut rest) = match text.as_bytes().first()? {
