@@ -86,7 +86,7 @@ fn bounds_hold_within_a_small_stack() {
     let thread = std::thread::Builder::new().stack_size(2 << 20).spawn(move || {
         for source in deep {
             let outcome = compile(&source).map(|program| program.estimate());
-            println!("{:.20} {:.100}", source, format!("{outcome:?}"));
+            assert!(outcome.is_ok() || outcome.is_err_and(|error| !error.issues.is_empty()), "{source:.20}");
         }
     });
     thread.unwrap().join().unwrap();

@@ -9,6 +9,48 @@ use super::{Argument, CostRange, Coster, Size};
 const MAX_FORMAT: u64 = 64;
 const FORMAT_PATTERN: f64 = 128.0;
 
+/// Functions whose cost depends on nothing.
+const FLAT: &[&str] = &[
+    "serviceAccount",
+    "path",
+    "group",
+    "resource",
+    "subresource",
+    "namespace",
+    "name",
+    "allowed",
+    "reason",
+    "error",
+    "errored",
+    "masked",
+    "prefixLength",
+    "family",
+    "isUnspecified",
+    "isLoopback",
+    "isLinkLocalMulticast",
+    "isLinkLocalUnicast",
+    "isGlobalUnicast",
+    "format.named",
+    "sign",
+    "asInteger",
+    "isInteger",
+    "asApproximateFloat",
+    "isGreaterThan",
+    "isLessThan",
+    "compareTo",
+    "add",
+    "sub",
+    "major",
+    "minor",
+    "patch",
+    "getScheme",
+    "getHostname",
+    "getHost",
+    "getPort",
+    "getEscapedPath",
+    "getQuery",
+];
+
 /// A cost, and the size of the result where one is known.
 type Estimate = (CostRange, Option<Size>);
 
@@ -91,44 +133,7 @@ impl Coster<'_> {
         let size = |at: usize| args.get(at).map(|arg| self.estimated(arg));
         Some(match function {
             "check" => (CostRange::fixed(AUTHORIZE), None),
-            "serviceAccount"
-            | "path"
-            | "group"
-            | "resource"
-            | "subresource"
-            | "namespace"
-            | "name"
-            | "allowed"
-            | "reason"
-            | "error"
-            | "errored"
-            | "masked"
-            | "prefixLength"
-            | "family"
-            | "isUnspecified"
-            | "isLoopback"
-            | "isLinkLocalMulticast"
-            | "isLinkLocalUnicast"
-            | "isGlobalUnicast"
-            | "format.named"
-            | "sign"
-            | "asInteger"
-            | "isInteger"
-            | "asApproximateFloat"
-            | "isGreaterThan"
-            | "isLessThan"
-            | "compareTo"
-            | "add"
-            | "sub"
-            | "major"
-            | "minor"
-            | "patch"
-            | "getScheme"
-            | "getHostname"
-            | "getHost"
-            | "getPort"
-            | "getEscapedPath"
-            | "getQuery" => one(),
+            _ if FLAT.contains(&function) => one(),
             "fieldSelector" | "labelSelector" if args.len() == 1 => {
                 let length = size(0)?;
                 let requirements = length.scale(0.5).scale((LIST + STRUCT) as f64);
@@ -158,21 +163,24 @@ impl Coster<'_> {
                 (size(0)?.scale(TRAVERSAL), None)
             }
             "ip.isCanonical" => (size(0)?.scale(2.0 * TRAVERSAL), None),
-            "containsIP" | "containsCIDR" => {
-                let address = Size { min: 4, max: 16 };
-                let mut cost = address.add(address).scale(TRAVERSAL);
-                if function == "containsCIDR" {
-                    cost = cost.add(address.scale(TRAVERSAL)).add(CostRange::fixed(1));
-                }
-                if overload.ends_with("_string") {
-                    cost = cost.add(size(0)?.scale(TRAVERSAL));
-                }
-                (cost, None)
-            }
+            "containsIP" | "containsCIDR" => self.contains(function, overload, args),
             "validate" => (size(0)?.scale(TRAVERSAL).scale(FORMAT_PATTERN * PATTERN), None),
             "_==_" if args.len() == 2 && args[0].ty == args[1].ty => return same_type(args),
             _ => return None,
         })
+    }
+
+    /// Whether a network holds an address or another network.
+    fn contains(&self, function: &str, overload: &str, args: &[Argument<'_>]) -> Estimate {
+        let address = Size { min: 4, max: 16 };
+        let mut cost = address.add(address).scale(TRAVERSAL);
+        if function == "containsCIDR" {
+            cost = cost.add(address.scale(TRAVERSAL)).add(CostRange::fixed(1));
+        }
+        if let Some(text) = args.first().filter(|_| overload.ends_with("_string")) {
+            cost = cost.add(self.estimated(text).scale(TRAVERSAL));
+        }
+        (cost, None)
     }
 
     fn traversed(&self, function: &str, target: &Argument<'_>) -> Estimate {
