@@ -73,6 +73,8 @@ fn check_pod(new: &Value, old: &Value, errors: &mut Vec<FieldError>) {
             let containers = spec.get_mut(list).and_then(Value::as_array_mut).into_iter().flatten();
             containers.filter_map(Value::as_object_mut).for_each(|container| {
                 container.remove("image");
+                // Resizing has an endpoint of its own, which is judged here as well.
+                container.remove("resources");
             });
         }
     }
