@@ -12,6 +12,7 @@ pub(crate) mod grants;
 mod limits;
 pub(crate) mod mirrored;
 pub(crate) mod namespaces;
+mod normal;
 pub(crate) mod policy;
 pub(crate) mod quota;
 mod service_account;
@@ -72,6 +73,13 @@ enum Judge {
 /// Plugins that may change the object or refuse it for what it is not itself, in this order.
 const MUTATING: &[(&str, Admit)] = &[
     ("Unfinished", Admit::Now(refuse_unfinished)),
+    (
+        "Normal",
+        Admit::Now(|call, new, _| {
+            normal::admit(&call.kind, new);
+            Ok(())
+        }),
+    ),
     ("Mirrored", Admit::Now(|call, new, review| mirrored::admit(call, new, review))),
     ("NamespaceLifecycle", Admit::Now(|call, new, review| namespaces::admit(call, new, review))),
     ("Suffix", Admit::Now(|call, new, review| suffix::admit(call, new, review))),

@@ -4,7 +4,7 @@
 
 use std::borrow::Cow;
 
-use federation_schema::selector::{FieldSelector, LabelSelector, Labels, selectable};
+use federation_schema::selector::{FieldSelector, LabelSelector, Labels, SelectorError, selectable};
 
 use crate::cache::{Entry, Scope};
 use crate::call::Call;
@@ -42,7 +42,7 @@ impl Filter {
     /// 400 for what cannot be read, and for fields that the kind does not offer.
     pub(crate) fn new(call: &Call, options: &ListOptions) -> Result<Self, ApiError> {
         let (kind, scope) = (&call.kind, call.scope());
-        let bad = |error: federation_schema::selector::SelectorError| ApiError::BadRequest(error.to_string());
+        let bad = |error: SelectorError| ApiError::BadRequest(error.to_string());
         let labels = LabelSelector::parse(&options.label_selector)
             .map_err(|error| ApiError::BadRequest(format!("unable to parse requirement: {error}")))?;
         let fields = FieldSelector::parse(&options.field_selector).map_err(bad)?;
@@ -51,7 +51,7 @@ impl Filter {
             own || selectable::is_selectable(&kind.group, &kind.kind, field)
                 && (kind.namespaced || field != "metadata.namespace")
         };
-        fields.check(offered).map_err(bad)?;
+        fields.check(offered).map_err(|error| unknown_field(kind, &error))?;
         let view = convert::is_view(kind).then(|| (kind.clone(), call.stored.clone()));
         Ok(Self { scope, labels, fields, view })
     }
@@ -83,6 +83,21 @@ impl Filter {
         }
         self.fields.matches(|field| plain_field(entry, field))
     }
+}
+
+/// Kinds with fields of their own have their own words for it; upstream's.
+fn unknown_field(kind: &Kind, error: &SelectorError) -> ApiError {
+    ApiError::BadRequest(match error {
+        SelectorError::UnsupportedField(field)
+            if kind.custom().is_none() && selectable::fields(&kind.group, &kind.kind).is_empty() =>
+        {
+            format!("{field:?} is not a known field selector: only \"metadata.name\", \"metadata.namespace\"")
+        }
+        SelectorError::UnsupportedField(field) if &*kind.group == "batch" => {
+            format!("field label {field:?} not supported for {}", kind.kind)
+        }
+        other => other.to_string(),
+    })
 }
 
 fn plain_field<'a>(entry: &'a Entry, field: &str) -> Option<Cow<'a, str>> {

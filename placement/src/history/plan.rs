@@ -76,7 +76,10 @@ pub(super) fn plan(template: &Value, revisions: &[Value]) -> Vec<Action> {
             actions.push(Action::Patch { name: name(found).to_owned(), patch: renumbered(template, found, last + 1) });
             (name(found).to_owned(), last + 1)
         }
-        Some(found) => (name(found).to_owned(), last),
+        Some(found) => {
+            actions.extend(annotated(template, found));
+            (name(found).to_owned(), last)
+        }
     };
     if is_deployment(template) {
         if str_at(template, &["metadata", "annotations", REVISION]) != revision.to_string() {
@@ -178,6 +181,17 @@ fn annotations(template: &Value) -> Value {
         ![REVISION, REVISION_HISTORY, LAST_APPLIED].contains(&key.as_str()) && !key.starts_with("fedgate.dev/")
     });
     Value::Object(kept.map(|(k, v)| (k.clone(), v.clone())).collect())
+}
+
+/// A Deployment's annotations go to its current ReplicaSet whenever they change: a change-cause comes after the change.
+fn annotated(template: &Value, revision: &Value) -> Option<Action> {
+    if !is_deployment(template) {
+        return None;
+    }
+    let Value::Object(mut missing) = annotations(template) else { return None };
+    missing.retain(|key, value| at(revision, &["metadata", "annotations", key]) != Some(value));
+    let patch = json!({"metadata": {"annotations": &missing}});
+    (!missing.is_empty()).then(|| Action::Patch { name: name(revision).to_owned(), patch })
 }
 
 /// An old revision that is current again bears the newest number, and remembers the others.
@@ -294,6 +308,17 @@ mod tests {
         });
         assert!(renumbered, "{undone:?}");
         assert!(!undone.iter().any(|a| matches!(a, Action::Create(_))));
+    }
+
+    #[test]
+    fn a_change_cause_that_comes_late_goes_to_the_current_revision() {
+        let mut template = deployment("v1");
+        template["metadata"]["annotations"][REVISION] = "1".into();
+        let set = created(&plan(&template, &[]));
+        template["metadata"]["annotations"]["kubernetes.io/change-cause"] = "because".into();
+        let name = set["metadata"]["name"].as_str().expect("text").to_owned();
+        let patch = json!({"metadata": {"annotations": {"kubernetes.io/change-cause": "because"}}});
+        assert_eq!(plan(&template, &[set]), [Action::Patch { name, patch }]);
     }
 
     #[test]

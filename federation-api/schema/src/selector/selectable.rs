@@ -44,7 +44,6 @@ const FIELDS: &[(&str, &str, &[&str])] = &[
     ("", "Node", &["spec.unschedulable"]),
     ("", "ReplicationController", &["status.replicas"]),
     ("", "Service", &["spec.clusterIP", "spec.type"]),
-    ("apps", "ReplicaSet", &["status.replicas"]),
     ("batch", "Job", &["status.successful"]),
     ("certificates.k8s.io", "CertificateSigningRequest", &["spec.signerName"]),
     (
