@@ -2,6 +2,7 @@
 //! it depends on no crate of the workspace, so that it builds when they do not.
 
 mod bench;
+mod clients;
 mod codegen;
 mod conformance;
 mod dev;

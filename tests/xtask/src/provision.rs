@@ -4,6 +4,7 @@
 mod crates;
 pub mod debian;
 pub mod golang;
+pub mod languages;
 pub mod rig;
 pub mod wheel;
 

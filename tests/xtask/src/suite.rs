@@ -11,10 +11,13 @@ use anyhow::{Context, Result, bail};
 
 use self::tally::Tally;
 use crate::provision::{For, Toolbox};
-use crate::{e2e, fuzz, invoke, paths};
+use crate::{clients, e2e, fuzz, invoke, paths};
 
 #[derive(clap::Args)]
+#[command(args_conflicts_with_subcommands = true)]
 pub struct Options {
+    #[command(subcommand)]
+    part: Option<Part>,
     /// Run only these steps
     #[arg(long, value_enum)]
     only: Vec<Step>,
@@ -24,6 +27,13 @@ pub struct Options {
     /// Run nothing: print each line of the protocol with its tests, and what is not served and why
     #[arg(long)]
     list_spec: bool,
+}
+
+/// A step alone, with options of its own.
+#[derive(clap::Subcommand)]
+enum Part {
+    /// Real client programs against the endpoint: a table client × verb
+    Clients(clients::Options),
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug, clap::ValueEnum)]
@@ -40,19 +50,34 @@ enum Step {
     Tests,
     /// every fuzz target for a minute
     Fuzz,
+    /// real client programs against the endpoint
+    Clients,
     /// the journeys on real control planes
     E2e,
 }
 
-const STEPS: [Step; 7] =
-    [Step::Format, Step::Lints, Step::Licences, Step::Chart, Step::Tests, Step::Fuzz, Step::E2e];
+const STEPS: [Step; 8] = [
+    Step::Format,
+    Step::Lints,
+    Step::Licences,
+    Step::Chart,
+    Step::Tests,
+    Step::Fuzz,
+    Step::Clients,
+    Step::E2e,
+];
 
 /// # Errors
 /// A test or check failed.
 pub fn run(options: &Options) -> Result<()> {
-    if options.list_spec {
-        return spec::list(&paths::repository());
+    match &options.part {
+        Some(Part::Clients(clients)) => clients::run(clients),
+        None if options.list_spec => spec::list(&paths::repository()),
+        None => steps(options),
     }
+}
+
+fn steps(options: &Options) -> Result<()> {
     let mut tally = Tally::default();
     let toolbox = Toolbox::stock(For::Test);
     for missing in &toolbox.missing {
@@ -88,6 +113,7 @@ impl Step {
             Self::Chart => chart::check(toolbox, tally),
             Self::Tests => workspace_tests(toolbox, tally),
             Self::Fuzz => fuzz_targets(tally),
+            Self::Clients => real_clients(tally),
             Self::E2e => real_members(tally),
         }
     }
@@ -137,6 +163,18 @@ fn fuzz_targets(tally: &mut Tally) -> Result<()> {
             None => tally.pass(1),
             Some(said) => tally.fail(format!("Fuzz: {}\n{said}", outcome.target)),
         }
+    }
+    Ok(())
+}
+
+fn real_clients(tally: &mut Tally) -> Result<()> {
+    let outcome = clients::matrix(&clients::Options::default())?;
+    tally.pass(outcome.passed);
+    for (cell, why) in outcome.failed {
+        tally.fail(format!("Clients: {cell}: {why}"));
+    }
+    for (cell, why) in outcome.skipped {
+        tally.skip(format!("Clients: {cell}"), &why);
     }
     Ok(())
 }

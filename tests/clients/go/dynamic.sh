@@ -1,0 +1,2 @@
+# client-go: objects without types, pages, apply.
+expect done "$GO_CLIENTS" dynamic
