@@ -1,5 +1,4 @@
 # A chart's custom resource definitions come before its objects, and stay when it goes.
-# waits: custom resource definitions are refused so far
 trap '"$KUBECTL" delete crd coupons.shop.example.com --ignore-not-found; leave' EXIT
 run "$KUBECTL" delete crd coupons.shop.example.com --ignore-not-found
 expect 'STATUS: deployed' h install shop "$CLIENTS/data/chart" --no-hooks --set coupon=10 --wait --timeout 120s

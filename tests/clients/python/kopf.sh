@@ -1,5 +1,4 @@
 # An operator of kopf: a custom resource in, a ConfigMap out, finalizers and status in between.
-# waits: custom resource definitions are refused so far
 run "$KUBECTL" apply --server-side -f "$CLIENTS/data/greetings.yaml"
 run "$KUBECTL" wait --for=condition=Established crd/greetings.example.com --timeout=30s
 "$PYTHON" -m kopf run --namespace "$NS" "$CLIENTS/python/kopf-operator.py" >kopf.log 2>&1 &
