@@ -18,6 +18,8 @@ pub enum NameRule {
     Label,
     Label1035,
     PathSegment,
+    /// An IP address in its canonical form.
+    Address,
 }
 
 /// Kinds whose names are not subdomains.
@@ -25,6 +27,7 @@ const NAME_RULES: &[(&str, &str, NameRule)] = &[
     ("", "Namespace", NameRule::Label),
     ("", "Service", NameRule::Label1035),
     ("fedgate.dev", "Cluster", NameRule::Label),
+    ("networking.k8s.io", "IPAddress", NameRule::Address),
     ("rbac.authorization.k8s.io", "ClusterRole", NameRule::PathSegment),
     ("rbac.authorization.k8s.io", "ClusterRoleBinding", NameRule::PathSegment),
     ("rbac.authorization.k8s.io", "Role", NameRule::PathSegment),
@@ -52,7 +55,16 @@ impl NameRule {
             NameRule::Label => format::dns_label(name),
             NameRule::Label1035 => format::dns_1035_label(name),
             NameRule::PathSegment => format::path_segment(name),
+            NameRule::Address => address(name),
         }
+    }
+}
+
+fn address(name: &str) -> Vec<String> {
+    match name.parse::<std::net::IpAddr>() {
+        Ok(address) if address.to_string() == name => Vec::new(),
+        Ok(_) => vec!["not canonical form".to_owned()],
+        Err(_) => vec!["not a valid ip address".to_owned()],
     }
 }
 
