@@ -7,7 +7,7 @@ use federation_api::{Api, StoreConfig};
 use http::Method;
 use serde_json::{Value, json};
 
-use crate::hub::{CONFIG_MAPS, Hub, config_map, names, rev};
+use crate::hub::{CONFIG_MAPS, Hub, names, rev};
 
 const DEPLOYMENTS: &str = "/apis/apps/v1/namespaces/default/deployments";
 
@@ -24,28 +24,6 @@ async fn apply(hub: &Hub, path: &str, body: &Value) -> Value {
 
 fn owner<'a>(object: &'a Value, manager: &str) -> Option<&'a Value> {
     object["metadata"]["managedFields"].as_array()?.iter().find(|entry| entry["manager"] == manager)
-}
-
-/// Protocol: E3
-#[tokio::test]
-async fn many_long_warnings_are_cut_and_told_once() {
-    let hub = Hub::start().await;
-    let mut object = config_map("warned");
-    for at in 0..40 {
-        object[format!("{}{at:02}", "x".repeat(300))] = json!(1);
-    }
-    let reply = hub.post(CONFIG_MAPS, &object).await;
-    let warnings = reply.warnings();
-    assert_eq!(reply.code, 201);
-    assert_eq!(warnings.len(), 40);
-    let longest = warnings.iter().map(|warning| warning.chars().count()).max().expect("warnings");
-    assert!(longest <= 256 + "299 - \"\"".len() + 4, "{longest}");
-    let twice = r#"{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"twice"},"foo":1,"foo":2}"#;
-    let reply = hub.send(Method::POST, CONFIG_MAPS, &[("content-type", "application/json")], twice).await;
-    let mut told = reply.warnings();
-    let count = told.len();
-    told.dedup();
-    assert_eq!(told.len(), count, "{told:?}");
 }
 
 /// Protocol: H3
