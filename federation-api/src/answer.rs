@@ -66,46 +66,33 @@ impl ListAnswer {
         })
     }
 
-    /// The whole list as JSON: `{"kind":…,"apiVersion":…,"metadata":…,"items":[…]}`.
-    pub(crate) fn to_json(&self) -> Vec<u8> {
-        let size: usize = self.items.iter().map(|entry| entry.bytes().len() + 1).sum();
-        let mut out = Vec::with_capacity(size + 256);
-        out.extend_from_slice(b"{\"kind\":\"");
-        out.extend_from_slice(self.kind.list_kind.as_bytes());
-        out.extend_from_slice(b"\",\"apiVersion\":\"");
-        out.extend_from_slice(self.kind.api_version().as_bytes());
-        out.extend_from_slice(b"\",\"metadata\":");
-        serde_json::to_writer(&mut out, &self.metadata()).expect("metadata serialises into memory");
-        out.extend_from_slice(b",\"items\":[");
+    /// The whole list as JSON, chunk by chunk: `{"kind":…,"apiVersion":…,"metadata":…,"items":[…]}`.
+    ///
+    /// A list of any length takes the memory of one chunk beside the objects, which the cache holds anyway.
+    pub(crate) fn into_body(self) -> Body {
+        let mut head = Vec::with_capacity(256);
+        head.extend_from_slice(b"{\"kind\":\"");
+        head.extend_from_slice(self.kind.list_kind.as_bytes());
+        head.extend_from_slice(b"\",\"apiVersion\":\"");
+        head.extend_from_slice(self.kind.api_version().as_bytes());
+        head.extend_from_slice(b"\",\"metadata\":");
+        serde_json::to_writer(&mut head, &self.metadata()).expect("metadata serialises into memory");
+        head.extend_from_slice(b",\"items\":[");
         let typed = self.kind.custom().is_some() || self.kind.group == federation_types::label::GROUP;
         if convert::is_view(&self.kind) {
-            self.write_converted(&mut out);
-            return out;
-        }
-        for (at, entry) in self.items.iter().enumerate() {
-            if at > 0 {
-                out.push(b',');
-            }
-            match entry.untyped() {
-                Some(untyped) if !typed => {
-                    out.push(b'{');
-                    out.extend_from_slice(untyped);
+            for (at, object) in self.values().enumerate() {
+                if at > 0 {
+                    head.push(b',');
                 }
-                _ => out.extend_from_slice(entry.bytes()),
+                head.extend_from_slice(&crate::json::canonical(&object));
             }
+            head.extend_from_slice(b"]}");
+            return Body::full(head);
         }
-        out.extend_from_slice(b"]}");
-        out
-    }
-
-    fn write_converted(&self, out: &mut Vec<u8>) {
-        for (at, object) in self.values().enumerate() {
-            if at > 0 {
-                out.push(b',');
-            }
-            out.extend_from_slice(&crate::json::canonical(&object));
-        }
-        out.extend_from_slice(b"]}");
+        let items: usize = self.items.iter().map(|entry| item(entry, typed).len() + "{,".len()).sum();
+        let length = head.len() + items.saturating_sub(usize::from(!self.items.is_empty())) + LIST_END.len();
+        let chunks = Chunks { chunk: Some(head), items: self.items.into_iter(), typed, first: true };
+        Body::chunks(length as u64, chunks)
     }
 
     /// The list's metadata.
@@ -122,9 +109,55 @@ impl ListAnswer {
     }
 }
 
+/// What follows the items of a list.
+const LIST_END: &[u8] = b"]}";
+/// Lists go out in chunks of about this size, in bytes.
+const CHUNK_BYTES: usize = 64 * 1024;
+
+/// An object as a list shows it, but for the brace that opens it: items of built-in kinds carry no type.
+fn item(entry: &Entry, typed: bool) -> &[u8] {
+    match entry.untyped() {
+        Some(untyped) if !typed => untyped,
+        _ => &entry.bytes()[1..],
+    }
+}
+
+/// The rest of a list that is going out.
+struct Chunks {
+    /// Where to write on; none behind the end.
+    chunk: Option<Vec<u8>>,
+    items: std::vec::IntoIter<Arc<Entry>>,
+    typed: bool,
+    first: bool,
+}
+
+impl Iterator for Chunks {
+    type Item = Bytes;
+
+    fn next(&mut self) -> Option<Bytes> {
+        let mut chunk = self.chunk.take()?;
+        while let Some(entry) = self.items.next() {
+            chunk.extend_from_slice(if self.first { b"{" } else { b",{" });
+            self.first = false;
+            chunk.extend_from_slice(item(&entry, self.typed));
+            if chunk.len() >= CHUNK_BYTES && self.items.len() > 0 {
+                self.chunk = Some(Vec::with_capacity(chunk.len() + chunk.len() / 8));
+                return Some(chunk.into());
+            }
+        }
+        chunk.extend_from_slice(LIST_END);
+        Some(chunk.into())
+    }
+}
+
 /// A JSON answer.
 pub(crate) fn json(code: StatusCode, body: impl Into<Bytes>) -> Response<Body> {
-    let mut response = Response::new(Body::full(body));
+    json_body(code, Body::full(body))
+}
+
+/// A JSON answer whose body is made already, or will be.
+pub(crate) fn json_body(code: StatusCode, body: Body) -> Response<Body> {
+    let mut response = Response::new(body);
     *response.status_mut() = code;
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     response

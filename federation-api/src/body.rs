@@ -22,7 +22,9 @@ type Erased = Pin<Box<dyn HttpBody<Data = Bytes, Error = BoxError> + Send>>;
 
 type Chunks = Pin<Box<dyn Stream<Item = Bytes> + Send>>;
 
-/// The body of an answer: nothing, one buffer, or a stream of buffers.
+type Pieces = Box<dyn Iterator<Item = Bytes> + Send>;
+
+/// The body of an answer: nothing, one buffer, buffers that are made as they are asked for, or a stream of buffers.
 #[derive(Default)]
 pub struct Body(Inner);
 
@@ -31,6 +33,11 @@ enum Inner {
     #[default]
     Empty,
     Full(Bytes),
+    Chunks {
+        /// Bytes that are still to come.
+        left: u64,
+        pieces: Pieces,
+    },
     Stream(Chunks),
 }
 
@@ -48,12 +55,32 @@ impl Body {
         if bytes.is_empty() { Self::empty() } else { Self(Inner::Full(bytes)) }
     }
 
-    /// The one buffer that this body is; none for streams.
+    /// Buffers of `length` bytes in all, made as they are asked for.
+    pub fn chunks(length: u64, pieces: impl Iterator<Item = Bytes> + Send + 'static) -> Self {
+        Self(Inner::Chunks { left: length, pieces: Box::new(pieces) })
+    }
+
+    /// Its length in bytes; none for streams, which have no end that is known.
     #[must_use]
-    pub fn as_full(&self) -> Option<&Bytes> {
+    pub fn length(&self) -> Option<u64> {
         match &self.0 {
-            Inner::Full(bytes) => Some(bytes),
-            Inner::Empty | Inner::Stream(_) => None,
+            Inner::Empty => Some(0),
+            Inner::Full(bytes) => Some(bytes.len() as u64),
+            Inner::Chunks { left, .. } => Some(*left),
+            Inner::Stream(_) => None,
+        }
+    }
+
+    /// Its buffers, where it has an end that is known; the body itself for streams.
+    ///
+    /// # Errors
+    /// The stream.
+    pub fn into_pieces(self) -> Result<Box<dyn Iterator<Item = Bytes> + Send>, Self> {
+        match self.0 {
+            Inner::Empty => Ok(Box::new(std::iter::empty())),
+            Inner::Full(bytes) => Ok(Box::new(std::iter::once(bytes))),
+            Inner::Chunks { pieces, .. } => Ok(pieces),
+            Inner::Stream(chunks) => Err(Self(Inner::Stream(chunks))),
         }
     }
 
@@ -95,18 +122,29 @@ impl HttpBody for Body {
                 self.0 = Inner::Empty;
                 Poll::Ready(Some(Ok(Frame::data(bytes))))
             }
+            Inner::Chunks { left, pieces } => match pieces.next() {
+                Some(bytes) => {
+                    *left = left.saturating_sub(bytes.len() as u64);
+                    Poll::Ready(Some(Ok(Frame::data(bytes))))
+                }
+                None => {
+                    self.0 = Inner::Empty;
+                    Poll::Ready(None)
+                }
+            },
             Inner::Stream(chunks) => chunks.as_mut().poll_next(cx).map(|next| next.map(|bytes| Ok(Frame::data(bytes)))),
         }
     }
 
     fn is_end_stream(&self) -> bool {
-        matches!(self.0, Inner::Empty)
+        matches!(self.0, Inner::Empty | Inner::Chunks { left: 0, .. })
     }
 
     fn size_hint(&self) -> SizeHint {
         match &self.0 {
             Inner::Empty => SizeHint::with_exact(0),
             Inner::Full(bytes) => SizeHint::with_exact(bytes.len() as u64),
+            Inner::Chunks { left, .. } => SizeHint::with_exact(*left),
             Inner::Stream(_) => SizeHint::default(),
         }
     }
@@ -117,6 +155,7 @@ impl std::fmt::Debug for Body {
         match &self.0 {
             Inner::Empty => f.write_str("Body(empty)"),
             Inner::Full(bytes) => write!(f, "Body({} bytes)", bytes.len()),
+            Inner::Chunks { left, .. } => write!(f, "Body({left} bytes in chunks)"),
             Inner::Stream(_) => f.write_str("Body(stream)"),
         }
     }

@@ -56,7 +56,10 @@ pub(crate) fn render(call: &Call, answer: Answer) -> Result<Response<Body>, ApiE
         }
         Answer::List(list) => {
             let accepted = accepted?;
-            (accepted, StatusCode::OK, convert_list(call, accepted, &list)?)
+            match converted_list(call, accepted, &list)? {
+                Some(json) => (accepted, StatusCode::OK, json),
+                None => return streamed_list(accepted, list),
+            }
         }
         Answer::Status(status) => (accepted?, StatusCode::OK, status.to_json().into()),
     };
@@ -98,9 +101,10 @@ fn convert_object(call: &Call, accepted: Accepted, json: Bytes) -> Result<Bytes,
     Ok(crate::json::to_vec(&converted).into())
 }
 
-fn convert_list(call: &Call, accepted: Accepted, list: &ListAnswer) -> Result<Bytes, ApiError> {
+/// A list in another form than its own; none where its own is wanted.
+fn converted_list(call: &Call, accepted: Accepted, list: &ListAnswer) -> Result<Option<Bytes>, ApiError> {
     let converted = match accepted.convert {
-        None | Some(Convert::Discovery) => return Ok(list.to_json().into()),
+        None | Some(Convert::Discovery) => return Ok(None),
         Some(Convert::Table(version)) => {
             let view = TableView::new(call)?;
             let rows: Vec<Value> = list.values().map(|object| view.row(&object)).collect();
@@ -108,7 +112,20 @@ fn convert_list(call: &Call, accepted: Accepted, list: &ListAnswer) -> Result<By
         }
         Some(Convert::Partial(version) | Convert::PartialList(version)) => partial_list(version, list),
     };
-    Ok(crate::json::to_vec(&converted).into())
+    Ok(Some(crate::json::to_vec(&converted).into()))
+}
+
+/// A list as plain JSON goes out as it is made; what is read by people is made whole.
+fn streamed_list(accepted: Accepted, list: ListAnswer) -> Result<Response<Body>, ApiError> {
+    let body = list.into_body();
+    if accepted.encoding == Encoding::Json && !accepted.pretty {
+        return Ok(answer::json_body(StatusCode::OK, body));
+    }
+    let length = body.length().and_then(|length| usize::try_from(length).ok()).unwrap_or(0);
+    let mut json = Vec::with_capacity(length);
+    let pieces = body.into_pieces().map_err(|_| ApiError::Internal("a list has an end".to_owned()))?;
+    pieces.for_each(|piece| json.extend_from_slice(&piece));
+    Ok(encode(accepted, StatusCode::OK, json.into()))
 }
 
 fn partial_list(version: MetaVersion, list: &ListAnswer) -> Value {

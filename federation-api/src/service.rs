@@ -117,7 +117,7 @@ impl Api {
         if head {
             *response.body_mut() = Body::empty();
         }
-        compress::compress(encodings.as_ref(), response).await
+        compress::compress(encodings.as_ref(), response)
     }
 
     /// The life of a request.
