@@ -10,6 +10,7 @@ mod feed;
 mod past;
 mod resource;
 mod ring;
+mod tree;
 mod wake;
 mod watcher;
 

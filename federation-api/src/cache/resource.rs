@@ -2,19 +2,17 @@
 //!
 //! Takes objects from any source. The store's feed and a mirror call the same [`ResourceCache::put`].
 
-use std::borrow::Borrow;
-use std::cmp;
 use std::ops::Bound;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use arc_swap::ArcSwap;
 use parking_lot::{Mutex, RwLock};
-use rpds::RedBlackTreeSetSync;
 
 use super::clock::Clock;
 use super::entry::{Entry, EventKind};
 use super::ring::{Event, Ring};
+use super::tree::{Range, Tree};
 use super::wake::{Scope, Wake};
 use super::watcher::Watcher;
 
@@ -30,7 +28,7 @@ pub struct Expired {
 #[derive(Debug, Clone)]
 pub struct Snapshot {
     rev: u64,
-    objects: RedBlackTreeSetSync<ByKey>,
+    objects: Tree,
 }
 
 /// One resource: a handle for reads and watches, and for whoever feeds it.
@@ -53,13 +51,9 @@ struct Marks {
     next: AtomicU64,
 }
 
-/// Orders entries by key, so that the set needs no second copy of it.
-#[derive(Debug, Clone)]
-struct ByKey(Arc<Entry>);
-
 impl Snapshot {
     fn empty(rev: u64) -> Self {
-        Self { rev, objects: RedBlackTreeSetSync::new_sync() }
+        Self { rev, objects: Tree::default() }
     }
 
     /// Objects as they were at `rev`: (key, JSON, stored revision).
@@ -67,7 +61,7 @@ impl Snapshot {
         let mut snapshot = Self::empty(rev);
         for (key, raw, stored) in objects {
             let entry = Entry::new(EventKind::Added, key, raw, stored, stored);
-            snapshot.objects.insert_mut(ByKey(Arc::new(entry)));
+            snapshot.objects.insert(Arc::new(entry));
         }
         snapshot
     }
@@ -85,43 +79,24 @@ impl Snapshot {
 
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.objects.is_empty()
+        self.objects.size() == 0
     }
 
     /// The object of that key.
     #[must_use]
     pub fn get(&self, key: &str) -> Option<&Arc<Entry>> {
-        self.objects.get(key).map(|found| &found.0)
+        self.objects.get(key)
     }
 
     /// The objects within `scope` whose key is not before `start`, in key order.
-    pub fn range<'a>(&'a self, scope: &Scope, start: &str) -> impl Iterator<Item = &'a Arc<Entry>> {
+    pub fn range(&self, scope: &Scope, start: &str) -> Range<'_> {
         let (low, high) = match scope {
             Scope::All => (String::new(), Bound::Unbounded),
             // '0' is the byte after '/'.
             Scope::Namespace(namespace) => (format!("{namespace}/"), Bound::Excluded(format!("{namespace}0"))),
             Scope::Key(key) => (key.clone(), Bound::Included(key.clone())),
         };
-        let low = if start > low.as_str() { start.to_owned() } else { low };
-        let empty = match &high {
-            Bound::Included(high) => low > *high,
-            Bound::Excluded(high) => low >= *high,
-            Bound::Unbounded => false,
-        };
-        let range = (Bound::Included(low), high);
-        (!empty).then(|| self.objects.range::<str, _>(AsStr(range))).into_iter().flatten().map(|found| &found.0)
-    }
-}
-
-/// `rpds` wants bounds on the borrowed form.
-struct AsStr((Bound<String>, Bound<String>));
-
-impl std::ops::RangeBounds<str> for AsStr {
-    fn start_bound(&self) -> Bound<&str> {
-        self.0.0.as_ref().map(String::as_str)
-    }
-    fn end_bound(&self) -> Bound<&str> {
-        self.0.1.as_ref().map(String::as_str)
+        self.objects.range(low.as_str().max(start), high)
     }
 }
 
@@ -202,10 +177,8 @@ impl ResourceCache {
         };
         for event in events {
             match &event.old {
-                Some(old) => snapshot.objects.insert_mut(ByKey(Arc::clone(old))),
-                None => {
-                    snapshot.objects.remove_mut(event.object.key());
-                }
+                Some(old) => snapshot.objects.insert(Arc::clone(old)),
+                None => snapshot.objects.remove(event.object.key()),
             }
         }
         snapshot.rev = snapshot.rev.min(rev);
@@ -241,7 +214,8 @@ impl ResourceCache {
         let kind = if old.is_some() { EventKind::Modified } else { EventKind::Added };
         let rev = self.clock.tick(before.rev, stored);
         let entry = Arc::new(Entry::new(kind, key, raw, rev, stored));
-        let objects = before.objects.insert(ByKey(Arc::clone(&entry)));
+        let mut objects = before.objects.clone();
+        objects.insert(Arc::clone(&entry));
         self.publish(Event::new(kind, entry, old), Snapshot { rev, objects });
         rev
     }
@@ -253,7 +227,8 @@ impl ResourceCache {
         let old = before.get(key).cloned()?;
         let rev = self.clock.tick(before.rev, stored);
         let gone = Arc::new(old.tombstone(rev, stored));
-        let objects = before.objects.remove(key);
+        let mut objects = before.objects.clone();
+        objects.remove(key);
         self.publish(Event::new(EventKind::Deleted, gone, Some(old)), Snapshot { rev, objects });
         Some(rev)
     }
@@ -268,7 +243,7 @@ impl ResourceCache {
                 Clock::Own { .. } => self.clock.tick(snapshot.rev, stored),
             };
             let entry = Entry::new(EventKind::Added, key, raw, rev, stored);
-            snapshot.objects.insert_mut(ByKey(Arc::new(entry)));
+            snapshot.objects.insert(Arc::new(entry));
             snapshot.rev = snapshot.rev.max(rev);
         }
         *self.ring.write() = Ring::new(self.clock.now(snapshot.rev));
@@ -324,32 +299,6 @@ impl ResourceCache {
         };
         self.snapshot.store(Arc::new(after));
         self.wake.ring(event.object.key(), seq);
-    }
-}
-
-impl Borrow<str> for ByKey {
-    fn borrow(&self) -> &str {
-        self.0.key()
-    }
-}
-
-impl PartialEq for ByKey {
-    fn eq(&self, other: &Self) -> bool {
-        self.0.key() == other.0.key()
-    }
-}
-
-impl Eq for ByKey {}
-
-impl PartialOrd for ByKey {
-    fn partial_cmp(&self, other: &Self) -> Option<cmp::Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl Ord for ByKey {
-    fn cmp(&self, other: &Self) -> cmp::Ordering {
-        self.0.key().cmp(other.0.key())
     }
 }
 
