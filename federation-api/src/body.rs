@@ -60,6 +60,15 @@ impl Body {
         Self(Inner::Chunks { left: length, pieces: Box::new(pieces) })
     }
 
+    /// The one buffer that this body is; none where it is made as it goes out.
+    #[must_use]
+    pub fn as_full(&self) -> Option<&Bytes> {
+        match &self.0 {
+            Inner::Full(bytes) => Some(bytes),
+            _ => None,
+        }
+    }
+
     /// Its length in bytes; none for streams, which have no end that is known.
     #[must_use]
     pub fn length(&self) -> Option<u64> {

@@ -99,7 +99,7 @@ impl Tree {
         loop {
             match node {
                 Node::Leaf(entries) => {
-                    range.take(&entries[entries.partition_point(|entry| entry.key() < low)..]);
+                    range.enter(&entries[entries.partition_point(|entry| entry.key() < low)..]);
                     return range;
                 }
                 Node::Branch(children) => {
@@ -243,7 +243,7 @@ fn merge(children: &mut Vec<Child>, left: usize) {
 
 impl<'a> Range<'a> {
     /// Goes on with a leaf, or with its part before the end.
-    fn take(&mut self, entries: &'a [Arc<Entry>]) {
+    fn enter(&mut self, entries: &'a [Arc<Entry>]) {
         let high = &self.high;
         let within = |entry: &Arc<Entry>| match high {
             Bound::Unbounded => true,
@@ -269,7 +269,7 @@ impl<'a> Range<'a> {
             loop {
                 match node {
                     Node::Leaf(entries) => {
-                        self.take(entries);
+                        self.enter(entries);
                         return true;
                     }
                     Node::Branch(children) => {
