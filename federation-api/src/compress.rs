@@ -69,7 +69,7 @@ impl Iterator for Squeezed {
 
     fn next(&mut self) -> Option<Bytes> {
         let encoder = self.encoder.as_mut()?;
-        while let Some(piece) = self.plain.next() {
+        for piece in self.plain.by_ref() {
             encoder.write_all(&piece).expect("memory takes everything");
             if encoder.get_ref().len() >= OUT_BYTES {
                 return Some(std::mem::take(encoder.get_mut()).into());

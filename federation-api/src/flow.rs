@@ -111,7 +111,7 @@ impl Flow {
                 let running = Arc::clone(&self.running);
                 running[usize::from(class.writes)].fetch_add(1, Relaxed);
                 stats.begin(seats);
-                Ok(Seat { ticket: ticket, running, writes: class.writes, stats, began: Instant::now() })
+                Ok(Seat { ticket, running, writes: class.writes, stats, began: Instant::now() })
             }
             Err(refused) => {
                 stats.rejected(refused);

@@ -169,7 +169,7 @@ impl Rule {
                 return invalid("resources.resourceNames", "using resourceNames requires at least one resource");
             }
         }
-        if !self.urls.is_empty() && !(self.resources.is_empty() && self.namespaces.is_empty()) {
+        if !self.urls.is_empty() && (!self.resources.is_empty() || !self.namespaces.is_empty()) {
             return invalid("nonResourceURLs", "rules cannot apply to both regular resources and non-resource URLs");
         }
         Ok(())

@@ -107,7 +107,9 @@ mod tests {
         let mut taken = Taken::default();
         taken.add(&other);
         let fresh = json!({"plural": "", "kind": ""});
-        let cases: [(Value, Value, Option<(&str, &str)>); 7] = [
+        /// Names, those accepted so far, and the reason and message of the refusal.
+        type Case = (Value, Value, Option<(&'static str, &'static str)>);
+        let cases: [Case; 7] = [
             (names("betas", "Beta", &[]), fresh.clone(), None),
             (names("alphas", "Beta", &[]), fresh.clone(), Some(("PluralConflict", "\"alphas\" is already in use"))),
             (

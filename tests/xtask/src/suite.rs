@@ -56,16 +56,8 @@ enum Step {
     E2e,
 }
 
-const STEPS: [Step; 8] = [
-    Step::Format,
-    Step::Lints,
-    Step::Licences,
-    Step::Chart,
-    Step::Tests,
-    Step::Fuzz,
-    Step::Clients,
-    Step::E2e,
-];
+const STEPS: [Step; 8] =
+    [Step::Format, Step::Lints, Step::Licences, Step::Chart, Step::Tests, Step::Fuzz, Step::Clients, Step::E2e];
 
 /// # Errors
 /// A test or check failed.
