@@ -96,6 +96,13 @@ reads() {
 # get JSONPATH OBJECT: one field of an object.
 get() { k get "$2" -o "jsonpath=$1"; }
 
+# free_port: one of 127.0.0.1 that nobody listens on, below those that the system gives to connections.
+free_port() {
+    local port
+    while port=$((RANDOM % 10000 + 20000)); (: <>"/dev/tcp/127.0.0.1/$port") 2>/dev/null; do :; done
+    echo "$port"
+}
+
 # with_token TOKEN: writes the kubeconfig `tokened`, whose user has that token and nothing else.
 with_token() {
     cp "$KUBECONFIG" tokened

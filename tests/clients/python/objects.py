@@ -71,8 +71,7 @@ apps.create_namespaced_deployment(
     ns, {"metadata": {"name": "py"}, "spec": {"selector": {"matchLabels": {"app": "py"}}, "template": pod}})
 apps.patch_namespaced_deployment_scale("py", ns, {"spec": {"replicas": 2}})
 for event in watch.Watch().stream(apps.list_namespaced_deployment, ns, timeout_seconds=60):
-    status = event["object"].status
-    if status and status.ready_replicas == 2:
+    if event["object"].status.ready_replicas == 2:
         break
 else:
     raise SystemExit("never ready")
