@@ -1,3 +1,5 @@
+//! What the paths find, against answers of client-go.
+
 use serde_json::{Value, json};
 
 use super::JsonPath;
