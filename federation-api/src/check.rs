@@ -38,6 +38,10 @@ pub(crate) fn validate(call: &Call, new: &Value, review: &Review<'_>) -> Result<
         return refuse(call, new, errors);
     }
     let mut errors = validate::validate(call.stored.facts(), &call.stored, new, review.old);
+    let is_pod = call.stored.group.is_empty() && call.stored.plural == "pods";
+    if let (true, Some(old), "", []) = (is_pod, review.old, &*call.info.subresource, &*errors) {
+        errors.extend(validate::refuse_resized(new, old));
+    }
     if custom::is_definition(&call.kind) {
         errors.extend(match review.part {
             Part::Status => crd::validate_status(new),

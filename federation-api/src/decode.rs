@@ -161,6 +161,15 @@ pub(crate) fn untyped(
 ) -> Result<Value, ApiError> {
     let broken = |broken: Broken| ApiError::BadRequest(format!("error decoding patch: {broken}"));
     let (value, findings) = formats::untyped(body, format).map_err(broken)?;
+    // Upstream reads an apply configuration by another function than an object.
+    let told = |finding: Finding| match finding {
+        Finding::Twice(told) => Finding::Twice(format!("error converting YAML to JSON: {told}")),
+        other => other,
+    };
+    let findings: Vec<Finding> = findings.into_iter().map(told).collect();
+    if let (FieldValidation::Strict, [Finding::Twice(told)]) = (validation, &*findings) {
+        return Err(ApiError::BadRequest(format!("error strict decoding patch: {told}")));
+    }
     let warnings = formats::judge(findings, validation).map_err(refused)?;
     warnings.into_iter().for_each(|warning| call.warn(warning));
     Ok(value)

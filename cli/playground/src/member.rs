@@ -86,6 +86,7 @@ impl SimulatedMember {
         let chain = AuthenticatorChain::new(vec![Arc::new(known)], None);
         let services = Ipv4Addr::new(10, 100 + index % 100, 0, 0);
         let range = ServiceRange::new(services, 16).expect("a /16 has addresses");
+        let service_cidr = range.cidr().to_owned();
         let key = ServiceAccountKey::open(&dir.join("service-account.key"))?;
         let builder = Api::builder().authenticators(chain).service_range(range).service_accounts(key);
         let api = builder.open(StoreConfig::Redb(dir.join("member.redb"))).await?;
@@ -94,7 +95,7 @@ impl SimulatedMember {
         let gate = Gate::default();
         let server = door(&api, &authority, &gate, stop, tasks).await?;
         let client_ca_pem = authority.certificate_pem().to_owned();
-        let first = Bootstrap { hub: false, client_ca_pem, address: server };
+        let first = Bootstrap { hub: false, client_ca_pem, address: server, service_cidr };
         bootstrap::ensure(&admin, &first).await?;
         node(&admin, &name).await?;
         let machine = Machine::new(MachineConfig {

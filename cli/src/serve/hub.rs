@@ -85,6 +85,7 @@ pub(super) async fn start(
         hub: true,
         client_ca_pem: local.identity.authority.certificate_pem().to_owned(),
         address: bound,
+        service_cidr: network::handed_out().cidr().to_owned(),
     };
     federation_api::controller::bootstrap::ensure(&system, &bootstrap)
         .await

@@ -71,6 +71,8 @@ pub enum Finding {
     Unknown(String),
     /// The field stood there before; the last one counts.
     Duplicate(String),
+    /// Keys stood in a YAML mapping before, the last one counts: upstream's text for all of them.
+    Twice(String),
 }
 
 /// Why a body is refused; the text is the message of a 400.
@@ -362,6 +364,7 @@ impl fmt::Display for Finding {
         match self {
             Self::Unknown(path) => write!(f, "unknown field {path:?}"),
             Self::Duplicate(path) => write!(f, "duplicate field {path:?}"),
+            Self::Twice(told) => f.write_str(told),
         }
     }
 }

@@ -25,6 +25,7 @@ use crate::facts::{Facts, Resource};
 use crate::field::{FieldError, FieldPath};
 
 pub use condition::compile_condition;
+pub use frozen::refuse_resized;
 pub use meta::NameRule;
 
 /// Every complaint about an object that shall be created, or updated from `old`; empty means valid.

@@ -24,6 +24,8 @@ const MAX_ADDRESSES: u32 = 1 << 20;
 pub struct ServiceRange {
     first: u32,
     count: u32,
+    /// As it was named: `network/prefix`.
+    cidr: String,
     /// Guards addresses that were handed out and have not shown in the cache yet; held for one search.
     reserved: Arc<Mutex<HashMap<u32, Instant>>>,
 }
@@ -37,7 +39,14 @@ impl ServiceRange {
         let size = 1_u32.checked_shl(32_u32.checked_sub(u32::from(prefix))?)?;
         let base = u32::from(network) & !(size - 1);
         let count = size.checked_sub(2).filter(|count| *count > 0)?.min(MAX_ADDRESSES);
-        Some(Self { first: base + 1, count, reserved: Arc::default() })
+        let cidr = format!("{}/{prefix}", Ipv4Addr::from(base));
+        Some(Self { first: base + 1, count, cidr, reserved: Arc::default() })
+    }
+
+    /// The range as `network/prefix`, what the default ServiceCIDR says.
+    #[must_use]
+    pub fn cidr(&self) -> &str {
+        &self.cidr
     }
 
     /// Whether an address is of this range.

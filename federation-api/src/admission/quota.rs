@@ -149,7 +149,7 @@ fn handles(measure: Measure<'_>, new: &Value, review: &Review<'_>) -> bool {
         |pod: &Value| pod.pointer("/spec/activeDeadlineSeconds").and_then(Value::as_i64).is_some_and(|s| s >= 0);
     match (measure, review.part) {
         (Measure::Pods, Part::Main) => created || review.old.is_some_and(|old| deadline(old) != deadline(new)),
-        (Measure::Services, Part::Main) | (Measure::Claims, Part::Main | Part::Status) => true,
+        (Measure::Services | Measure::Devices, Part::Main) | (Measure::Claims, Part::Main | Part::Status) => true,
         (Measure::Count { .. }, Part::Main) => created,
         _ => false,
     }

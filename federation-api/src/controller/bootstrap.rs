@@ -13,6 +13,7 @@ use federation_types::text::{name, namespace};
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use hub_client::error::ApiError;
 use hub_client::{At, DeleteOptions, Hub, WriteOptions};
+use jiff::Timestamp;
 use serde_json::Value;
 
 use super::flow_control;
@@ -31,6 +32,8 @@ pub struct Bootstrap {
     pub client_ca_pem: String,
     /// Where this server can be reached; loopback addresses are not published.
     pub address: SocketAddr,
+    /// The range that Services get their addresses from, as `network/prefix`.
+    pub service_cidr: String,
 }
 
 /// One object to start with.
@@ -81,7 +84,20 @@ pub async fn ensure(system: &Hub, config: &Bootstrap) -> Result<(), ApiError> {
             .try_collect::<()>()
             .await?;
     }
-    Ok(())
+    announce(system).await
+}
+
+/// Says that the default range of Services is ready, where nobody has said anything about that.
+async fn announce(hub: &Hub) -> Result<(), ApiError> {
+    let gvr = Gvr::new("networking.k8s.io/v1", "servicecidrs");
+    let stored = hub.get(&gvr, "", seed::SERVICE_CIDR).await?;
+    let Some(ready) = stored.and_then(|stored| seed::ready(stored, Timestamp::now())) else { return Ok(()) };
+    let how = WriteOptions { subresource: "status", ..WriteOptions::default() };
+    match hub.replace(&gvr, &ready, &how).await {
+        // Another replica was faster.
+        Err(error) if error.is_conflict() || error.is_not_found() => Ok(()),
+        written => written.map(|_| ()),
+    }
 }
 
 async fn settle(hub: &Hub, seed: &Seed) -> Result<(), ApiError> {

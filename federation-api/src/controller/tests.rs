@@ -45,7 +45,12 @@ async fn start() -> Server {
 }
 
 fn bootstrap() -> Bootstrap {
-    Bootstrap { hub: true, client_ca_pem: "PEM".into(), address: "10.0.0.1:6443".parse().unwrap() }
+    Bootstrap {
+        hub: true,
+        client_ca_pem: "PEM".into(),
+        address: "10.0.0.1:6443".parse().unwrap(),
+        service_cidr: "10.96.0.0/12".into(),
+    }
 }
 
 impl Server {

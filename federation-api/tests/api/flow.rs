@@ -27,8 +27,12 @@ async fn start() -> Hub {
         api.in_process(UserInfo::new("system:apiserver", ["system:masters"])),
         "default",
     ));
-    let bootstrap =
-        Bootstrap { hub: true, client_ca_pem: String::new(), address: "127.0.0.1:1".parse().expect("an address") };
+    let bootstrap = Bootstrap {
+        hub: true,
+        client_ca_pem: String::new(),
+        address: "127.0.0.1:1".parse().expect("an address"),
+        service_cidr: "10.96.0.0/12".into(),
+    };
     ensure(&system, &bootstrap).await.expect("bootstrapped");
     let controllers =
         Controllers { system: system.clone(), collector: system, root_ca_pem: "PEM".into(), places: true };

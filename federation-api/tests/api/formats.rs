@@ -105,6 +105,22 @@ async fn large_answers_are_compressed() {
     assert!(!small.headers.contains_key("content-encoding"));
 }
 
+/// Protocol: E2
+#[tokio::test]
+async fn keys_that_stand_twice_in_yaml_are_told_with_their_lines() {
+    let hub = Hub::start().await;
+    let twice = "\napiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: a\ndata:\n  k: one\n  k: two\n";
+    let told = "yaml: unmarshal errors:\n  line 8: key \"k\" already set in map";
+    let yaml = [("content-type", "application/yaml")];
+    let strict = format!("{CONFIG_MAPS}?fieldValidation=Strict");
+    let (_, message) = hub.send(Method::POST, &strict, &yaml, twice).await.refused(400);
+    assert_eq!(message, format!("strict decoding error: {told}"));
+    let apply = [("content-type", "application/apply-patch+yaml")];
+    let strict = format!("{CONFIG_MAPS}/a?fieldManager=m&fieldValidation=Strict");
+    let (_, message) = hub.send(Method::PATCH, &strict, &apply, twice).await.refused(400);
+    assert_eq!(message, format!("error strict decoding patch: error converting YAML to JSON: {told}"));
+}
+
 async fn apply(hub: &Hub, query: &str, config: &Value) -> crate::hub::Reply {
     hub.patch(&format!("{CONFIG_MAPS}/a?{query}"), "apply-patch+yaml", config).await
 }

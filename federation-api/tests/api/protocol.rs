@@ -254,4 +254,7 @@ async fn ephemeral_containers_are_added_and_stay() {
     let resources = json!({"spec": {"containers": [{"name": "c", "resources": {"requests": {"cpu": "1"}}}]}});
     let resized = hub.patch(&format!("{pods}/web/resize"), "strategic-merge-patch+json", &resources).await.expect(200);
     assert_eq!(resized["spec"]["containers"][0]["resources"]["requests"]["cpu"], "1");
+    let more = json!({"spec": {"containers": [{"name": "c", "resources": {"requests": {"cpu": "2"}}}]}});
+    let (_, message) = hub.patch(&format!("{pods}/web"), "strategic-merge-patch+json", &more).await.refused(422);
+    assert!(message.contains("pod updates may not change fields other than"), "{message}");
 }

@@ -47,7 +47,7 @@ pub fn fold(gvk: &Gvk, generation: i64, previous: &Value, states: &[MemberState<
         !states.is_empty() && states.iter().all(|s| no_longer_holds_back(s) || caught_up(gvk, s, generation));
     let stale = states.iter().filter(|s| s.unreachable_for.is_some()).map(|s| s.member.to_owned()).collect();
     let known: Vec<&Value> = states.iter().filter_map(|s| s.status).collect();
-    let status = (!known.is_empty()).then(|| by_kind(gvk, &known)).flatten().map(|mut status| {
+    let status = (!known.is_empty()).then(|| by_kind(gvk, &known, states.len())).flatten().map(|mut status| {
         let before = int_at(previous, &["observedGeneration"]).unwrap_or(0);
         if has_observed_generation(gvk) {
             status.insert("observedGeneration".to_owned(), if caught_up { generation } else { before }.into());
@@ -74,7 +74,20 @@ fn has_observed_generation(gvk: &Gvk) -> bool {
     )
 }
 
-fn by_kind(gvk: &Gvk, known: &[&Value]) -> Option<Map<String, Value>> {
+/// Kinds whose status the hub's API server and its controllers say of the hub itself.
+const OF_THE_HUB: &[(&str, &str)] = &[
+    ("", "Namespace"),
+    ("", "ResourceQuota"),
+    ("admissionregistration.k8s.io", "ValidatingAdmissionPolicy"),
+    ("apiextensions.k8s.io", "CustomResourceDefinition"),
+    ("apiregistration.k8s.io", "APIService"),
+    ("flowcontrol.apiserver.k8s.io", "FlowSchema"),
+    ("flowcontrol.apiserver.k8s.io", "PriorityLevelConfiguration"),
+    ("networking.k8s.io", "ServiceCIDR"),
+];
+
+/// The status of `copies` copies, of which some are known.
+fn by_kind(gvk: &Gvk, known: &[&Value], copies: usize) -> Option<Map<String, Value>> {
     match (gvk.group.as_str(), gvk.kind.as_str()) {
         ("apps", "Deployment") => Some(deployment(known)),
         ("apps", "StatefulSet") => Some(stateful_set(known)),
@@ -95,7 +108,9 @@ fn by_kind(gvk: &Gvk, known: &[&Value]) -> Option<Map<String, Value>> {
         )),
         ("batch", "Job") => Some(job(known)),
         ("", "Service") | ("networking.k8s.io", "Ingress") => Some(load_balancer(known)),
-        _ => single(known),
+        other if OF_THE_HUB.contains(&other) => None,
+        _ if copies == 1 => single(known),
+        _ => None,
     }
 }
 

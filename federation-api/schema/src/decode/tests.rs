@@ -239,7 +239,10 @@ fn yaml_is_refused_with_its_line() {
         assert!(error.contains(told), "{body:?}: {error}");
     }
     let (value, findings) = untyped(b"a: {b: [{c: 1, c: 2}]}", Format::Yaml).expect("last wins");
-    assert_eq!(findings, [Finding::Duplicate("a.b[0].c".to_owned())]);
+    assert_eq!(
+        findings,
+        [Finding::Twice("yaml: unmarshal errors:\n  line 1: key \"c\" already set in map".to_owned())]
+    );
     assert_eq!(value, json!({"a": {"b": [{"c": 2}]}}));
 }
 

@@ -7,28 +7,36 @@ use std::collections::HashMap;
 use serde_json::{Map, Number, Value};
 use serde_saphyr::granit_parser::{Event, Parser, ScalarStyle, Tag};
 
-use super::{Broken, Finding, MAX_DEPTH, MAX_VALUES, note};
+use super::{Broken, Finding, MAX_DEPTH, MAX_FINDINGS, MAX_VALUES};
 
 /// Reads the first document; the second one is refused, since it would be lost.
 pub(super) fn parse(body: &[u8]) -> Result<(Value, Vec<Finding>), Broken> {
     let text = std::str::from_utf8(body).map_err(|_| Broken::Yaml("invalid UTF-8".to_owned()))?;
-    let mut builder =
-        Builder { values: 0, anchors: HashMap::new(), findings: Vec::new(), stack: Vec::new(), root: None };
+    let mut builder = Builder::default();
     for event in Parser::new_from_str(text) {
         let (event, span) = event.map_err(|error| Broken::Yaml(error.to_string()))?;
         let line = span.start.line();
+        builder.line = line;
         builder.event(event).map_err(|broken| match broken {
             Broken::Yaml(problem) => Broken::Yaml(format!("line {line}: {problem}")),
             other => other,
         })?;
     }
-    Ok((builder.root.unwrap_or(Value::Null), builder.findings))
+    let findings = match &*builder.twice {
+        [] => Vec::new(),
+        twice => vec![Finding::Twice(format!("yaml: unmarshal errors:\n  {}", twice.join("\n  ")))],
+    };
+    Ok((builder.root.unwrap_or(Value::Null), findings))
 }
 
+#[derive(Default)]
 struct Builder {
+    /// Of the event that is being read.
+    line: usize,
     values: usize,
     anchors: HashMap<usize, (Value, usize)>,
-    findings: Vec<Finding>,
+    /// Keys that stood in their mapping before, in upstream's words.
+    twice: Vec<String>,
     stack: Vec<Open>,
     root: Option<Value>,
 }
@@ -147,9 +155,11 @@ impl Builder {
             (Key::Name(name), Some(Open { kind: Kind::Map { map, .. }, .. })) => map.contains_key(name),
             _ => false,
         };
-        if duplicate && let Key::Name(name) = &name {
-            let path = self.path(name);
-            note(&mut self.findings, Finding::Duplicate(path));
+        if duplicate
+            && self.twice.len() < MAX_FINDINGS
+            && let Key::Name(name) = &name
+        {
+            self.twice.push(format!("line {}: key {name:?} already set in map", self.line));
         }
         if let Some(open) = self.stack.last_mut() {
             open.values += weight(text);
@@ -177,21 +187,6 @@ impl Builder {
             },
         }
         Ok(())
-    }
-
-    fn path(&self, last: &str) -> String {
-        let mut path = String::new();
-        for open in &self.stack {
-            match &open.kind {
-                Kind::List(items) => path.push_str(&format!("[{}]", items.len())),
-                Kind::Map { key: Some(Key::Name(name)), .. } => {
-                    path.push_str(if path.is_empty() { "" } else { "." });
-                    path.push_str(name);
-                }
-                Kind::Map { .. } => {}
-            }
-        }
-        if path.is_empty() { last.to_owned() } else { format!("{path}.{last}") }
     }
 }
 

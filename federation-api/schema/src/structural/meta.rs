@@ -56,7 +56,7 @@ fn conform(metadata: Value) -> Result<(Value, Vec<String>), String> {
     }
     let unknown = findings.into_iter().filter_map(|finding| match finding {
         Finding::Unknown(path) => Some(path),
-        Finding::Duplicate(_) => None,
+        Finding::Duplicate(_) | Finding::Twice(_) => None,
     });
     Ok((value, unknown.collect()))
 }

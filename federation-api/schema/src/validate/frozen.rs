@@ -90,6 +90,19 @@ fn check_pod(new: &Value, old: &Value, errors: &mut Vec<FieldError>) {
     }
 }
 
+/// Resources of containers change by an endpoint of their own, never with the pod.
+pub fn refuse_resized(new: &Value, old: &Value) -> Vec<FieldError> {
+    let resources = |pod: &Value| -> Vec<Value> {
+        let pod = whole(pod);
+        let lists = ["containers", "initContainers"].map(|list| at(&pod, list).as_array().cloned());
+        lists.into_iter().flatten().flatten().map(|container| at(&container, "resources").clone()).collect()
+    };
+    if at(new, "spec") == at(old, "spec") || resources(new) == resources(old) {
+        return Vec::new();
+    }
+    vec![FieldError::forbidden(&FieldPath::root("spec"), POD)]
+}
+
 fn check_deadline(now: &Value, before: &Value, path: &FieldPath<'_>, errors: &mut Vec<FieldError>) {
     let path = path.child("activeDeadlineSeconds");
     match (now.as_i64(), before.as_i64()) {

@@ -2,7 +2,7 @@
 //!
 //! Pure; time is passed in. Source: k8s.io/kubernetes `pkg/quota/v1/evaluator/core`.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use federation_schema::quantity::Quantity;
 use jiff::{SignedDuration, Timestamp};
@@ -36,6 +36,9 @@ const DEMANDED: &[&str] = &["cpu", "limits.cpu", "limits.memory", "memory", "req
 const SERVICE_NAMES: &[&str] = &["count/services", "services", "services.loadbalancers", "services.nodeports"];
 const CLAIM_NAMES: &[&str] = &["persistentvolumeclaims", "requests.storage"];
 const BY_CLASS: &str = ".storageclass.storage.k8s.io/";
+const DEVICES: &str = ".deviceclass.resource.k8s.io/devices";
+/// Devices that a request for all of a class may get at most.
+const MAX_DEVICES: i64 = 32;
 const DEVICE_CLASS: &str = "requests.deviceclass.resource.kubernetes.io/";
 
 /// What kind of counting a resource needs.
@@ -44,6 +47,8 @@ pub(crate) enum Measure<'a> {
     Pods,
     Services,
     Claims,
+    /// ResourceClaims: the devices that are asked for, by class.
+    Devices,
     /// One an object: `count/PLURAL.GROUP`, and for some another name.
     Count {
         group: &'a str,
@@ -58,6 +63,7 @@ impl<'a> Measure<'a> {
             ("", "pods") => Measure::Pods,
             ("", "services") => Measure::Services,
             ("", "persistentvolumeclaims") => Measure::Claims,
+            ("resource.k8s.io", "resourceclaims") => Measure::Devices,
             _ => Measure::Count { group, plural },
         }
     }
@@ -71,7 +77,8 @@ impl<'a> Measure<'a> {
         if let Some((plural, _)) = ALIASES.iter().find(|(_, alias)| *alias == name) {
             return Some(Measure::Count { group: "", plural });
         }
-        [Measure::Pods, Measure::Services, Measure::Claims].into_iter().find(|measure| measure.covers(name))
+        let all = [Measure::Pods, Measure::Services, Measure::Claims, Measure::Devices];
+        all.into_iter().find(|measure| measure.covers(name))
     }
 
     /// (group, plural) of the objects that are measured.
@@ -80,6 +87,7 @@ impl<'a> Measure<'a> {
             Measure::Pods => ("", "pods"),
             Measure::Services => ("", "services"),
             Measure::Claims => ("", "persistentvolumeclaims"),
+            Measure::Devices => ("resource.k8s.io", "resourceclaims"),
             Measure::Count { group, plural } => (group, plural),
         }
     }
@@ -98,6 +106,7 @@ impl<'a> Measure<'a> {
                     || CLAIM_NAMES.contains(&name)
                     || CLAIM_NAMES.iter().any(of_class)
             }
+            Measure::Devices => name == "count/resourceclaims.resource.k8s.io" || name.ends_with(DEVICES),
             Measure::Count { group, plural } => {
                 let alias = group.is_empty() && ALIASES.iter().any(|(of, alias)| of == plural && *alias == name);
                 alias || name.strip_prefix("count/").is_some_and(|counted| is_resource(counted, group, plural))
@@ -111,6 +120,7 @@ impl<'a> Measure<'a> {
             Measure::Pods => pod(object, now),
             Measure::Services => service(object),
             Measure::Claims => claim(object),
+            Measure::Devices => devices(object),
             Measure::Count { group, plural } => {
                 let name = if group.is_empty() { format!("count/{plural}") } else { format!("count/{plural}.{group}") };
                 let alias = ALIASES.iter().find(|(of, _)| group.is_empty() && of == plural);
@@ -125,7 +135,7 @@ impl<'a> Measure<'a> {
         match self {
             Measure::Pods => requirement.met_by_pod(object),
             Measure::Claims => requirement.met_by_claim(object),
-            Measure::Services | Measure::Count { .. } => false,
+            Measure::Services | Measure::Devices | Measure::Count { .. } => false,
         }
     }
 
@@ -251,6 +261,29 @@ fn claim(claim: &Value) -> Amounts {
     usage
 }
 
+/// Of alternatives the worst case counts, for each class by itself.
+fn devices(claim: &Value) -> Amounts {
+    let mut usage = Amounts::from([("count/resourceclaims.resource.k8s.io".to_owned(), count(1))]);
+    for request in claim.pointer("/spec/devices/requests").and_then(Value::as_array).into_iter().flatten() {
+        let alternatives = request.get("firstAvailable").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
+        let exactly = request.get("exactly").filter(|exactly| !exactly.is_null() && alternatives.is_empty());
+        let mut worst: BTreeMap<String, i64> = BTreeMap::new();
+        for asked in alternatives.iter().chain(exactly) {
+            let class = asked.get("deviceClassName").and_then(Value::as_str).unwrap_or("");
+            let number = match asked.get("allocationMode").and_then(Value::as_str) {
+                Some("ExactCount") => asked.get("count").and_then(Value::as_i64).unwrap_or(0),
+                Some("All") => MAX_DEVICES,
+                _ => 0,
+            };
+            let most = worst.entry(format!("{class}{DEVICES}")).or_default();
+            *most = number.max(*most);
+        }
+        let units = |number: i64| Quantity::from_units(number, count(1).format());
+        amounts::add(&mut usage, &worst.into_iter().map(|(name, number)| (name, units(number))).collect());
+    }
+    usage
+}
+
 #[cfg(test)]
 mod tests {
     use super::Measure;
@@ -301,6 +334,19 @@ mod tests {
                 "count/persistentvolumeclaims=1,gold.storageclass.storage.k8s.io/persistentvolumeclaims=1,gold.storageclass.storage.k8s.io/requests.storage=1Gi,persistentvolumeclaims=1,requests.storage=1Gi",
             ),
             ("", "configmaps", &json!({}), "configmaps=1,count/configmaps=1"),
+            (
+                "resource.k8s.io",
+                "resourceclaims",
+                &json!({"spec": {"devices": {"requests": [
+                    {"exactly": {"deviceClassName": "gold", "allocationMode": "ExactCount", "count": 2}},
+                    {"firstAvailable": [
+                        {"deviceClassName": "gold", "allocationMode": "ExactCount", "count": 1},
+                        {"deviceClassName": "gold", "allocationMode": "ExactCount", "count": 3},
+                        {"deviceClassName": "tin", "allocationMode": "All"},
+                    ]},
+                ]}}}),
+                "count/resourceclaims.resource.k8s.io=1,gold.deviceclass.resource.k8s.io/devices=5,tin.deviceclass.resource.k8s.io/devices=32",
+            ),
             ("apps", "deployments", &json!({}), "count/deployments.apps=1"),
         ] {
             assert_eq!(usage(group, plural, object), want);
@@ -315,6 +361,7 @@ mod tests {
             ("requests.nvidia.com/gpu", Some(("", "pods"))),
             ("secrets", Some(("", "secrets"))),
             ("gold.storageclass.storage.k8s.io/requests.storage", Some(("", "persistentvolumeclaims"))),
+            ("gold.deviceclass.resource.k8s.io/devices", Some(("resource.k8s.io", "resourceclaims"))),
             ("services.nodeports", Some(("", "services"))),
             ("example.com/thing", None),
         ] {

@@ -5,6 +5,7 @@
 use auth::bootstrap::COMPONENTS;
 use federation_types::Gvr;
 use federation_types::label::{INGRESS_CLASS, INGRESS_CONTROLLER, SYSTEM_NAMESPACE};
+use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::{Bootstrap, Seed, Upkeep};
@@ -12,6 +13,9 @@ use crate::controller::flow_control;
 
 /// The namespaces of every API server.
 const NAMESPACES: [&str; 4] = ["default", "kube-node-lease", "kube-public", "kube-system"];
+
+/// The object of the range that Services get their addresses from.
+pub(super) const SERVICE_CIDR: &str = "kubernetes";
 
 /// All first objects of a server.
 pub(super) fn objects(config: &Bootstrap) -> Vec<Seed> {
@@ -28,6 +32,7 @@ pub(super) fn objects(config: &Bootstrap) -> Vec<Seed> {
     );
     seeds.push(kubernetes_service(config));
     seeds.extend(kubernetes_endpoints(config));
+    seeds.push(service_cidr(config));
     seeds.extend(priority_classes());
     seeds.extend(flow_control::wanted(config.hub).into_iter().map(|object| Seed {
         gvr: flow_control::gvr(&object),
@@ -94,6 +99,32 @@ fn kubernetes_service(config: &Bootstrap) -> Seed {
         "spec": {"type": "ClusterIP", "sessionAffinity": "None", "ports": [port]},
     });
     Seed { gvr: Gvr::new("v1", "services"), object, upkeep: Upkeep::Address }
+}
+
+fn service_cidr(config: &Bootstrap) -> Seed {
+    let object = json!({
+        "apiVersion": "networking.k8s.io/v1", "kind": "ServiceCIDR",
+        "metadata": {"name": SERVICE_CIDR},
+        "spec": {"cidrs": [config.service_cidr]},
+    });
+    Seed { gvr: Gvr::new("networking.k8s.io/v1", "servicecidrs"), object, upkeep: Upkeep::Leave }
+}
+
+/// The stored range with the condition that it is ready; `None` where it has one.
+///
+/// Source: upstream's `pkg/controlplane/controller/defaultservicecidr`.
+pub(super) fn ready(mut stored: Value, now: Timestamp) -> Option<Value> {
+    let conditions = stored.pointer("/status/conditions").and_then(Value::as_array);
+    let mut conditions = conditions.cloned().unwrap_or_default();
+    if conditions.iter().any(|condition| condition["type"] == "Ready") {
+        return None;
+    }
+    conditions.push(json!({
+        "type": "Ready", "status": "True", "reason": "", "message": "Kubernetes default Service CIDR is ready",
+        "lastTransitionTime": now.strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
+    }));
+    stored["status"] = json!({"conditions": conditions});
+    Some(stored)
 }
 
 /// `None` where the server listens on loopback or on every address: nobody can be sent there.

@@ -7,7 +7,12 @@ use serde_json::{Value, json};
 use super::{Bootstrap, Seed, Upkeep, Write, plan, seed};
 
 fn config(hub: bool) -> Bootstrap {
-    Bootstrap { hub, client_ca_pem: "PEM".into(), address: "10.0.0.1:6443".parse().unwrap() }
+    Bootstrap {
+        hub,
+        client_ca_pem: "PEM".into(),
+        address: "10.0.0.1:6443".parse().unwrap(),
+        service_cidr: "10.96.0.0/12".into(),
+    }
 }
 
 fn keys(config: &Bootstrap) -> BTreeSet<String> {
@@ -36,6 +41,7 @@ fn first_objects() {
         "ingressclasses  fedgate",
         "serviceaccounts fedgate-system placement",
         "priorityclasses  system-node-critical",
+        "servicecidrs  kubernetes",
         "configmaps kube-system extension-apiserver-authentication",
     ] {
         assert!(hub.contains(key), "{key}");
@@ -51,6 +57,14 @@ fn first_objects() {
     }
     let local = Bootstrap { address: "127.0.0.1:7443".parse().unwrap(), ..config(true) };
     assert!(!keys(&local).contains("endpointslices default kubernetes"), "nobody can be sent to loopback");
+}
+
+#[test]
+fn the_range_of_services_is_told_ready_once() {
+    let now = "2026-01-02T03:04:05.6Z".parse().unwrap();
+    let ready = seed::ready(json!({"metadata": {"name": "kubernetes"}}), now).expect("nobody said so");
+    assert_eq!(ready["status"]["conditions"][0]["lastTransitionTime"], "2026-01-02T03:04:05Z");
+    assert_eq!(seed::ready(ready, now), None);
 }
 
 fn mend(upkeep: Upkeep, stored: &Value, wanted: &Value) -> Option<Write> {

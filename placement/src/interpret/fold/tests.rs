@@ -163,3 +163,21 @@ fn services_collect_addresses_and_single_copies_speak_for_themselves() {
         None
     );
 }
+
+#[test]
+fn one_of_several_copies_does_not_speak_for_all_and_the_hub_says_its_own() {
+    let copy = json!({"conditions": [], "phase": "Pending"});
+    let unknown =
+        MemberState { member: "west", applied_generation: 0, current: false, unreachable_for: None, status: None };
+    let pod = Gvk::new("v1", "Pod");
+    assert_eq!(fold(&pod, 0, &json!({}), &[state("east", &copy), unknown]).status, None);
+    for (group_version, kind) in [
+        ("apiextensions.k8s.io/v1", "CustomResourceDefinition"),
+        ("networking.k8s.io/v1", "ServiceCIDR"),
+        ("v1", "Namespace"),
+        ("v1", "ResourceQuota"),
+    ] {
+        let gvk = Gvk::new(group_version, kind);
+        assert_eq!(fold(&gvk, 0, &json!({}), &[state("east", &copy)]).status, None, "{kind}");
+    }
+}
