@@ -206,14 +206,13 @@ fn told(plugin: &str, verdict: Result<(), ApiError>) -> Result<(), ApiError> {
 
 fn birth_and_defaults(call: &mut Call, new: &mut Value, review: &Review<'_>) -> Result<(), ApiError> {
     birth::admit(call, new, review);
+    federation_schema::defaults::set_status(new);
     match review.part {
-        Part::Main => check::default(call, new, review),
-        Part::Status => {
-            federation_schema::defaults::set_defaults(new);
-            Ok(())
-        }
-        _ => Ok(()),
+        Part::Main => check::default(call, new, review)?,
+        Part::Status => federation_schema::defaults::set_defaults(new),
+        _ => {}
     }
+    Ok(())
 }
 
 fn addresses_of_main(call: &mut Call, new: &mut Value, review: &Review<'_>) -> Result<(), ApiError> {

@@ -135,8 +135,12 @@ since() {
 leave() {
     local code=$?
     trap - EXIT ERR
-    # Children of the script: proxies, watches.
-    jobs -p | xargs --no-run-if-empty kill 2>/dev/null || true
+    # Children of the script: proxies, watches; also those that a function of above stands between.
+    local job
+    for job in $(jobs -p); do
+        pkill -P "$job" || true
+        kill "$job" 2>/dev/null || true
+    done
     "$KUBECTL" delete namespace "$NS" --wait=false --ignore-not-found >/dev/null 2>&1 || true
     exit $code
 }

@@ -4,6 +4,7 @@
 mod amounts;
 mod follow;
 mod pod;
+mod status;
 mod table;
 
 use std::collections::HashMap;
@@ -12,6 +13,7 @@ use std::sync::LazyLock;
 use serde_json::{Map, Value};
 
 use crate::facts::{Facts, Shape, TypeId, kubernetes};
+pub use status::set_status;
 use table::{RULES, Rule, Set, When};
 
 /// Nesting below which nothing is filled in; decoding bounds it as well.

@@ -159,6 +159,8 @@ pub(super) fn to_v1(object: &mut Value) {
         if !conditions.is_empty() {
             notes.push((CONDITIONS, conditions.into()));
         }
+        // What v2 leaves out where it is zero, v1 prints.
+        status.entry("currentReplicas").or_insert_with(|| 0.into());
     }
     for (key, value) in notes {
         object::set_annotation(object, key, Some(&value.to_string()));
@@ -322,7 +324,7 @@ mod tests {
         assert_eq!(object["status"]["currentMetrics"][0]["resource"]["current"]["averageUtilization"], 7);
         to_v1(&mut object);
         assert_eq!(object["spec"], json!({"maxReplicas": 3, "targetCPUUtilizationPercentage": 42}));
-        assert_eq!(object["status"]["currentCPUUtilizationPercentage"], 7);
+        assert_eq!(object["status"], json!({"currentReplicas": 0, "currentCPUUtilizationPercentage": 7}));
         let mut silent = json!({"metadata": {"name": "h"}, "spec": {"maxReplicas": 3}});
         from_v1(&mut silent);
         assert_eq!(silent["spec"]["metrics"][0]["resource"]["target"]["averageUtilization"], 80);
