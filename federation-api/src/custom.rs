@@ -11,6 +11,7 @@ pub(crate) mod scale;
 pub(crate) mod seen;
 pub(crate) mod status;
 pub(crate) mod version;
+pub(crate) mod webhook;
 
 use serde_json::Value;
 

@@ -6,6 +6,7 @@ use federation_schema::structural::meta::Malformed;
 use serde_json::Value;
 
 use super::definition::{Shared, Version};
+use super::webhook::Webhook;
 use crate::error::ApiError;
 use crate::object;
 use crate::server::Server;
@@ -16,13 +17,16 @@ pub(crate) enum Conversion {
     /// Only `apiVersion` changes.
     None,
     /// Somebody else does it.
-    #[allow(dead_code, reason = "the call comes next")]
-    Webhook(Value),
+    Webhook(Box<Webhook>),
 }
 
 impl Conversion {
     pub(super) fn read(conversion: &Value) -> Self {
-        if conversion["strategy"] == "Webhook" { Self::Webhook(conversion["webhook"].clone()) } else { Self::None }
+        if conversion["strategy"] == "Webhook" {
+            Self::Webhook(Box::new(Webhook::read(&conversion["webhook"])))
+        } else {
+            Self::None
+        }
     }
 }
 
@@ -38,10 +42,7 @@ pub(crate) async fn convert(
 ) -> Result<Vec<Value>, ApiError> {
     let mut done = match &shared.conversion {
         Conversion::None => objects,
-        Conversion::Webhook(_) => {
-            let _ = server;
-            return Err(ApiError::NotSupported("conversion webhooks are not supported by this server yet".to_owned()));
-        }
+        Conversion::Webhook(webhook) => webhook.convert(server, &to.api_version, objects).await?,
     };
     for value in &mut done {
         value["apiVersion"] = Value::from(&*to.api_version);

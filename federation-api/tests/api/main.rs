@@ -3,9 +3,11 @@
 mod audit;
 mod clients;
 mod crd;
+mod crd_convert;
 mod crd_life;
 mod crd_objects;
 mod crd_publish;
+mod crd_rules;
 mod create;
 mod delete;
 mod edges;

@@ -23,14 +23,14 @@ const BASE: &str = "/apis/admissionregistration.k8s.io/v1";
 type Answer = dyn Fn(&Value) -> (StatusCode, Value) + Send + Sync;
 
 /// A webhook server; it serves until the test ends.
-struct Server {
+pub struct Server {
     port: u16,
     ca_pem: String,
     asked: Arc<parking_lot::Mutex<Vec<Value>>>,
 }
 
 impl Server {
-    async fn start(answer: impl Fn(&Value) -> (StatusCode, Value) + Send + Sync + 'static) -> Self {
+    pub async fn start(answer: impl Fn(&Value) -> (StatusCode, Value) + Send + Sync + 'static) -> Self {
         let now = jiff::Timestamp::now();
         let authority = CertificateAuthority::generate("webhooks", now).expect("an authority");
         let names = ServingNames {
@@ -75,7 +75,7 @@ impl Server {
         .await
     }
 
-    fn url(&self, path: &str) -> Value {
+    pub fn url(&self, path: &str) -> Value {
         json!({"url": format!("https://127.0.0.1:{}{path}", self.port), "caBundle": self.bundle()})
     }
 
@@ -83,7 +83,7 @@ impl Server {
         base64::engine::general_purpose::STANDARD.encode(&self.ca_pem)
     }
 
-    fn asked(&self) -> Vec<Value> {
+    pub fn asked(&self) -> Vec<Value> {
         self.asked.lock().clone()
     }
 }
