@@ -37,6 +37,10 @@ pub(crate) struct CustomKind {
     version: usize,
 }
 
+/// As an extension of a request from inside: versions that are defined and not served are reached too.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Unserved;
+
 /// The kinds of one server.
 pub(crate) struct Kinds {
     source: Arc<ResourceCache>,
@@ -123,6 +127,13 @@ impl Kinds {
     pub(crate) fn find(&self, group: &str, version: &str, plural: &str) -> Option<Kind> {
         let built_in = facts::kubernetes().resource(group, version, plural).filter(|found| kind::serves(found));
         built_in.map(Kind::built_in).or_else(|| self.table().find(group, version, plural))
+    }
+
+    /// The custom kind of that version, served or not.
+    pub(crate) fn find_defined(&self, group: &str, version: &str, plural: &str) -> Option<Kind> {
+        let definition = Arc::clone(self.table().definition(group, plural)?);
+        let version = definition.shared.versions.iter().position(|of| *of.resource.version == *version)?;
+        Some(Kind(Source::Custom(CustomKind { definition, version })))
     }
 
     /// The kinds as they are defined now.

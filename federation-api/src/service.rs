@@ -23,6 +23,7 @@ use crate::cache::ResourceCache;
 use crate::call::Call;
 use crate::error::ApiError;
 use crate::flow::{self, Class, Classified, Flow, Seat};
+use crate::kinds::{Kind, Unserved};
 use crate::limit::{Load, REQUEST_TIMEOUT};
 use crate::listen::{PeerAddress, PeerCertificate};
 use crate::mirror::owner;
@@ -144,7 +145,7 @@ impl Api {
             record.impersonated(&user);
         }
         let load = load_of(&info);
-        let found = info.is_resource.then(|| server.kinds.find(&info.group, &info.version, &info.resource)).flatten();
+        let found = find_kind(server, &info, &asked.extensions);
         let cache = found.map(|kind| (server.cache.resource(&kind::storage_name(&kind.group, &kind.plural)), kind));
         let inside = asked.extensions.get::<Authenticated>().is_some();
         let admission = Admission { user: &user, info: &info, query: &query, load, inside };
@@ -230,6 +231,16 @@ async fn dispatch(call: &mut Call, old: Option<&Legacy>) -> Result<Answer, ApiEr
         "deletecollection" => verb::delete::delete_collection(call).await,
         _ => Err(not_allowed(call)),
     }
+}
+
+/// The kind that the path names.
+fn find_kind(server: &Server, info: &RequestInfo, extensions: &http::Extensions) -> Option<Kind> {
+    let (group, version, plural) = (&info.group, &info.version, info.is_resource.then_some(&info.resource)?);
+    let unserved = || {
+        extensions.get::<Unserved>()?;
+        server.kinds.find_defined(group, version, plural)
+    };
+    server.kinds.find(group, version, plural).or_else(unserved)
 }
 
 /// The answer for a resource that there is not: a Status in a group that is known, else a bare page.

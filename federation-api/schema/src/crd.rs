@@ -12,6 +12,7 @@ mod paths;
 mod relax;
 mod schema;
 mod spec;
+mod stored;
 mod view;
 mod warnings;
 mod webhook;
@@ -20,6 +21,7 @@ pub use approval::{Approval, approval};
 pub use field_path::{FoundField, find as find_field};
 pub use names::check as check_names;
 pub use spec::{validate, validate_status};
+pub use stored::violations;
 pub use view::{Definition, Version, default};
 pub use warnings::warnings;
 

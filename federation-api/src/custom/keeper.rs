@@ -9,14 +9,17 @@ use std::time::Duration;
 
 use auth::UserInfo;
 use federation_types::Gvr;
+use http::Request;
 use hub_client::error::ApiError;
 use hub_client::{At, DeleteOptions, Hub, WriteOptions};
 use serde_json::{Value, json};
 use tokio::time::timeout;
+use tower::ServiceExt as _;
 
 use super::status::{self, Condition};
 use super::{CLEANUP, GROUP, PLURAL, STORAGE};
 use crate::cache::{Entry, Scope, Snapshot};
+use crate::kinds::Unserved;
 use crate::server::Server;
 use crate::service::Api;
 use crate::{kind, object};
@@ -154,9 +157,9 @@ async fn empty(api: &Api, mut definition: Value) -> Result<bool, ApiError> {
 /// Deletes every object that is not being deleted already.
 async fn delete_all(api: &Api, definition: &Value, objects: &Snapshot) -> Result<(), ApiError> {
     let versions = definition["spec"]["versions"].as_array();
-    let served = versions.into_iter().flatten().find(|version| version["served"] == true);
-    let Some(version) = served.and_then(|version| version["name"].as_str()) else {
-        tracing::warn!(name = object::name(definition), "no version is served in which objects could be deleted");
+    let stored = versions.into_iter().flatten().find(|version| version["storage"] == true);
+    let Some(version) = stored.and_then(|version| version["name"].as_str()) else {
+        tracing::warn!(name = object::name(definition), "there is no version in which objects could be deleted");
         return Ok(());
     };
     let group = definition["spec"]["group"].as_str().unwrap_or("");
@@ -190,8 +193,12 @@ fn definitions() -> Gvr {
     Gvr::new(&format!("{GROUP}/v1"), PLURAL)
 }
 
-/// A connection as the API server itself.
+/// A connection as the API server itself, which reaches versions that nobody else is served.
 fn hub(api: &Api) -> Hub {
     let user = UserInfo::new("system:apiserver", ["system:masters"]);
-    Hub::new(kube::Client::new(api.in_process(user), "default"))
+    let service = api.in_process(user).map_request(|mut request: Request<kube::client::Body>| {
+        request.extensions_mut().insert(Unserved);
+        request
+    });
+    Hub::new(kube::Client::new(service, "default"))
 }

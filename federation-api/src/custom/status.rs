@@ -7,6 +7,8 @@ use serde_json::{Value, json};
 
 use super::names::{Taken, accept};
 
+const NON_STRUCTURAL: &str = "NonStructuralSchema";
+
 /// A condition without its time.
 pub(crate) struct Condition<'a> {
     pub(crate) kind: &'a str,
@@ -74,6 +76,13 @@ pub(crate) fn update(definition: &mut Value, others: &[&Value], now: &str) -> bo
         let kind = "KubernetesAPIApprovalPolicyConformant";
         set(definition, &Condition { kind, status, reason, message: &message }, now);
     }
+    match crd::violations(definition) {
+        Some(message) => {
+            let condition = Condition { kind: NON_STRUCTURAL, status: true, reason: "Violations", message: &message };
+            set(definition, &condition, now);
+        }
+        None => unset(definition, NON_STRUCTURAL),
+    }
     definition["status"] != before
 }
 
@@ -106,6 +115,12 @@ pub(crate) fn set(definition: &mut Value, condition: &Condition<'_>, now: &str) 
     match list.iter_mut().find(|one| one["type"] == kind) {
         Some(place) => *place = new,
         None => list.push(new),
+    }
+}
+
+fn unset(definition: &mut Value, kind: &str) {
+    if let Some(list) = definition.pointer_mut("/status/conditions").and_then(Value::as_array_mut) {
+        list.retain(|condition| condition["type"] != kind);
     }
 }
 
@@ -161,6 +176,17 @@ mod tests {
         first["spec"]["names"]["shortNames"] = json!(["Foo", "bars"]);
         assert!(update(&mut first, &[&second], "t3"));
         assert!(holds(&first, "Established") && !holds(&first, "NamesAccepted"));
+    }
+
+    /// Protocol: R2
+    #[test]
+    fn schemas_that_are_not_structural_are_told_of() {
+        let mut of = definition("foos", "Foo");
+        of["spec"]["preserveUnknownFields"] = true.into();
+        assert!(update(&mut of, &[], "t1"));
+        assert!(holds(&of, "NonStructuralSchema") && !update(&mut of, &[], "t2"));
+        of["spec"]["preserveUnknownFields"] = false.into();
+        assert!(update(&mut of, &[], "t3") && !holds(&of, "NonStructuralSchema"));
     }
 
     /// Protocol: R2

@@ -1,7 +1,7 @@
 //! OpenAPI: v3 by group and version, v2 as one document in JSON and in gnostic's protobuf.
 //!
-//! Documents are built when first asked for and kept compressed. Only our own kinds have descriptions, and only in
-//! v3: shapes and paths are what clients compute with.
+//! Documents are built when first asked for and kept compressed. Only our own kinds and metadata have descriptions, and
+//! only in v3: shapes and paths are what clients compute with.
 
 use std::collections::{BTreeMap, HashSet};
 use std::fmt::Write as _;
@@ -34,7 +34,7 @@ pub use custom::{CustomDocuments, Source};
 const JSON: &str = "application/json";
 const V2_PROTOBUF: &str = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf";
 /// Raised when documents change for the same facts, so that clients fetch them anew.
-const LAYOUT: u32 = 2;
+const LAYOUT: u32 = 3;
 
 /// All OpenAPI documents of one set of facts.
 pub struct OpenApi<F> {

@@ -126,6 +126,22 @@ async fn a_definition_takes_its_objects_along() {
 
 /// Protocol: R2
 #[tokio::test]
+async fn a_definition_that_serves_nothing_takes_its_objects_along_too() {
+    let hub = Hub::start().await;
+    hub.define(&widgets()).await;
+    hub.post(WIDGETS, &widget("one", json!({}))).await.expect(201);
+    let path = format!("{DEFINITIONS}/widgets.example.com");
+    let stop = json!([{"op": "replace", "path": "/spec/versions/0/served", "value": false}]);
+    hub.patch(&path, "json-patch+json", &stop).await.expect(200);
+    assert_eq!(hub.get(&format!("{WIDGETS}/one")).await.code, 404);
+    hub.delete(&path).await.expect(200);
+    hub.until(&path, |found| found["code"] == 404).await;
+    hub.define(&widgets()).await;
+    assert!(names(&hub.get(WIDGETS).await.expect(200)).is_empty());
+}
+
+/// Protocol: R2
+#[tokio::test]
 async fn a_status_of_a_definition_can_be_written() {
     let hub = Hub::start().await;
     let mut found = hub.define(&definition("foos", "Foo", &[json!({"name": "v1"})])).await;

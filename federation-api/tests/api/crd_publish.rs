@@ -44,6 +44,10 @@ async fn v3_has_a_document_for_each_version() {
     let gvk = json!([{"group": "example.com", "version": "v1", "kind": "Widget"}]);
     assert_eq!(schema["x-kubernetes-group-version-kind"], gvk);
     assert_eq!(schema["properties"]["spec"]["properties"]["color"]["default"], "blue");
+    // What `kubectl explain widgets.metadata` shows.
+    let metadata = &document["components"]["schemas"]["io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta"];
+    let created = metadata["properties"]["creationTimestamp"]["description"].as_str().expect("words");
+    assert!(created.starts_with("CreationTimestamp is a timestamp"), "{created}");
     let item = &document["paths"]["/apis/example.com/v1/namespaces/{namespace}/widgets/{name}"];
     let patches: Vec<&String> = item["patch"]["requestBody"]["content"].as_object().expect("content").keys().collect();
     assert_eq!(

@@ -1,16 +1,22 @@
 //! What our own kinds mean, field by field, for `kubectl explain`.
 //!
-//! Kubernetes' own kinds have no words here: every client has them. What a value may be is the table of kinds' business.
+//! Kubernetes' own kinds have no words here: every client has them. What all kinds share has: clients look there for the
+//! metadata of custom kinds. What a value may be is the table of kinds' business.
 
-/// A type of ours and its fields.
+mod meta;
+
+/// A type and its fields.
 pub(super) struct Words {
     name: &'static str,
     pub(super) meaning: &'static str,
     pub(super) fields: &'static [(&'static str, &'static str)],
 }
 
-/// The words for a type; none where it is not ours.
+/// The words for a type; none where it is neither ours nor everybody's.
 pub(super) fn of(name: &str) -> Option<&'static Words> {
+    if name == meta::OBJECT.name {
+        return Some(&meta::OBJECT);
+    }
     let name = name.strip_prefix("dev.fedgate.v1alpha1.")?;
     WORDS.iter().find(|words| words.name == name)
 }
