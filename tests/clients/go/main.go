@@ -24,6 +24,7 @@ import (
 	"k8s.io/client-go/tools/clientcmd"
 	"k8s.io/client-go/tools/leaderelection"
 	"k8s.io/client-go/tools/leaderelection/resourcelock"
+	"k8s.io/client-go/util/retry"
 	ctrl "sigs.k8s.io/controller-runtime"
 	ctrlcache "sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -217,12 +218,17 @@ func typed(ctx context.Context, config *rest.Config) error {
 	if _, err := deployments.Create(ctx, deployment, metav1.CreateOptions{}); err != nil {
 		return err
 	}
-	scale, err := deployments.GetScale(ctx, "go", metav1.GetOptions{})
-	if err != nil {
+	// Controllers write the Deployment's status meanwhile.
+	err = retry.RetryOnConflict(retry.DefaultBackoff, func() error {
+		scale, err := deployments.GetScale(ctx, "go", metav1.GetOptions{})
+		if err != nil {
+			return err
+		}
+		scale.Spec.Replicas = 2
+		_, err = deployments.UpdateScale(ctx, "go", scale, metav1.UpdateOptions{})
 		return err
-	}
-	scale.Spec.Replicas = 2
-	if _, err := deployments.UpdateScale(ctx, "go", scale, metav1.UpdateOptions{}); err != nil {
+	})
+	if err != nil {
 		return err
 	}
 	for {
