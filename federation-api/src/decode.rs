@@ -33,7 +33,8 @@ pub(crate) fn object(
     }
     let format = format_of(call, expected.group)?;
     let decoded = formats::decode(call.kind.facts(), &expected, body, format).map_err(refused)?;
-    let (value, warnings) = decoded.judge(validation).map_err(refused)?;
+    let (mut value, warnings) = decoded.judge(validation).map_err(refused)?;
+    drop_empty(call, expected.ty, &mut value);
     warnings.into_iter().for_each(|warning| call.warn(warning));
     if let Some(record) = &call.audit {
         record.request_object(&value);
@@ -74,23 +75,56 @@ pub(crate) fn reshape(custom: &CustomKind, value: &mut Value) -> Result<Vec<Find
     Ok(unknown.into_iter().map(Finding::Unknown).collect())
 }
 
+/// A strategic merge patch as refusals show it.
+pub(crate) fn printed(patch: &Value) -> String {
+    unfit::printed(patch)
+}
+
+/// A patch that makes no object of the kind, 422.
+fn invalid_patch(shown: &str, detail: &str) -> ApiError {
+    let value = federation_schema::field::quote::go_quote(shown);
+    let cause = Cause::field("FieldValueInvalid", "patch", format!("Invalid value: {value}: {detail}"));
+    ApiError::invalid(Subject::new("", "", ""), cause)
+}
+
+/// A patch that makes another kind of an object.
+pub(crate) fn not_registered(shown: &str, version: &str, kind: &str) -> ApiError {
+    let detail = match (version, kind) {
+        (_, "") => format!("Object 'Kind' is missing in '{shown}'"),
+        ("", _) => format!("Object 'apiVersion' is missing in '{shown}'"),
+        _ => format!(
+            "no kind {kind:?} is registered for version {version:?} in scheme \"pkg/api/legacyscheme/scheme.go:30\""
+        ),
+    };
+    invalid_patch(shown, &detail)
+}
+
+/// Built-in kinds pass through Go's types upstream, which do not tell empty from absent.
+fn drop_empty(call: &Call, ty: TypeId, value: &mut Value) {
+    if call.kind.custom().is_none() && call.kind.group != label::GROUP {
+        formats::drop_empty(call.kind.facts(), ty, value);
+    }
+}
+
 /// Makes what a patch produced an object of its type: unknown fields go, values become canonical.
 ///
+/// `shown` is how refusals show the patch; `earlier` is what its own syntax has to complain about.
+///
 /// # Errors
-/// 422 where a field has the wrong type, or under Strict where a field is unknown; 400 where it is another object.
+/// 422 where a field has the wrong type, or under Strict where a field is unknown.
 pub(crate) fn patched(
     call: &mut Call,
     ty: TypeId,
     new: Value,
-    (patch, validation): (&Value, FieldValidation),
+    (shown, earlier): (&str, &[String]),
+    validation: FieldValidation,
 ) -> Result<Value, ApiError> {
     let strategic = call.content_type() == "application/strategic-merge-patch+json";
     let invalid = |detail: &str| {
-        let shown = if strategic { unfit::printed(patch) } else { patch.to_string() };
         let detail = if strategic { unfit::converters_words(detail) } else { detail.to_owned() };
-        ApiError::invalid(Subject::new("", "", ""), Cause::invalid("patch", &shown, &detail))
+        invalid_patch(shown, &detail)
     };
-    let (value, findings) = match call.kind.custom().filter(|_| ty == call.kind.ty) {
+    let (mut value, findings) = match call.kind.custom().filter(|_| ty == call.kind.ty) {
         Some(custom) => {
             let mut new = new;
             let findings = reshape(custom, &mut new).map_err(|problem| invalid(&problem))?;
@@ -98,8 +132,15 @@ pub(crate) fn patched(
         }
         None => formats::conform(call.kind.facts(), ty, new).map_err(|broken| invalid(&broken.to_string()))?,
     };
-    let warnings = formats::judge(findings, validation).map_err(|strict| invalid(&strict.to_string()))?;
-    warnings.into_iter().for_each(|warning| call.warn(warning));
+    drop_empty(call, ty, &mut value);
+    let complaints: Vec<String> = match validation {
+        FieldValidation::Ignore => Vec::new(),
+        _ => earlier.iter().cloned().chain(findings.iter().map(ToString::to_string)).collect(),
+    };
+    if validation == FieldValidation::Strict && !complaints.is_empty() {
+        return Err(invalid(&format!("strict decoding error: {}", complaints.join(", "))));
+    }
+    complaints.into_iter().for_each(|warning| call.warn(warning));
     Ok(value)
 }
 
@@ -125,15 +166,17 @@ pub(crate) fn check_identity(call: &Call, new: &Value) -> Result<(), ApiError> {
 /// # Errors
 /// 400.
 pub(crate) fn check_name(call: &Call, sent: &Value) -> Result<(), ApiError> {
-    let shown = match object::name(sent) {
-        name if name == call.info.name => return Ok(()),
-        "" => "empty",
-        name => name,
-    };
-    Err(ApiError::BadRequest(format!(
-        "the name of the object ({shown}) does not match the name on the URL ({})",
-        call.info.name
-    )))
+    match object::name(sent) {
+        name if name == call.info.name => Ok(()),
+        "" => Err(ApiError::BadRequest(format!(
+            "the name of the object ({} based on URL) was undeterminable: name must be provided",
+            call.info.name
+        ))),
+        name => Err(ApiError::BadRequest(format!(
+            "the name of the object ({name}) does not match the name on the URL ({})",
+            call.info.name
+        ))),
+    }
 }
 
 /// Reads the DeleteOptions of a DELETE's body.
@@ -149,30 +192,43 @@ pub(crate) fn delete_options(call: &Call, body: &Bytes) -> Result<DeleteOptions,
         .map_err(|error| ApiError::BadRequest(format!("invalid DeleteOptions: {error}")))
 }
 
-/// Reads a patch or an apply configuration: no type yet.
+/// Reads an apply configuration: no type yet. What it has twice is the caller's to judge.
 ///
 /// # Errors
-/// 400 for what is no such text; under Strict also for duplicate fields.
-pub(crate) fn untyped(
-    call: &mut Call,
-    body: &Bytes,
-    format: Format,
-    validation: FieldValidation,
-) -> Result<Value, ApiError> {
+/// 400 for what is no such text.
+pub(crate) fn configuration(body: &Bytes) -> Result<(Value, Vec<Finding>), ApiError> {
     let broken = |broken: Broken| ApiError::BadRequest(format!("error decoding patch: {broken}"));
-    let (value, findings) = formats::untyped(body, format).map_err(broken)?;
+    let (value, findings) = formats::untyped(body, Format::Yaml).map_err(broken)?;
     // Upstream reads an apply configuration by another function than an object.
     let told = |finding: Finding| match finding {
         Finding::Twice(told) => Finding::Twice(format!("error converting YAML to JSON: {told}")),
         other => other,
     };
-    let findings: Vec<Finding> = findings.into_iter().map(told).collect();
-    if let (FieldValidation::Strict, [Finding::Twice(told)]) = (validation, &*findings) {
-        return Err(ApiError::BadRequest(format!("error strict decoding patch: {told}")));
-    }
-    let warnings = formats::judge(findings, validation).map_err(refused)?;
-    warnings.into_iter().for_each(|warning| call.warn(warning));
-    Ok(value)
+    Ok((value, findings.into_iter().map(told).collect()))
+}
+
+/// Reads a patch: no type yet.
+///
+/// # Errors
+/// 400 for what is no JSON.
+pub(crate) fn patch_json(body: &Bytes) -> Result<(Value, Vec<Finding>), ApiError> {
+    formats::untyped(body, Format::Json).map_err(|broken| match broken {
+        Broken::Json(_) => ApiError::BadRequest("invalid JSON patch".to_owned()),
+        other => ApiError::BadRequest(format!("error decoding patch: {other}")),
+    })
+}
+
+/// As Go says that a value is no object.
+pub(crate) fn no_map(value: &Value, prefix: &str) -> String {
+    let found = match value {
+        Value::Null => "null",
+        Value::Bool(_) => "bool",
+        Value::Number(_) => "number",
+        Value::String(_) => "string",
+        Value::Array(_) => "array",
+        Value::Object(_) => "object",
+    };
+    format!("{prefix}json: cannot unmarshal {found} into Go value of type map[string]interface {{}}")
 }
 
 fn format_of(call: &Call, group: &str) -> Result<Format, ApiError> {

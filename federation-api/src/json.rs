@@ -1,11 +1,13 @@
 //! Canonical JSON as it is stored and served, and a scanner that reads single values out of its bytes.
 //!
-//! Canonical: `apiVersion`, `kind`, `metadata` first, every other key in byte order, no white space.
+//! Canonical: `apiVersion`, `kind`, `metadata` first, every other key in byte order, no white space; managed fields in
+//! the order of their paths.
 //! The scanner expects well-formed JSON (ours or serde's); on anything else it finds nothing, it never panics.
 
 use std::ops::Range;
 
-use serde_json::Value;
+use federation_schema::managed;
+use serde_json::{Map, Value};
 
 /// Serialises an object in canonical order.
 #[must_use]
@@ -22,10 +24,63 @@ pub fn canonical(object: &Value) -> Vec<u8> {
         }
         write_into(&mut out, &key);
         out.push(b':');
-        write_into(&mut out, value);
+        match (key, value) {
+            ("metadata", Value::Object(metadata)) => write_metadata(&mut out, metadata),
+            _ => write_into(&mut out, value),
+        }
     }
     out.push(b'}');
     out
+}
+
+/// Managed fields are written in the order of their paths, which is not that of their text.
+fn write_metadata(out: &mut Vec<u8>, metadata: &Map<String, Value>) {
+    write_members(out, metadata, |out, key, value| match (key, value) {
+        ("managedFields", Value::Array(entries)) => {
+            for (i, entry) in entries.iter().enumerate() {
+                out.push(if i == 0 { b'[' } else { b',' });
+                let Value::Object(entry) = entry else {
+                    write_into(out, entry);
+                    continue;
+                };
+                write_members(out, entry, |out, key, value| match (key, value) {
+                    ("fieldsV1", Value::Object(fields)) => write_fields(out, fields),
+                    _ => write_into(out, value),
+                });
+            }
+            out.extend_from_slice(if entries.is_empty() { b"[]" } else { b"]" });
+        }
+        _ => write_into(out, value),
+    });
+}
+
+fn write_fields(out: &mut Vec<u8>, fields: &Map<String, Value>) {
+    out.push(b'{');
+    for (i, (key, below)) in managed::in_order(fields).into_iter().enumerate() {
+        if i > 0 {
+            out.push(b',');
+        }
+        write_into(out, key);
+        out.push(b':');
+        match below {
+            Value::Object(below) => write_fields(out, below),
+            other => write_into(out, other),
+        }
+    }
+    out.push(b'}');
+}
+
+fn write_members(out: &mut Vec<u8>, map: &Map<String, Value>, write: impl Fn(&mut Vec<u8>, &str, &Value)) {
+    out.push(b'{');
+    for (i, (key, value)) in map.iter().enumerate() {
+        if i > 0 {
+            out.push(b',');
+        }
+        write_into(out, key);
+        out.push(b':');
+        write(out, key, value);
+    }
+    out.push(b'}');
 }
 
 /// Compact JSON of any value.

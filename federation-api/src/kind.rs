@@ -78,9 +78,6 @@ const CONDITIONAL: &[(&str, &[&str])] = &[
     ("storagemigration.k8s.io", &["storageversionmigrations"]),
 ];
 
-/// Kinds that keep the labels of a status write away (all keep the spec).
-const STATUS_KEEPS_LABELS: &[&str] = &["apps", "batch"];
-
 /// Kinds whose creation waits for a part of the server that is not there yet.
 const REFUSED: &[(&str, &str, &str)] = &[("apiregistration.k8s.io", "apiservices", "aggregated API servers")];
 
@@ -104,6 +101,12 @@ pub(crate) fn has_generation(kind: &Kind) -> bool {
         || GENERATION.iter().any(|(group, plurals)| *group == kind.group && plurals.contains(&&*kind.plural))
 }
 
+/// Whether the generation rises with the content; it stays at 1 where upstream forgot to raise it.
+#[must_use]
+pub(crate) fn counts_generations(kind: &Kind) -> bool {
+    has_generation(kind) && !(kind.group == "scheduling.k8s.io" && kind.plural == "priorityclasses")
+}
+
 /// Whether an update may leave the resourceVersion out: custom resources, our own and some of upstream's may not.
 #[must_use]
 pub(crate) fn allows_unconditional_update(kind: &Kind) -> bool {
@@ -116,12 +119,6 @@ pub(crate) fn allows_unconditional_update(kind: &Kind) -> bool {
 #[must_use]
 pub fn has_status(kind: &Resource) -> bool {
     kind.subresource("status").is_some()
-}
-
-/// Whether a status write may change labels.
-#[must_use]
-pub fn status_keeps_labels(kind: &Resource) -> bool {
-    STATUS_KEEPS_LABELS.contains(&&*kind.group)
 }
 
 /// What this kind still waits for; `None` where it is served in full.

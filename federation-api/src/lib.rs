@@ -65,6 +65,7 @@ mod name;
 mod object;
 mod record;
 mod render;
+mod reset;
 mod server;
 mod service;
 mod verb;

@@ -330,6 +330,33 @@ pub fn drop_noise(facts: &Facts, ty: TypeId, value: &mut Value) {
     }
 }
 
+/// Drops what Go's types do not tell from absence: empty lists and maps, zero scalars that cannot be nil.
+pub fn drop_empty(facts: &Facts, ty: TypeId, value: &mut Value) {
+    match (facts.shape(ty), value) {
+        (Shape::Struct(object), Value::Object(map)) => map.retain(|key, value| {
+            let Some(field) = object.field(key) else { return true };
+            drop_empty(facts, field.ty, value);
+            let shape = facts.shape(field.ty);
+            let counts = match shape {
+                Shape::List(_) | Shape::Map { .. } => true,
+                Shape::Bool | Shape::Int32 | Shape::Int64 | Shape::Float | Shape::String | Shape::Bytes => {
+                    !field.nillable
+                }
+                _ => false,
+            };
+            // An empty list of owners is a wish of its own.
+            key == "managedFields" || field.required || !counts || !is_zero(shape, value)
+        }),
+        (Shape::Map { value: inner, .. }, Value::Object(map)) => {
+            map.values_mut().for_each(|value| drop_empty(facts, *inner, value));
+        }
+        (Shape::List(list), Value::Array(items)) => {
+            items.iter_mut().for_each(|value| drop_empty(facts, list.item, value));
+        }
+        _ => {}
+    }
+}
+
 fn is_zero(shape: &Shape, value: &Value) -> bool {
     *value == zero(shape) || matches!((shape, value), (Shape::Float, Value::Number(n)) if n.as_f64() == Some(0.0))
 }

@@ -10,6 +10,7 @@ mod table;
 use std::collections::HashMap;
 use std::sync::LazyLock;
 
+use base64::Engine as _;
 use serde_json::{Map, Value};
 
 use crate::facts::{Facts, Shape, TypeId, kubernetes};
@@ -48,6 +49,25 @@ pub fn strip_defaults(object: &mut Value) {
         *object = bare;
     }
     amounts::strip(object);
+}
+
+/// Puts a Secret's `stringData` into its `data`, as upstream's conversion does on every write.
+pub fn fold_string_data(object: &mut Value) {
+    let text = |key: &str| object.get(key).and_then(Value::as_str).unwrap_or("");
+    if text("apiVersion") != "v1" || text("kind") != "Secret" {
+        return;
+    }
+    let Some(map) = object.as_object_mut() else { return };
+    let Some(Value::Object(strings)) = map.remove("stringData") else { return };
+    if strings.is_empty() {
+        return;
+    }
+    let data = map.entry("data").or_insert_with(|| Value::Object(Map::new()));
+    let Some(data) = data.as_object_mut() else { return };
+    for (name, value) in strings {
+        let bytes = value.as_str().unwrap_or("");
+        data.insert(name, Value::from(base64::engine::general_purpose::STANDARD.encode(bytes)));
+    }
 }
 
 static PLAN: LazyLock<Plan> = LazyLock::new(|| Plan::new(kubernetes()));

@@ -1,21 +1,25 @@
 //! Who owns which field: `metadata.managedFields`, kept with every write.
 //! Pure: the time is passed in, and nothing here knows requests or storage.
 //!
-//! Source: `k8s.io/apimachinery/pkg/util/managedfields`. Entries of other API versions are read as of this one.
+//! Source: `k8s.io/apimachinery/pkg/util/managedfields`.
 
+mod changes;
 pub mod element;
 pub mod entries;
+pub mod scale;
 pub mod set;
 pub mod typing;
 pub(crate) mod walk;
 
 use serde_json::{Map, Value};
 
+use element::Element;
+
 pub use entries::{Entry, Operation, decode, encode};
 pub use set::FieldSet;
 pub use typing::Typing;
 
-use walk::compare;
+pub(crate) use changes::{Changes, reconcile};
 
 /// Update entries that an object may have; older ones are merged into `ANCIENT`.
 pub const MAX_UPDATE_ENTRIES: usize = 10;
@@ -35,8 +39,26 @@ pub struct Write<'a> {
     pub api_version: &'a str,
     /// RFC 3339, UTC, whole seconds.
     pub now: &'a str,
-    /// Whether the kind has a status subresource, so that the main verbs cannot write the status.
-    pub has_status: bool,
+    /// Paths that this write cannot change, so that it does not own them either.
+    pub reset: &'a [&'a [&'a str]],
+    /// How the objects look in other versions of the kind.
+    pub versions: &'a dyn Versions,
+}
+
+/// The other versions of a kind.
+pub trait Versions: std::fmt::Debug {
+    /// The object in that version, and its typing there; none where the version is gone or never was.
+    fn view(&self, object: &Value, api_version: &str) -> Option<(Value, Typing<'_>)>;
+}
+
+/// A kind that has no other versions.
+#[derive(Debug, Clone, Copy)]
+pub struct OneVersion;
+
+impl Versions for OneVersion {
+    fn view(&self, _: &Value, _: &str) -> Option<(Value, Typing<'_>)> {
+        None
+    }
 }
 
 impl<'a> Write<'a> {
@@ -45,12 +67,8 @@ impl<'a> Write<'a> {
     }
 
     /// Fields that this write cannot change and must not own.
-    pub(crate) fn ignored(&self) -> FieldSet<'static> {
-        match self.subresource {
-            "" if self.has_status => FieldSet::of_fields(&[&["status"]]),
-            "status" => FieldSet::of_fields(&[&["spec"], &["metadata"]]),
-            _ => FieldSet::default(),
-        }
+    pub(crate) fn ignored(&self) -> FieldSet<'a> {
+        FieldSet::of_fields(self.reset)
     }
 }
 
@@ -111,23 +129,23 @@ pub fn on_update(typing: Typing<'_>, live: &Value, new: &mut Value, write: &Writ
 }
 
 /// The entries after the change from `live` to `new` by an Update of `write.manager`.
-pub(crate) fn track<'a>(
+///
+/// # Errors
+/// Items of lists that cannot be told apart.
+pub fn track<'a>(
     typing: Typing<'a>,
     (live, new): (&'a Value, &'a Value),
     mut entries: Vec<Entry<'a>>,
     write: &Write<'a>,
 ) -> Result<Vec<Entry<'a>>, String> {
-    let diff = compare(live, new, typing)?;
-    let ignored = write.ignored();
-    let removed = diff.removed.below.without(&ignored);
-    let changed = diff.modified.below.union(&diff.added.below).without(&ignored);
-    if removed.is_empty() && changed.is_empty() {
-        return Ok(entries);
-    }
+    let changes = Changes::new(typing, (live, new), write)?;
+    reconcile(&mut entries, typing, live, write);
+    let others = changes.elsewhere(&entries, write)?;
     for entry in &mut entries {
-        entry.set = entry.set.difference(&changed).difference(&removed);
+        let (removed, changed) = changes.at(&entry.api_version, &others);
+        entry.set = entry.set.difference(changed).difference(removed);
     }
-    let owned = changed.difference(&stripped());
+    let owned = changes.changed.difference(&stripped());
     if !owned.is_empty() {
         let mut entry = Entry::of(write, Operation::Update, owned);
         if let Some(place) = entries.iter().position(|old| old.same_identity(&entry)) {
@@ -143,6 +161,27 @@ pub(crate) fn track<'a>(
 /// `metadata.managedFields`, or null.
 pub fn managed_fields(object: &Value) -> &Value {
     object.get("metadata").and_then(|metadata| metadata.get("managedFields")).unwrap_or(&Value::Null)
+}
+
+/// One level of a `fieldsV1` object in the order of its path elements, as structured-merge-diff writes it.
+///
+/// Depth is bounded where the object is decoded.
+pub fn in_order(fields: &Map<String, Value>) -> Vec<(&String, &Value)> {
+    let mut all: Vec<(&String, &Value)> = fields.iter().collect();
+    // Names of fields stand in byte order already.
+    if !all.iter().all(|(key, _)| key.starts_with("f:") || *key == ".") {
+        all.sort_by(|(a, _), (b, _)| rank(a).cmp(&rank(b)));
+    }
+    all
+}
+
+/// The place itself first, then its elements, then what nobody knows.
+fn rank(key: &str) -> (u8, Option<Element<'_>>) {
+    match Element::parse(key) {
+        Ok(Some(element)) => (1, Some(element)),
+        _ if key == "." => (0, None),
+        _ => (2, None),
+    }
 }
 
 /// Sets `metadata.managedFields`; null or empty removes it.

@@ -21,16 +21,24 @@ pub(crate) fn admit(call: &mut Call, new: &mut Value, review: &Review<'_>) {
     if !call.server.is_hub {
         return;
     }
-    let before = review.old.and_then(|old| object::annotation(old, AUTHOR)).map(str::to_owned);
+    keep(call, review.old, new);
+    let authored = !call.server.is_component(&call.user) && decides(call, new);
+    if authored && review.old.is_none_or(|old| changes(old, new)) {
+        object::set_annotation(new, AUTHOR, Some(&author(&call.user)));
+    }
+}
+
+/// Puts back the author that stands, whatever the request says: nobody sets it, so nobody owns it.
+pub(crate) fn keep(call: &mut Call, old: Option<&Value>, new: &mut Value) {
+    if !call.server.is_hub {
+        return;
+    }
+    let before = old.and_then(|old| object::annotation(old, AUTHOR)).map(str::to_owned);
     let sent = object::annotation(new, AUTHOR).map(str::to_owned);
     if sent.is_some() && sent != before {
         call.warn(format!("metadata.annotations[{AUTHOR}]: written by the server alone, the value sent is ignored"));
     }
     object::set_annotation(new, AUTHOR, before.as_deref());
-    let authored = !call.server.is_component(&call.user) && decides(call, new);
-    if authored && review.old.is_none_or(|old| changes(old, new)) {
-        object::set_annotation(new, AUTHOR, Some(&author(&call.user)));
-    }
 }
 
 /// The annotation's text: the user as JSON, without what only its credential needs.

@@ -44,6 +44,14 @@ pub(crate) fn admit(call: &Call, new: &mut Value, review: &Review<'_>) -> Result
     Ok(())
 }
 
+/// Names a namespace in its own label, as decoding one does.
+pub(crate) fn default_label(call: &Call, new: &mut Value) {
+    if kind::is_namespace(&call.kind) && !object::name(new).is_empty() {
+        let name = object::name(new).to_owned();
+        object::set_label(new, NAME_LABEL, Some(&name));
+    }
+}
+
 /// Refuses to delete what everything stands on.
 ///
 /// # Errors

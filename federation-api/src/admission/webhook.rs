@@ -202,7 +202,7 @@ fn patched(
     }
     let ty = invocation.kind.ty;
     let validation = federation_schema::decode::FieldValidation::Ignore;
-    let mut outcome = decode::patched(call, ty, outcome, (&patch, validation))?;
+    let mut outcome = decode::patched(call, ty, outcome, (&patch.to_string(), &[]), validation)?;
     convert::to_stored(&invocation.kind, &call.stored, &mut outcome);
     confine(call, new, &mut outcome, review);
     if review.part == Part::Main {

@@ -9,7 +9,7 @@ use super::query::{Query, truthy};
 use crate::error::{ApiError, Cause};
 
 /// Longest `fieldManager`, in characters.
-const MAX_MANAGER_CHARS: usize = 128;
+const MAX_MANAGER_BYTES: usize = 128;
 
 /// How old an answer may be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -292,6 +292,14 @@ pub fn revision(text: &str) -> Result<Option<u64>, ApiError> {
     }
 }
 
+/// The resourceVersion that an object to be written names, read as [`revision`] is, but refused in other words.
+///
+/// # Errors
+/// As [`revision`].
+pub(crate) fn named_revision(text: &str) -> Result<Option<u64>, ApiError> {
+    revision(text).map_err(|_| ApiError::Plain(format!("strconv.ParseUint: parsing {text:?}: invalid syntax")))
+}
+
 fn number(query: &Query, key: &str) -> Result<Option<i64>, ApiError> {
     query
         .filled(key)
@@ -317,14 +325,16 @@ fn dry_run_causes<'a>(values: impl Iterator<Item = &'a str>) -> Vec<Cause> {
     vec![Cause::field("FieldValueNotSupported", "dryRun", message)]
 }
 
-fn manager_causes(manager: &str) -> Option<Cause> {
-    if manager.chars().count() > MAX_MANAGER_CHARS {
-        return Some(Cause::field(
-            "FieldValueTooLong",
-            "fieldManager",
-            format!("Too long: may not be more than {MAX_MANAGER_CHARS} bytes"),
-        ));
+fn manager_causes(manager: &str) -> Vec<Cause> {
+    let mut causes = Vec::new();
+    if manager.len() > MAX_MANAGER_BYTES {
+        let text = format!("Too long: may not be more than {MAX_MANAGER_BYTES} bytes");
+        causes.push(Cause::field("FieldValueTooLong", "fieldManager", text));
     }
-    let bad = manager.chars().find(|c| c.is_control())?;
-    Some(Cause::invalid("fieldManager", manager, &format!("should only contain printable characters, found {bad:?}")))
+    let strange = manager.char_indices().filter(|(_, c)| c.is_control() || c.is_whitespace() && *c != ' ');
+    causes.extend(strange.take(MAX_MANAGER_BYTES).map(|(at, c)| {
+        let detail = format!("invalid character U+{:04X} (at position {at})", u32::from(c));
+        Cause::invalid("fieldManager", manager, &detail)
+    }));
+    causes
 }

@@ -2,7 +2,10 @@
 //!
 //! What the table of kinds lists and this file does not serve is refused by name.
 
-use federation_schema::decode::Expected;
+use bytes::Bytes;
+use federation_schema::decode::{Expected, Finding};
+use federation_schema::facts::TypeId;
+use federation_schema::managed::{self, scale::SCALE_VERSION};
 use federation_schema::structural::custom::Scale;
 use serde_json::{Value, json};
 
@@ -16,10 +19,11 @@ use crate::error::ApiError;
 use crate::kind;
 use crate::mirror::stream;
 use crate::object;
+use crate::record::{self, Scaling};
 use crate::request::options::WriteOptions;
 use crate::verb::patch::Patch;
 use crate::verb::write::{self, Intent, Part, Written};
-use crate::verb::{eviction, get, patch, pod_parts, token, update};
+use crate::verb::{apply, eviction, get, patch, pod_parts, token, update};
 
 /// Answers a request for `resource/name/subresource`.
 ///
@@ -90,30 +94,81 @@ async fn scale_write(call: &mut Call) -> Result<Answer, ApiError> {
     let of = call.kind.clone();
     let expected = of.subresource("scale").and_then(Expected::subresource);
     let expected = expected.ok_or_else(|| ApiError::Internal("scale has no type".to_owned()))?;
-    let patch = if patches { Some(Patch::read(call, &body, options.validation)?) } else { None };
-    let sent = match &patch {
-        Some(_) => None,
-        None => Some(decode::object(call, &body, expected, options.validation)?),
-    };
-    if let Some(sent) = &sent {
-        decode::check_name(call, sent)?;
-    }
-    let intent = Intent { options: &options, part: Part::Scale, creates: false, applies: false };
+    let write = ScaleWrite::read(call, (&body, &expected), &options, patches)?;
+    let applies = matches!(write, ScaleWrite::Apply(..));
+    let intent = Intent { options: &options, part: Part::Scale, creates: false, applies };
     let written = write::update(call, intent, |call, old| {
         let old = old.ok_or_else(|| ApiError::NotFound(call.subject()))?;
-        let scale = match (&patch, &sent) {
-            (Some(patch), _) => {
-                let scale = shown_scale(call, old)?;
-                patch.run(call, expected.ty, scale)?
+        let before = shown_scale(call, old)?;
+        let (scale, entries) = write.run(call, (old, &before), expected.ty, &options)?;
+        let mut new = scaled(call, old, &scale, patches)?;
+        match entries {
+            Some(entries) => {
+                let entries = managed::decode(&entries).map_err(ApiError::Plain)?;
+                record::adopt_scale(call, old, &mut new, &entries);
             }
-            (None, Some(sent)) => sent.clone(),
-            (None, None) => shown_scale(call, old)?,
-        };
-        scaled(call, old, &scale, patch.is_some())
+            None => {
+                let scaling = Scaling { old, scales: (&before, &scale), ty: expected.ty };
+                record::track_scale(call, &scaling, &mut new, intent);
+            }
+        }
+        Ok(new)
     })
     .await?;
     let scale = shown_scale(call, &with_revision(&written))?;
     Ok(Answer::object(written.code, crate::json::canonical(&scale)))
+}
+
+/// How a request writes a scale.
+enum ScaleWrite {
+    Put(Value),
+    Patch(Patch),
+    Apply(Value, Vec<Finding>),
+}
+
+impl ScaleWrite {
+    fn read(
+        call: &mut Call,
+        (body, expected): (&Bytes, &Expected<'_>),
+        options: &WriteOptions,
+        patches: bool,
+    ) -> Result<Self, ApiError> {
+        if !patches {
+            let sent = decode::object(call, body, *expected, options.validation)?;
+            decode::check_name(call, &sent)?;
+            return Ok(Self::Put(sent));
+        }
+        if call.content_type() != apply::MEDIA_TYPE {
+            patch::check_force(options)?;
+            return Patch::read(call, body, options.validation).map(Self::Patch);
+        }
+        apply::check_manager(options)?;
+        let (config, findings) = decode::configuration(body)?;
+        apply::check(&config, (SCALE_VERSION, "Scale"))?;
+        Ok(Self::Apply(config, findings))
+    }
+
+    /// The new scale; with an apply its managed fields, too.
+    fn run(
+        &self,
+        call: &mut Call,
+        (old, before): (&Value, &Value),
+        ty: TypeId,
+        options: &WriteOptions,
+    ) -> Result<(Value, Option<Value>), ApiError> {
+        match self {
+            Self::Put(sent) => Ok((sent.clone(), None)),
+            Self::Patch(patch) => Ok((patch.run(call, ty, before.clone())?, None)),
+            Self::Apply(config, findings) => {
+                let mut live = before.clone();
+                managed::set_managed_fields(&mut live, record::scale_entries(call, old));
+                let scale = apply::applied_scale(call, (&live, config), ty, options)?;
+                apply::judge(call, findings, options.validation)?;
+                let entries = managed::managed_fields(&scale).clone();
+                Ok((scale, Some(entries)))
+            }
+        }
+    }
 }
 
 /// The object with the replicas of the scale, pinned to the revision that the scale names.

@@ -23,7 +23,7 @@ use crate::record;
 use crate::request::options::{self, WriteOptions};
 use crate::server::Server;
 use crate::verb::list;
-use crate::{check, json, name};
+use crate::{check, json, name, reset};
 
 /// Races that a write without a resourceVersion runs again before it gives up; upstream's number.
 pub(crate) const MAX_RACES: usize = 5;
@@ -87,6 +87,10 @@ impl Written {
 /// # Errors
 /// 409 where it exists, and whatever admission and validation refuse.
 pub(crate) async fn insert(call: &mut Call, mut new: Value, intent: Intent<'_>) -> Result<Written, ApiError> {
+    if !intent.applies {
+        admission::author::keep(call, None, &mut new);
+        record::track(call, None, &mut new, intent);
+    }
     prepare_insert(call, &mut new)?;
     if call.kind.custom().is_some_and(|custom| custom.definition.terminating) {
         let why = "create not allowed while custom resource definition is terminating";
@@ -95,9 +99,6 @@ pub(crate) async fn insert(call: &mut Call, mut new: Value, intent: Intent<'_>) 
     let options = intent.options;
     let review = Review { operation: Operation::Create, part: intent.part, old: None, options, deletion: None };
     admission::admit(call, &mut new, &review).await?;
-    if !intent.applies {
-        record::track(call, None, &mut new, intent);
-    }
     warn_of_content(call, None, &new);
     check::validate(call, &new, &review)?;
     admission::judge(call, &new, &review).await?;
@@ -184,13 +185,14 @@ async fn attempt(
     intent: Intent<'_>,
 ) -> Result<Option<Written>, ApiError> {
     object::set_meta(&mut old, "resourceVersion", Value::Null);
+    if !intent.applies && intent.part != Part::Scale {
+        admission::author::keep(call, Some(&old), new);
+        record::track(call, Some(&old), new, intent);
+    }
     prepare_update(call, &old, new, intent.part)?;
     let options = intent.options;
     let review = Review { operation: Operation::Update, part: intent.part, old: Some(&old), options, deletion: None };
     admission::admit(call, new, &review).await?;
-    if !intent.applies {
-        record::track(call, Some(&old), new, intent);
-    }
     set_generation(call, &old, new);
     if intent.part == Part::Main {
         warn_of_content(call, Some(&old), new);
@@ -293,12 +295,8 @@ fn prepare_insert(call: &Call, new: &mut Value) -> Result<(), ApiError> {
 /// What an update cannot change, put back.
 fn prepare_update(call: &Call, old: &Value, new: &mut Value, part: Part) -> Result<(), ApiError> {
     check_namespace(call, new)?;
-    for field in
-        ["uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds", "generation", "generateName"]
-    {
-        if field != "generateName" || object::meta_text(new, field).is_empty() {
-            object::copy_meta(new, old, field);
-        }
+    for field in ["uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds", "generation"] {
+        object::copy_meta(new, old, field);
     }
     object::set_meta(new, "selfLink", Value::Null);
     object::set_meta(new, "resourceVersion", Value::Null);
@@ -314,13 +312,13 @@ fn prepare_update(call: &Call, old: &Value, new: &mut Value, part: Part) -> Resu
 fn keep_all_but_status(call: &Call, old: &Value, new: &mut Value) {
     let status = new.get_mut("status").map(Value::take);
     let mut kept = old.clone();
-    for field in ["annotations", "labels", "managedFields"] {
-        if call.kind.custom().is_some() && field != "managedFields" {
-            continue;
-        }
-        if field != "labels" || !kind::status_keeps_labels(&call.kind) {
-            object::copy_meta(&mut kept, new, field);
-        }
+    let metadata: &[&str] = match reset::status_keeps_metadata(&call.kind) {
+        true => &["managedFields"],
+        false => &["annotations", "finalizers", "labels", "managedFields", "ownerReferences"],
+    };
+    let reset = reset::reset_fields(&call.kind, Part::Status, &call.info.subresource);
+    for field in metadata.iter().filter(|field| !reset.contains(&&["metadata", **field][..])) {
+        object::copy_meta(&mut kept, new, field);
     }
     if let Some(map) = kept.as_object_mut() {
         match status {
@@ -346,7 +344,14 @@ fn set_generation(call: &Call, old: &Value, new: &mut Value) {
         Some(_) if !kind::has_status(&call.kind) => object::differs(old, new, &["apiVersion", "kind", "metadata"]),
         _ => object::spec_differs(old, new),
     };
-    if kind::has_generation(&call.kind) && differs {
+    // Upstream counts some metadata as content.
+    let moved = |field: &str| old.pointer(field) != new.pointer(field);
+    let relabelled = match (&*call.kind.group, &*call.kind.plural) {
+        ("discovery.k8s.io", "endpointslices") => moved("/metadata/labels"),
+        ("apps", "deployments") => moved("/metadata/annotations"),
+        _ => false,
+    };
+    if kind::counts_generations(&call.kind) && (differs || relabelled) {
         object::set_meta(new, "generation", object::generation(old) + 1);
     }
 }
@@ -354,12 +359,16 @@ fn set_generation(call: &Call, old: &Value, new: &mut Value) {
 /// The identity and revision that an update names have to be those of the object.
 fn check_identity(call: &Call, entry: &Entry, old: &Value, new: &Value) -> Result<(), ApiError> {
     let (sent, own) = (object::uid(new), object::uid(old));
+    if !sent.is_empty() && sent != own && call.info.verb == "patch" {
+        let cause = Cause::invalid("metadata.uid", sent, "field is immutable");
+        return Err(ApiError::invalid(kind::kind_subject(&call.kind, object::name(old)), cause));
+    }
     if !sent.is_empty() && sent != own {
         let detail = format!("Precondition failed: UID in precondition: {sent}, UID in object meta: {own}");
         return Err(ApiError::Conflict(call.subject(), detail));
     }
     let sent = object::meta_text(new, "resourceVersion");
-    match options::revision(sent)? {
+    match options::named_revision(sent)? {
         Some(rev) if rev != entry.rev() => Err(ApiError::modified(call.subject())),
         Some(_) => Ok(()),
         None if call.info.verb == "update" && !kind::allows_unconditional_update(&call.kind) => {

@@ -33,9 +33,9 @@ async fn bad_patches_are_refused() {
         ("json-patch+json", json!([{"op": "remove", "path": "/data/none"}]), 422),
         ("merge-patch+json", json!([1]), 400),
         ("merge-patch+json", json!({"metadata": {"name": "b"}}), 400),
-        ("merge-patch+json", json!({"kind": "Secret"}), 400),
+        ("merge-patch+json", json!({"kind": "Secret"}), 422),
         ("merge-patch+json", json!({"metadata": {"resourceVersion": "1"}}), 409),
-        ("merge-patch+json", json!({"metadata": {"uid": "other"}}), 409),
+        ("merge-patch+json", json!({"metadata": {"uid": "other"}}), 422),
         ("x-unknown+json", json!({}), 415),
     ];
     for (kind, patch, code) in cases {

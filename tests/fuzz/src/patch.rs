@@ -2,7 +2,7 @@
 
 use federation_schema::decode::{Expected, Format, decode, untyped};
 use federation_schema::facts::{Resource, kubernetes};
-use federation_schema::managed::{Typing, Write};
+use federation_schema::managed::{OneVersion, Typing, Write};
 use federation_schema::patch;
 use serde_json::Value;
 
@@ -44,7 +44,8 @@ pub fn apply(bytes: &[u8]) {
         subresource: "",
         api_version: &api_version,
         now: "2026-01-01T00:00:00Z",
-        has_status: true,
+        reset: &[&["status"]],
+        versions: &OneVersion,
     };
     let Ok(once) = patch::apply::apply(typing, &live, &config, &write, true) else { return };
     let twice = patch::apply::apply(typing, &once.object, &config, &write, false).expect("nobody else owns it");

@@ -112,6 +112,29 @@ pub fn go_value(value: &Value) -> String {
     }
 }
 
+/// A value as structured-merge-diff shows one it cannot take: its wrapper in Go syntax.
+pub fn go_syntax(value: &Value) -> String {
+    format!("&value.valueUnstructured{{Value:{}}}", literal(value))
+}
+
+/// `%#v`
+fn literal(value: &Value) -> String {
+    match value {
+        Value::Null => "interface {}(nil)".to_owned(),
+        Value::String(text) => go_quote(text),
+        Value::Bool(_) | Value::Number(_) => value.to_string(),
+        Value::Array(list) => {
+            let items: Vec<String> = list.iter().map(literal).collect();
+            format!("[]interface {{}}{{{}}}", items.join(", "))
+        }
+        Value::Object(map) => {
+            let items: Vec<String> =
+                map.iter().map(|(key, value)| format!("{}:{}", go_quote(key), literal(value))).collect();
+            format!("map[string]interface {{}}{{{}}}", items.join(", "))
+        }
+    }
+}
+
 fn push_escape(out: &mut String, letter: char, width: usize, c: char) {
     write!(out, "\\{letter}{:0width$x}", c as u32).expect("writing to a String does not fail");
 }

@@ -49,6 +49,15 @@ impl<'a> Atom<'a> {
         }
     }
 
+    fn into_owned(self) -> Atom<'static> {
+        match self {
+            Atom::Number(number) => Atom::Number(number),
+            Atom::Text(text) => Atom::Text(Cow::Owned(text.into_owned())),
+            Atom::Bool(flag) => Atom::Bool(flag),
+            Atom::Other(value) => Atom::Other(value),
+        }
+    }
+
     fn to_value(&self) -> Value {
         match self {
             Atom::Number(number) => Value::Number(number.clone()),
@@ -148,6 +157,18 @@ impl<'a> Element<'a> {
             }
             _ if kind.as_bytes().get(1) != Some(&b':') => Err(format!("missing colon: {text}")),
             _ => Ok(None),
+        }
+    }
+
+    /// The same element, borrowing nothing.
+    pub(crate) fn into_owned(self) -> Element<'static> {
+        match self {
+            Element::Field(name) => Element::Field(Cow::Owned(name.into_owned())),
+            Element::Value(value) => Element::Value(value.into_owned()),
+            Element::Index(index) => Element::Index(index),
+            Element::Key(fields) => Element::Key(
+                fields.into_iter().map(|(name, value)| (Cow::Owned(name.into_owned()), value.into_owned())).collect(),
+            ),
         }
     }
 

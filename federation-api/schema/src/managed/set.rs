@@ -34,6 +34,15 @@ impl<'a> Node<'a> {
     fn is_empty(&self) -> bool {
         !self.member && self.below.is_empty()
     }
+
+    fn reconciled(&self, typing: Typing<'_>) -> Node<'a> {
+        let element = self.element.clone();
+        if typing.is_atomic() && !self.below.is_empty() {
+            return Node { element, member: true, below: FieldSet::default() };
+        }
+        let nodes = self.below.nodes.iter().map(|node| node.reconciled(typing.below(&node.element)));
+        Node { element, member: self.member, below: FieldSet { nodes: nodes.collect() } }
+    }
 }
 
 impl<'a> FieldSet<'a> {
@@ -192,6 +201,26 @@ impl<'a> FieldSet<'a> {
             };
             let below = node.below.with_named_fields(typing.below(&node.element));
             Node { element: node.element.clone(), member: node.member || named && !below.is_empty(), below }
+        });
+        FieldSet { nodes: nodes.collect() }
+    }
+
+    /// With what has become atomic owned as a whole; deduced and unknown fields stay as they are.
+    pub(crate) fn reconciled(&self, typing: Typing<'_>) -> FieldSet<'a> {
+        let nodes = self.nodes.iter().map(|node| {
+            let is_metadata = matches!(&node.element, Element::Field(name) if name == "metadata");
+            let below = if is_metadata { typing.metadata() } else { typing.below(&node.element) };
+            node.reconciled(below)
+        });
+        FieldSet { nodes: nodes.collect() }
+    }
+
+    /// The same set, borrowing nothing.
+    pub(crate) fn into_owned(self) -> FieldSet<'static> {
+        let nodes = self.nodes.into_iter().map(|node| Node {
+            element: node.element.into_owned(),
+            member: node.member,
+            below: node.below.into_owned(),
         });
         FieldSet { nodes: nodes.collect() }
     }

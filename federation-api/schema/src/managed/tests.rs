@@ -3,8 +3,8 @@
 use serde_json::{Value, json};
 
 use super::{
-    ANCIENT, BEFORE_FIRST_APPLY, FieldSet, MAX_UPDATE_ENTRIES, Typing, Write, decode, encode, managed_fields,
-    on_create, on_update,
+    ANCIENT, BEFORE_FIRST_APPLY, FieldSet, MAX_UPDATE_ENTRIES, OneVersion, Typing, Write, decode, encode,
+    managed_fields, on_create, on_update,
 };
 use crate::facts::kubernetes;
 
@@ -13,7 +13,7 @@ fn config_map() -> Typing<'static> {
 }
 
 fn write<'a>(manager: &'a str, now: &'a str) -> Write<'a> {
-    Write { manager, subresource: "", api_version: "v1", now, has_status: false }
+    Write { manager, subresource: "", api_version: "v1", now, reset: &[], versions: &OneVersion }
 }
 
 #[test]
@@ -147,7 +147,8 @@ fn updating_moves_fields_and_keeps_times_of_no_ops() {
     status["metadata"]["managedFields"] = json!([]);
     status["status"] = json!({"x": 1});
     status["spec"] = json!({"y": 1});
-    let through = Write { subresource: "status", ..write("three", "2026-01-01T00:00:02Z") };
+    let through =
+        Write { subresource: "status", reset: &[&["metadata"], &["spec"]], ..write("three", "2026-01-01T00:00:02Z") };
     on_update(Typing::deduced(kubernetes()), &new, &mut status, &through);
     let last = managed_fields(&status).as_array().expect("entries").last().expect("entry").clone();
     assert_eq!(

@@ -108,6 +108,17 @@ impl<'f> Typing<'f> {
         }
     }
 
+    /// Whether the declared type is a list or map that is owned as a whole.
+    pub(crate) fn is_atomic(self) -> bool {
+        let Some(ty) = self.ty else { return false };
+        match self.facts.shape(ty) {
+            Shape::Struct(object) => object.atomic,
+            Shape::Map { atomic, .. } => *atomic,
+            Shape::List(list) => list.kind.is_atomic(),
+            _ => false,
+        }
+    }
+
     /// Whether this is a struct that names the field.
     pub(crate) fn declares(self, name: &str) -> bool {
         self.ty.is_some_and(|ty| self.facts.field(ty, name).is_some())
@@ -117,7 +128,7 @@ impl<'f> Typing<'f> {
     pub(crate) fn always_present(self, name: &str) -> bool {
         let Some(field) = self.ty.and_then(|ty| self.facts.field(ty, name)) else { return false };
         match self.facts.shape(field.ty) {
-            Shape::Struct(object) => field.default == "{}" && !object.atomic,
+            Shape::Struct(_) => field.default == "{}",
             Shape::List(_) => field.required,
             _ => false,
         }

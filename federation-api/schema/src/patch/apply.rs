@@ -1,23 +1,25 @@
 //! Server-side apply: merges a configuration into the live object, field by field and owner by owner.
 //! Pure: who applies and when is passed in; defaults, admission and storage are the caller's.
 //!
-//! Source: `k8s.io/apimachinery/pkg/util/managedfields` over `sigs.k8s.io/structured-merge-diff/v6/merge`; but who owned an
-//! object that has vanished as a whole owns it no more, and Go's empty structs (`resources: {}`) are nobody's.
+//! Source: `k8s.io/apimachinery/pkg/util/managedfields` over `sigs.k8s.io/structured-merge-diff/v6/merge`; but who owned an object
+//! that has vanished as a whole owns it no more, and Go's empty structs (`resources: {}`) are nobody's.
 
 mod check;
 mod last_applied;
 mod merge;
 mod overlay;
+mod prune;
 
 pub use overlay::overlay;
 
 use serde_json::{Map, Value};
 
-use self::merge::{merge_objects, remove_fields};
-use crate::managed::walk::{compare, equal, field_set};
+use self::merge::merge_objects;
+use self::prune::prune;
+use crate::managed::walk::{equal, field_set};
 use crate::managed::{
-    BEFORE_FIRST_APPLY, Entry, FieldSet, Operation, Typing, Write, decode, encode, managed_fields, set_managed_fields,
-    stripped, track,
+    BEFORE_FIRST_APPLY, Changes, Entry, FieldSet, Operation, Typing, Write, decode, encode, managed_fields, reconcile,
+    set_managed_fields, stripped, track,
 };
 
 /// What an apply leads to.
@@ -47,7 +49,7 @@ pub enum ApplyError {
     /// 409, one cause a conflict.
     #[error("{}", conflict_message(.0))]
     Conflicts(Vec<Conflict>),
-    /// The configuration does not fit the schema; upstream answers 500, 400 or 422 serve users better.
+    /// The configuration does not fit the schema, 500.
     #[error("{0}")]
     Schema(String),
     /// The live object cannot be taken apart, 500.
@@ -107,13 +109,14 @@ fn apply_entries<'a>(
     write: &Write<'a>,
     force: bool,
 ) -> Result<Applied, ApplyError> {
+    reconcile(&mut entries, typing, live, write);
     let schema = |text: String| ApplyError::Schema(describe(config, &[text]));
     let merged = merge_objects(live, config, typing).map_err(schema)?;
     let set = field_set(config, typing).map_err(schema)?.without(&write.ignored());
     let own = Entry::of(write, Operation::Apply, set);
     let last = entries.iter().position(|old| old.same_identity(&own)).map(|place| entries.swap_remove(place));
-    let mut new = match &last {
-        Some(last) => prune(merged, typing, &last.set, &own.set, &entries).map_err(ApplyError::Live)?,
+    let new = match &last {
+        Some(last) => prune(merged, typing, (last, &own), (&entries, write)).map_err(ApplyError::Live)?,
         None => merged,
     };
     let (same, conflicts, lost) = contest(typing, (live, &new), &entries, write)?;
@@ -125,14 +128,14 @@ fn apply_entries<'a>(
             entry.set = set;
         }
     }
-    entries.retain(|entry| !entry.set.is_empty());
-    let own = Entry { set: own.set.difference(&stripped()), ..own };
-    let unmoved = last.as_ref().filter(|last| same && last.set == own.set && last.api_version == own.api_version);
-    if let Some(last) = unmoved {
-        entries.push(last.clone());
-    } else if !own.set.is_empty() {
-        entries.push(own);
+    let mut own = Entry { set: own.set.difference(&stripped()), ..own };
+    if same {
+        // Upstream notes the time of what changes something.
+        own.time = last.and_then(|last| last.time);
     }
+    entries.push(own);
+    entries.retain(|entry| !entry.set.is_empty());
+    let mut new = new;
     let encoded = encode(&entries);
     let changed = !same || !same_but_times(&encoded, managed_fields(live));
     set_managed_fields(&mut new, encoded);
@@ -156,18 +159,18 @@ fn contest<'a>(
     if same {
         return Ok((true, Vec::new(), vec![None; entries.len()]));
     }
-    let diff = compare(live, new, typing).map_err(|e| ApplyError::Live(format!("failed to compare objects: {e}")))?;
-    let ignored = write.ignored();
-    let removed = diff.removed.below.without(&ignored);
-    let changed = diff.modified.below.union(&diff.added.below).without(&ignored);
+    let failed = |e: String| ApplyError::Live(format!("failed to compare objects: {e}"));
+    let changes = Changes::new(typing, (live, new), write).map_err(failed)?;
+    let others = changes.elsewhere(entries, write).map_err(failed)?;
     let mut held: Vec<(&Entry<'a>, Vec<String>)> = Vec::new();
     let mut lost = Vec::with_capacity(entries.len());
     for entry in entries {
-        let taken = entry.set.intersection(&changed);
+        let (removed, changed) = changes.at(&entry.api_version, &others);
+        let taken = entry.set.intersection(changed);
         if !taken.is_empty() {
             held.push((entry, taken.paths()));
         }
-        lost.push(Some(entry.set.difference(&changed).difference(&removed)));
+        lost.push(Some(entry.set.difference(changed).difference(removed)));
     }
     held.sort_by(|(a, _), (b, _)| a.identity().cmp(&b.identity()));
     let conflicts = held.into_iter().flat_map(|(entry, paths)| {
@@ -175,34 +178,6 @@ fn contest<'a>(
         paths.into_iter().map(move |path| Conflict { manager: manager.clone(), path })
     });
     Ok((false, conflicts.collect(), lost))
-}
-
-/// Takes out of the merged object what only the last configuration of this manager had set.
-fn prune(
-    merged: Value,
-    typing: Typing<'_>,
-    last: &FieldSet<'_>,
-    now: &FieldSet<'_>,
-    others: &[Entry<'_>],
-) -> Result<Value, String> {
-    if last.difference(now).is_empty() {
-        return Ok(merged);
-    }
-    let last = last.with_named_fields(typing);
-    let mut managed = now.with_named_fields(typing);
-    for entry in others {
-        managed = managed.union(&entry.set.with_named_fields(typing));
-    }
-    let merged_set = field_set(&merged, typing)?.with_named_fields(typing);
-    // Without all that the last configuration set; what others or the new one own comes back.
-    let pruned = remove_fields(merged.clone(), &last, typing);
-    let pruned_set = field_set(&pruned, typing)?.with_named_fields(typing);
-    let unowned = merged_set.difference(&pruned_set).difference(&managed);
-    let pruned = remove_fields(merged.clone(), &unowned, typing);
-    // What nobody owns was not in the last configuration either: it went with its parent only, and comes back too.
-    let pruned_set = field_set(&pruned, typing)?.with_named_fields(typing);
-    let gone = merged_set.difference(&pruned_set).intersection(&last);
-    Ok(remove_fields(merged.clone(), &gone, typing))
 }
 
 /// Equal in everything but `metadata.managedFields`.
@@ -258,7 +233,8 @@ fn describe(config: &Value, errors: &[String]) -> String {
     };
     let (namespace, name) = (text("/metadata/namespace"), text("/metadata/name"));
     let (version, kind) = (text("/apiVersion"), text("/kind"));
-    format!("failed to create typed patch object ({namespace}/{name}; {version}, Kind={kind}): {errors}")
+    let slash = if version.contains('/') { "" } else { "/" };
+    format!("failed to create typed patch object ({namespace}/{name}; {slash}{version}, Kind={kind}): {errors}")
 }
 
 #[cfg(test)]

@@ -1,10 +1,11 @@
 //! JSON patch (RFC 6902 over RFC 6901 pointers) with the bounds and the leniencies of kube-apiserver.
 //! All or nothing: the caller's object is consumed and either patched completely or dropped.
 //!
-//! Leniencies that clients rely on: `replace` of an absent member adds it, `test` of an absent member equals null,
-//! negative list indices count from the end.
+//! Leniencies that clients rely on: `replace` of an absent member adds it, an absent member tests and copies as null, a
+//! missing value is null, negative list indices count from the end.
+//!
+//! Source: `gopkg.in/evanphx/json-patch.v4`, `k8s.io/apiserver/pkg/endpoints/handlers`.
 
-use serde::Deserialize;
 use serde_json::Value;
 
 use super::{MAX_DEPTH, PatchError};
@@ -14,31 +15,12 @@ pub const MAX_OPERATIONS: usize = 10_000;
 /// Bytes that all `copy` operations of one patch may add.
 pub const MAX_COPIED_BYTES: usize = 3 * 1024 * 1024;
 
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
+/// One operation as the request says it; what is missing shows when it is run.
 struct Operation {
-    op: Kind,
-    path: String,
-    #[serde(default)]
+    op: String,
+    path: Option<String>,
     from: Option<String>,
-    #[serde(default, deserialize_with = "present")]
-    value: Option<Value>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-enum Kind {
-    Add,
-    Remove,
-    Replace,
-    Move,
-    Copy,
-    Test,
-}
-
-/// Tells `"value": null` from no value at all.
-fn present<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<Value>, D::Error> {
-    Value::deserialize(deserializer).map(Some)
+    value: Value,
 }
 
 /// Applies a decoded JSON patch.
@@ -46,21 +28,17 @@ fn present<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<V
 /// # Errors
 /// `Malformed` for a wrong shape, `TooLarge` beyond the bounds, `Unprocessable` where an operation does not apply.
 pub fn apply(mut object: Value, patch: Value) -> Result<Value, PatchError> {
-    let Value::Array(list) = patch else {
-        return Err(malformed("error decoding patch: a JSON patch is an array of operations"));
+    let list = match patch {
+        Value::Array(list) => list,
+        Value::Null => Vec::new(),
+        other => return Err(mismatch(&other, "value of type []handlers.jsonPatchOp")),
     };
-    if list.len() > MAX_OPERATIONS {
-        let count = list.len();
+    let operations: Vec<Operation> = list.into_iter().map(read).collect::<Result<_, _>>()?;
+    if operations.len() > MAX_OPERATIONS {
+        let count = operations.len();
         return Err(PatchError::TooLarge(format!(
             "The allowed maximum operations in a JSON patch is {MAX_OPERATIONS}, got {count}"
         )));
-    }
-    let mut operations = Vec::with_capacity(list.len());
-    for (i, item) in list.into_iter().enumerate() {
-        let operation: Operation = serde_json::from_value(item)
-            .map_err(|e| malformed(&format!("error decoding patch: operation {i}: {e}")))?;
-        check(&operation).map_err(|e| malformed(&format!("error decoding patch: operation {i}: {e}")))?;
-        operations.push(operation);
     }
     let mut copied = 0;
     for operation in operations {
@@ -69,85 +47,102 @@ pub fn apply(mut object: Value, patch: Value) -> Result<Value, PatchError> {
     Ok(object)
 }
 
-fn check(operation: &Operation) -> Result<(), String> {
-    pointer(&operation.path)?;
-    match operation.op {
-        Kind::Add | Kind::Replace | Kind::Test if operation.value.is_none() => Err("missing value".to_owned()),
-        Kind::Move | Kind::Copy => match &operation.from {
-            None => Err("missing from".to_owned()),
-            Some(from) => pointer(from).map(|_| ()),
-        },
-        _ => Ok(()),
-    }
+/// Members of operations that nobody knows, as strict decoding names them.
+pub fn unknown_members(patch: &Value) -> Vec<String> {
+    let items = patch.as_array().into_iter().flatten().enumerate();
+    let unknown = items.flat_map(|(i, item)| {
+        let keys = item.as_object().into_iter().flatten().map(|(key, _)| key);
+        let strange = keys.filter(|key| !matches!(key.as_str(), "op" | "path" | "from" | "value"));
+        strange.map(move |key| format!("json patch unknown field \"[{i}].{key}\"")).collect::<Vec<_>>()
+    });
+    unknown.collect()
 }
 
-/// The unescaped reference tokens of a pointer.
-fn pointer(text: &str) -> Result<Vec<String>, String> {
-    if text.is_empty() {
-        return Ok(Vec::new());
-    }
-    let rest = text.strip_prefix('/').ok_or_else(|| format!("path {text:?} does not start with \"/\""))?;
-    rest.split('/').map(|token| unescape(token).ok_or_else(|| format!("path {text:?} has a bad escape"))).collect()
+fn read(item: Value) -> Result<Operation, PatchError> {
+    let mut map = match item {
+        Value::Object(map) => map,
+        Value::Null => serde_json::Map::new(),
+        other => return Err(mismatch(&other, "value of type handlers.jsonPatchOp")),
+    };
+    let mut text = |name: &str| match map.remove(name) {
+        None | Some(Value::Null) => Ok(None),
+        Some(Value::String(text)) => Ok(Some(text)),
+        Some(other) => Err(mismatch(&other, &format!("struct field jsonPatchOp.{name} of type string"))),
+    };
+    let (op, path, from) = (text("op")?, text("path")?, text("from")?);
+    let value = map.remove("value").unwrap_or(Value::Null);
+    Ok(Operation { op: op.unwrap_or_else(|| "unknown".to_owned()), path, from, value })
 }
 
-fn unescape(token: &str) -> Option<String> {
-    let mut out = String::with_capacity(token.len());
-    let mut chars = token.chars();
-    while let Some(c) = chars.next() {
-        match c {
-            '~' => out.push(match chars.next()? {
-                '0' => '~',
-                '1' => '/',
-                _ => return None,
-            }),
-            c => out.push(c),
-        }
-    }
-    Some(out)
+fn mismatch(found: &Value, wanted: &str) -> PatchError {
+    let found = match found {
+        Value::Null => "null",
+        Value::Bool(_) => "bool",
+        Value::Number(_) => "number",
+        Value::String(_) => "string",
+        Value::Array(_) => "array",
+        Value::Object(_) => "object",
+    };
+    PatchError::Malformed(format!("error decoding patch: json: cannot unmarshal {found} into Go {wanted}"))
+}
+
+/// The unescaped reference tokens of a pointer; what stands before the first slash does not count.
+fn pointer(text: &str) -> Vec<String> {
+    text.split('/').skip(1).map(|token| token.replace("~1", "/").replace("~0", "~")).collect()
 }
 
 fn run(object: &mut Value, operation: Operation, copied: &mut usize) -> Result<(), PatchError> {
     let Operation { op, path, from, value } = operation;
-    let tokens = pointer(&path).map_err(|e| malformed(&e))?;
-    let value = value.unwrap_or(Value::Null);
-    match op {
-        Kind::Add => add(object, &tokens, &path, value, "add"),
-        Kind::Remove => remove(object, &tokens, &path, "remove").map(drop),
-        Kind::Replace => replace(object, &tokens, &path, value),
-        Kind::Test => test(object, &tokens, &path, &value),
-        Kind::Move => {
-            let from = from.unwrap_or_else(String::new);
-            let source = pointer(&from).map_err(|e| malformed(&e))?;
-            if tokens.len() > source.len() && tokens.starts_with(&source) {
-                return Err(failed(format!("move operation does not apply: {path:?} is inside {from:?}")));
-            }
-            let moved = remove(object, &source, &from, "move")?;
+    let known = ["add", "remove", "replace", "move", "test", "copy"];
+    if !known.contains(&op.as_str()) {
+        return Err(failed(format!("Unexpected kind: {op}")));
+    }
+    let source = match (op.as_str(), from) {
+        ("move" | "copy", None) => return Err(failed(format!("{op} operation failed to decode from: missing value"))),
+        (_, from) => from.unwrap_or_else(String::new),
+    };
+    let Some(path) = path else {
+        return Err(failed(format!("{op} operation failed to decode path: missing value")));
+    };
+    let tokens = pointer(&path);
+    match op.as_str() {
+        "add" => add(object, &tokens, &path, value, "add"),
+        "remove" => remove(object, &tokens, &path, "remove").map(drop),
+        "replace" => replace(object, &tokens, &path, value),
+        "test" => test(object, &tokens, &path, &value),
+        "move" => {
+            let moved = remove(object, &pointer(&source), &source, "move")?;
             add(object, &tokens, &path, moved, "move")
         }
-        Kind::Copy => {
-            let from = from.unwrap_or_else(String::new);
-            let source = pointer(&from).map_err(|e| malformed(&e))?;
-            let copy = source.iter().try_fold(&*object, |at, token| get(at, token));
-            let Some(copy) = copy else {
-                return Err(missing("copy", "from path", &from));
-            };
+        _ => {
+            let copy = copied_value(object, &pointer(&source), &source)?;
             *copied += copy.to_string().len();
             if *copied > MAX_COPIED_BYTES {
                 return Err(failed(format!(
                     "Unable to complete the copy, the accumulated size increase of copy is {copied}, exceeding the limit {MAX_COPIED_BYTES}"
                 )));
             }
-            let copy = copy.clone();
             add(object, &tokens, &path, copy, "copy")
         }
     }
 }
 
+/// What a copy copies: null where an object does not have the member.
+fn copied_value(object: &mut Value, tokens: &[String], from: &str) -> Result<Value, PatchError> {
+    let Some((last, parents)) = tokens.split_last() else { return Err(missing("copy", "from path", from)) };
+    match parent(object, parents) {
+        Some(Value::Object(map)) => Ok(map.get(last).cloned().unwrap_or(Value::Null)),
+        Some(Value::Array(list)) => match index(last, list.len(), list.len()) {
+            Some(at) => Ok(list[at].clone()),
+            None => Err(failed(format!("error in copy for from: '{from}': invalid index referenced"))),
+        },
+        _ => Err(missing("copy", "from path", from)),
+    }
+}
+
 fn add(object: &mut Value, tokens: &[String], path: &str, value: Value, op: &str) -> Result<(), PatchError> {
     check_depth(tokens, &value, path)?;
-    let Some((last, parents)) = tokens.split_last() else {
-        return set_root(object, value, op);
-    };
+    let Some((last, parents)) = tokens.split_last() else { return Err(missing(op, "path", path)) };
     match parent(object, parents) {
         Some(Value::Object(map)) => {
             map.insert(last.clone(), value);
@@ -169,9 +164,7 @@ fn add(object: &mut Value, tokens: &[String], path: &str, value: Value, op: &str
 }
 
 fn remove(object: &mut Value, tokens: &[String], path: &str, op: &str) -> Result<Value, PatchError> {
-    let Some((last, parents)) = tokens.split_last() else {
-        return Err(failed(format!("{op} operation does not apply: the whole object cannot be removed")));
-    };
+    let Some((last, parents)) = tokens.split_last() else { return Err(missing(op, "path", path)) };
     match parent(object, parents) {
         Some(Value::Object(map)) => map.remove(last).ok_or_else(|| {
             failed(format!("error in {op} for path: '{path}': Unable to remove nonexistent key: {last}: missing value"))
@@ -189,7 +182,11 @@ fn remove(object: &mut Value, tokens: &[String], path: &str, op: &str) -> Result
 fn replace(object: &mut Value, tokens: &[String], path: &str, value: Value) -> Result<(), PatchError> {
     check_depth(tokens, &value, path)?;
     let Some((last, parents)) = tokens.split_last() else {
-        return set_root(object, value, "replace");
+        if path.is_empty() && (value.is_object() || value.is_array()) {
+            *object = value;
+            return Ok(());
+        }
+        return Err(failed("replace operation value must be object or array".to_owned()));
     };
     match parent(object, parents) {
         Some(Value::Object(map)) => {
@@ -209,7 +206,8 @@ fn replace(object: &mut Value, tokens: &[String], path: &str, value: Value) -> R
 
 fn test(object: &mut Value, tokens: &[String], path: &str, value: &Value) -> Result<(), PatchError> {
     let found = match tokens.split_last() {
-        None => Some(&*object),
+        None if path.is_empty() => Some(&*object),
+        None => return Err(missing("test", "path", path)),
         Some((last, parents)) => match parent(object, parents) {
             Some(Value::Object(map)) => Some(map.get(last).unwrap_or(&Value::Null)),
             Some(Value::Array(list)) => index(last, list.len(), list.len()).map(|at| &list[at]),
@@ -217,28 +215,8 @@ fn test(object: &mut Value, tokens: &[String], path: &str, value: &Value) -> Res
         },
     };
     match found {
-        Some(found) if equal(found, value) => Ok(()),
+        Some(found) if found == value => Ok(()),
         _ => Err(failed(format!("testing value {path} failed: test failed"))),
-    }
-}
-
-fn set_root(object: &mut Value, value: Value, op: &str) -> Result<(), PatchError> {
-    if !value.is_object() {
-        return Err(failed(format!("{op} operation value must be object")));
-    }
-    *object = value;
-    Ok(())
-}
-
-/// Numbers are equal by value, so `1` equals `1.0`; everything else as JSON says.
-fn equal(a: &Value, b: &Value) -> bool {
-    match (a, b) {
-        (Value::Number(x), Value::Number(y)) => x == y || x.as_f64() == y.as_f64() && (x.is_f64() || y.is_f64()),
-        (Value::Array(x), Value::Array(y)) => x.len() == y.len() && x.iter().zip(y).all(|(x, y)| equal(x, y)),
-        (Value::Object(x), Value::Object(y)) => {
-            x.len() == y.len() && x.iter().all(|(k, v)| y.get(k).is_some_and(|w| equal(v, w)))
-        }
-        _ => a == b,
     }
 }
 
@@ -253,22 +231,13 @@ fn parent<'v>(object: &'v mut Value, tokens: &[String]) -> Option<&'v mut Value>
     })
 }
 
-fn get<'v>(at: &'v Value, token: &str) -> Option<&'v Value> {
-    match at {
-        Value::Object(map) => map.get(token),
-        Value::Array(list) => list.get(index(token, list.len(), list.len())?),
-        _ => None,
-    }
-}
-
-/// A list index below `end`; negative ones count from `end`. Leading zeros are no index.
+/// A list index below `end`; negative ones count from `end`.
 fn index(token: &str, len: usize, end: usize) -> Option<usize> {
-    let digits = token.strip_prefix('-').unwrap_or(token);
-    if digits.is_empty() || digits.len() > 1 && digits.starts_with('0') || !digits.bytes().all(|b| b.is_ascii_digit()) {
-        return None;
-    }
-    let number: usize = digits.parse().ok()?;
-    let at = if token.starts_with('-') { end.checked_sub(number)? } else { number };
+    let number: i64 = token.parse().ok()?;
+    let at = match usize::try_from(number) {
+        Ok(at) => at,
+        Err(_) => end.checked_sub(usize::try_from(number.unsigned_abs()).ok()?)?,
+    };
     (at < end && at <= len).then_some(at)
 }
 
@@ -289,10 +258,6 @@ fn fits(value: &Value, levels: usize) -> bool {
 
 fn missing(op: &str, what: &str, path: &str) -> PatchError {
     failed(format!("{op} operation does not apply: doc is missing {what}: {path:?}: missing value"))
-}
-
-fn malformed(text: &str) -> PatchError {
-    PatchError::Malformed(text.to_owned())
 }
 
 fn failed(text: String) -> PatchError {

@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::facts::Shape;
 use crate::field::FieldPath;
-use crate::field::quote::go_value;
+use crate::field::quote::{go_syntax, go_value};
 use crate::managed::typing::{Relation, Typing, item_element};
 
 /// Errors reported at most: enough to mend a manifest, bounded for hostile ones.
@@ -19,7 +19,7 @@ const MAX_ERRORS: usize = 20;
 pub(super) fn check(config: &Value, typing: Typing<'_>) -> Result<(), Vec<String>> {
     let mut errors = Vec::new();
     let Value::Object(map) = config else {
-        return Err(vec![format!("expected map, got {}", go_value(config))]);
+        return Err(vec![format!("expected map, got {}", go_syntax(config))]);
     };
     for (name, value) in map {
         if name != "metadata" && typing.is_closed() && !typing.declares(name) {
@@ -66,7 +66,11 @@ fn check_value(value: &Value, typing: Typing<'_>, path: &FieldPath<'_>, errors: 
         (_, Value::Array(_) | Value::Object(_)) => "expected any scalar, got",
         _ => return,
     };
-    errors.push(format!("{path}: {wrong} {}", go_value(value)));
+    let shown = match shape {
+        Shape::Struct(_) | Shape::Map { .. } | Shape::List(_) => format!("&{{{}}}", go_value(value)),
+        _ => go_syntax(value),
+    };
+    errors.push(format!("{path}: {wrong} {shown}"));
 }
 
 fn check_list(list: &[Value], typing: Typing<'_>, path: &FieldPath<'_>, errors: &mut Vec<String>) {

@@ -7,13 +7,20 @@ use serde_json::{Map, Value, json};
 
 use super::{ApplyError, apply};
 use crate::facts::kubernetes;
-use crate::managed::{Typing, Write, managed_fields, on_create, on_update, set_managed_fields};
+use crate::managed::{OneVersion, Typing, Write, managed_fields, on_create, on_update, set_managed_fields};
 use crate::patch::merge;
 
 const NOW: &str = "2026-01-02T03:04:05Z";
 
 fn write<'a>(manager: &'a str, api_version: &'a str, has_status: bool) -> Write<'a> {
-    Write { manager, subresource: "", api_version, now: NOW, has_status }
+    Write {
+        manager,
+        subresource: "",
+        api_version,
+        now: NOW,
+        reset: if has_status { &[&["status"]] } else { &[] },
+        versions: &OneVersion,
+    }
 }
 
 fn typing(api_version: &str, kind: &str) -> Typing<'static> {
@@ -198,9 +205,12 @@ fn bad_configurations_are_refused() {
     let live = json!({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {}});
     let table = [
         (json!({"spec": {"replica": 1}}), ".spec.replica: field not declared in schema"),
-        (json!({"spec": {"replicas": "1"}}), ".spec.replicas: expected numeric (int or float), got 1"),
-        (json!({"spec": {"template": []}}), ".spec.template: expected map, got []"),
-        (json!({"spec": {"paused": 1}}), ".spec.paused: expected boolean, got 1"),
+        (
+            json!({"spec": {"replicas": "1"}}),
+            ".spec.replicas: expected numeric (int or float), got &value.valueUnstructured{Value:\"1\"}",
+        ),
+        (json!({"spec": {"template": []}}), ".spec.template: expected map, got &{[]}"),
+        (json!({"spec": {"paused": 1}}), ".spec.paused: expected boolean, got &value.valueUnstructured{Value:1}"),
         (
             json!({"spec": {"template": {"spec": {"containers": [{"name": "a"}, {"name": "a"}]}}}}),
             ".spec.template.spec.containers: duplicate entries for key [name=\"a\"]",
