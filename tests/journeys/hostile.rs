@@ -88,8 +88,11 @@ async fn bodies(federation: &Federation) {
     let (reason, _) = wire.post(MAPS, large).await.refused(413, "a large body");
     assert_eq!(reason, "RequestEntityTooLarge");
     let item = format!("{MAPS}/kept?fieldManager=x");
+    let explosive = r#"[{"op":"explode"}]"#;
+    let json_patch = ("content-type", "application/json-patch+json");
+    wire.send(Method::PATCH, &item, &[json_patch], explosive).await.refused(422, "an operation that is none");
     for (what, format, body) in [
-        ("a patch that is none", ("content-type", "application/json-patch+json"), r#"[{"op":"explode"}]"#),
+        ("a patch that is none", json_patch, "{}"),
         ("half a merge patch", ("content-type", "application/merge-patch+json"), "{"),
         ("an apply without a kind", APPLY, "data: {a: b}"),
     ] {

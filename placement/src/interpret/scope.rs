@@ -80,6 +80,8 @@ const TABLE: &[Rule] = &[
         |o| text::str_at(o, &["spec", "controller"]) == label::INGRESS_CONTROLLER,
         "served by the gateway itself",
     ),
+    never("networking.k8s.io", "ServiceCIDR", TRANSIENT),
+    never("networking.k8s.io", "IPAddress", TRANSIENT),
     never("certificates.k8s.io", ANY, TRANSIENT),
     never("authentication.k8s.io", ANY, TRANSIENT),
     never("authorization.k8s.io", ANY, TRANSIENT),
