@@ -266,7 +266,9 @@ mod tests {
     /// Protocol: R5
     #[test]
     fn answers_that_are_none() {
-        let cases: [(&dyn Fn(&mut Value), &str); 5] = [
+        /// What is done to a good answer, and what is said of it then.
+        type Case<'a> = (&'a dyn Fn(&mut Value), &'a str);
+        let cases: [Case<'_>; 5] = [
             (
                 &|a| a["apiVersion"] = "apiextensions.k8s.io/v1beta1".into(),
                 "expected webhook response of apiextensions.k8s.io/v1, Kind=ConversionReview, got apiextensions.k8s.io/v1beta1, Kind=ConversionReview",

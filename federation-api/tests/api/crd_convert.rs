@@ -14,11 +14,11 @@ fn foos(version: &str) -> String {
 
 /// A foo of v1 has `hostPort: HOST:PORT`, one of v2 has `host` and `port`.
 fn foo(version: &str, name: &str, more: Value) -> Value {
-    let mut foo = json!({"apiVersion": format!("example.com/{version}"), "kind": "Foo", "metadata": {"name": name}});
+    let mut object = json!({"apiVersion": format!("example.com/{version}"), "kind": "Foo", "metadata": {"name": name}});
     for (key, value) in more.as_object().expect("an object") {
-        foo[key] = value.clone();
+        object[key] = value.clone();
     }
-    foo
+    object
 }
 
 /// Foos that are stored as v1, and that a webhook converts.
