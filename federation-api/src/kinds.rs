@@ -218,7 +218,9 @@ impl Table {
                 Some(Served::custom(kind, of.definition.shown_verbs(of.version())))
             });
             let built_in = facts.resources().filter(|kind| kind::serves(kind)).map(Served::built_in);
-            Discovery::of(facts.groups(), &built_in.chain(custom).collect::<Vec<_>>(), &self.address)
+            let old = crate::legacy::shown().iter().map(Served::old);
+            let all: Vec<Served<'_>> = built_in.chain(old).chain(custom).collect();
+            Discovery::of(facts.groups(), &all, &self.address)
         })
     }
 

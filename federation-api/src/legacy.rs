@@ -2,10 +2,12 @@
 //!
 //! Objects are stored and answered in the current version alone; a `Warning` says what to write instead.
 
+use std::sync::LazyLock;
+
 use bytes::Bytes;
 use federation_schema::decode::legacy::{self, Legacy};
 use federation_schema::decode::{FieldValidation, Format, judge, untyped};
-use federation_schema::facts;
+use federation_schema::facts::{self, Resource, Text};
 use http::HeaderValue;
 use http::header::CONTENT_TYPE;
 use serde_json::Value;
@@ -16,6 +18,25 @@ use crate::json;
 use crate::request::RequestInfo;
 use crate::request::options::WriteOptions;
 use crate::wire::negotiate::{PRODUCED, body_format};
+
+/// The old versions as discovery shows them: enough to write them, and nothing that would list objects twice.
+pub(crate) fn shown() -> &'static [Resource] {
+    const VERBS: [&str; 5] = ["create", "delete", "get", "patch", "update"];
+    static ROWS: LazyLock<Vec<Resource>> = LazyLock::new(|| legacy::all().iter().map(row).collect());
+    fn row(old: &Legacy) -> Resource {
+        let current = old.resource(facts::kubernetes()).expect("a test looks every current resource up");
+        Resource {
+            group: old.group.into(),
+            version: old.version.into(),
+            verbs: VERBS.into_iter().map(Text::from).collect(),
+            short_names: Box::default(),
+            categories: Box::default(),
+            subresources: Box::default(),
+            ..current.clone()
+        }
+    }
+    &ROWS
+}
 
 /// Makes the request one for the current version, where its version is an old one.
 pub(crate) fn translate(info: &mut RequestInfo) -> Option<&'static Legacy> {

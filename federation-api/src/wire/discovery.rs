@@ -48,6 +48,11 @@ impl<'a> Served<'a> {
         Self { resource, custom: true, verbs: Some(verbs) }
     }
 
+    /// An older version of a built-in kind: shown behind the current ones.
+    pub fn old(resource: &'a Resource) -> Self {
+        Self { resource, custom: true, verbs: None }
+    }
+
     fn verbs(&self) -> &[Text] {
         self.verbs.as_deref().unwrap_or(&self.resource.verbs)
     }

@@ -77,3 +77,20 @@ async fn old_rules_are_kept() {
     assert!(hub.post(&strict, &unknown).await.refused(400).1.contains("unknown field \"spec.colour\""));
     hub.get("/apis/apps/v1beta3/namespaces/default/deployments").await.refused(404);
 }
+
+#[tokio::test]
+async fn discovery_knows_the_old_paths_behind_todays() {
+    let hub = Hub::start().await;
+    let groups = hub.get("/apis").await.expect(200);
+    let versions = |name: &str| {
+        let group = groups["groups"].as_array().expect("groups").iter().find(|group| group["name"] == name);
+        let versions = group.expect(name)["versions"].as_array().expect("versions").clone();
+        versions.iter().map(|version| version["version"].as_str().expect("text").to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(versions("apps")[0], "v1");
+    assert!(versions("apps").contains(&"v1beta2".to_owned()));
+    assert_eq!(versions("extensions"), ["v1beta1"]);
+    let list = hub.get("/apis/extensions/v1beta1").await.expect(200);
+    let ingress = list["resources"].as_array().expect("resources").iter().find(|one| one["name"] == "ingresses");
+    assert_eq!(ingress.expect("ingresses")["verbs"], json!(["create", "delete", "get", "patch", "update"]));
+}
