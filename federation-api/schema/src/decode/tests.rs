@@ -299,3 +299,15 @@ fn noise_is_what_go_prints_unasked() {
 }
 
 mod protobuf;
+
+/// Protocol: N7
+#[test]
+fn numbers_keep_every_digit_that_a_float_has() {
+    for text in ["-7.777777777777777e+54", "0.1", "1.7976931348623157e308", "5e-324"] {
+        let body = format!("a: {text}");
+        let (value, _) = crate::decode::untyped(body.as_bytes(), Format::Yaml).expect("a number");
+        let (again, _) = crate::decode::untyped(value.to_string().as_bytes(), Format::Json).expect("JSON");
+        assert_eq!(again, value, "{text}");
+        assert_eq!(again["a"].as_f64(), text.parse().ok(), "{text}");
+    }
+}
