@@ -10,6 +10,7 @@ mod classes;
 mod connect;
 pub(crate) mod grants;
 mod limits;
+mod matching;
 pub(crate) mod mirrored;
 pub(crate) mod namespaces;
 mod normal;
@@ -42,6 +43,18 @@ pub(crate) enum Operation {
     Delete,
     /// A connection to what runs: exec, attach, port-forward, proxy; the object is its options.
     Connect,
+}
+
+impl Operation {
+    /// The word that rules and reviews have for it.
+    fn word(self) -> &'static str {
+        match self {
+            Self::Create => "CREATE",
+            Self::Update => "UPDATE",
+            Self::Delete => "DELETE",
+            Self::Connect => "CONNECT",
+        }
+    }
 }
 
 /// What a plugin may know of a write beside the request and the new object.

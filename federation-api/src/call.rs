@@ -94,7 +94,6 @@ impl Call {
     }
 
     /// Adds an annotation to the audit record, where there is one.
-    #[allow(dead_code, reason = "for what decides about a write from outside")]
     pub(crate) fn audit_annotation(&self, key: &str, value: &str) {
         if let Some(record) = &self.audit {
             record.annotate(key, value);

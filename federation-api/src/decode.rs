@@ -7,6 +7,7 @@ mod unfit;
 use bytes::Bytes;
 use federation_schema::decode::{self as formats, Broken, DecodeError, Expected, FieldValidation, Finding, Format};
 use federation_schema::facts::TypeId;
+use federation_schema::field::quote::json_type;
 use federation_schema::structural::meta::Malformed;
 use federation_types::label;
 use serde_json::Value;
@@ -220,14 +221,7 @@ pub(crate) fn patch_json(body: &Bytes) -> Result<(Value, Vec<Finding>), ApiError
 
 /// As Go says that a value is no object.
 pub(crate) fn no_map(value: &Value, prefix: &str) -> String {
-    let found = match value {
-        Value::Null => "null",
-        Value::Bool(_) => "bool",
-        Value::Number(_) => "number",
-        Value::String(_) => "string",
-        Value::Array(_) => "array",
-        Value::Object(_) => "object",
-    };
+    let found = json_type(value);
     format!("{prefix}json: cannot unmarshal {found} into Go value of type map[string]interface {{}}")
 }
 

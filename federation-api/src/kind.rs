@@ -38,7 +38,17 @@ const PUT_CREATES: &[(&str, &str)] = &[
 
 /// Kinds that count changes of their content; everything else has generation 0.
 const GENERATION: &[(&str, &[&str])] = &[
-    ("admissionregistration.k8s.io", &["mutatingwebhookconfigurations", "validatingwebhookconfigurations"]),
+    (
+        "admissionregistration.k8s.io",
+        &[
+            "mutatingadmissionpolicies",
+            "mutatingadmissionpolicybindings",
+            "mutatingwebhookconfigurations",
+            "validatingadmissionpolicies",
+            "validatingadmissionpolicybindings",
+            "validatingwebhookconfigurations",
+        ],
+    ),
     ("", &["pods", "podtemplates", "replicationcontrollers"]),
     ("apps", &["daemonsets", "deployments", "replicasets", "statefulsets"]),
     ("autoscaling", &["horizontalpodautoscalers"]),

@@ -255,8 +255,13 @@ impl Table {
 
     /// Other resources that show the same objects: other versions, and views.
     pub(crate) fn equivalents(&self, of: &Kind) -> Vec<Kind> {
-        if of.custom().is_some() {
-            return Vec::new();
+        if let Some(custom) = of.custom() {
+            let versions = &custom.definition.shared.versions;
+            let others = (0..versions.len()).filter(|at| *at != custom.version && versions[*at].served);
+            let definition = &custom.definition;
+            return others
+                .map(|version| Kind(Source::Custom(CustomKind { definition: Arc::clone(definition), version })))
+                .collect();
         }
         let storage = kind::storage_name(&of.group, &of.plural);
         let same = |other: &&'static Resource| {

@@ -2,8 +2,9 @@
 //!
 //! Labels are bounded: resources that do not exist share one series.
 
+mod histogram;
+
 use std::collections::{BTreeMap, HashMap};
-use std::fmt::Write as _;
 use std::hash::{BuildHasher, Hasher};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -12,6 +13,7 @@ use std::time::Duration;
 use http::StatusCode;
 use parking_lot::{Mutex, RwLock};
 
+pub(crate) use self::histogram::{Histogram, line};
 use crate::request::RequestInfo;
 
 /// Upper bounds of the duration histogram, in seconds.
@@ -20,14 +22,14 @@ const BUCKETS_S: [f64; 10] = [0.001, 0.005, 0.025, 0.1, 0.25, 0.5, 1.0, 2.5, 10.
 const MAX_SERIES: usize = 5_000;
 
 /// Counters of one server.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Metrics {
     seed: std::hash::RandomState,
     /// Guards the map; what is counted often is counted under a shared lock.
     requests: RwLock<HashMap<u64, Arc<Counts>>>,
     /// Guards the map; its counters are shared with the watches.
     watches: Mutex<BTreeMap<(String, String, String), Arc<AtomicU64>>>,
-    store_writes: Histogram,
+    store_writes: Histogram<{ BUCKETS_S.len() }>,
 }
 
 /// What a request is counted under.
@@ -47,40 +49,17 @@ struct Counts {
     series: Series,
     code: u16,
     count: AtomicU64,
-    took: Histogram,
+    took: Histogram<{ BUCKETS_S.len() }>,
 }
 
-#[derive(Debug, Default)]
-struct Histogram {
-    /// Each only what the one before does not hold.
-    buckets: [AtomicU64; BUCKETS_S.len()],
-    count: AtomicU64,
-    sum_us: AtomicU64,
-}
-
-impl Histogram {
-    fn observe(&self, took: Duration) {
-        let took_s = took.as_secs_f64();
-        if let Some(at) = BUCKETS_S.iter().position(|bound| took_s <= *bound) {
-            self.buckets[at].fetch_add(1, Relaxed);
+impl Default for Metrics {
+    fn default() -> Self {
+        Self {
+            seed: std::hash::RandomState::default(),
+            requests: RwLock::default(),
+            watches: Mutex::default(),
+            store_writes: Histogram::new(&BUCKETS_S),
         }
-        self.count.fetch_add(1, Relaxed);
-        self.sum_us.fetch_add(u64::try_from(took.as_micros()).unwrap_or(u64::MAX), Relaxed);
-    }
-
-    /// Appends the sum of several.
-    fn render(all: &[&Self], name: &str, labels: &str, out: &mut String) {
-        let sum = |of: &dyn Fn(&Self) -> u64| all.iter().map(|one| of(one)).sum::<u64>();
-        let mut below = 0;
-        for (at, bound) in BUCKETS_S.iter().enumerate() {
-            below += sum(&|one| one.buckets[at].load(Relaxed));
-            line(out, format_args!("{name}_bucket{{{labels},le=\"{bound}\"}} {below}"));
-        }
-        let count = sum(&|one| one.count.load(Relaxed));
-        let sum_s = Duration::from_micros(sum(&|one| one.sum_us.load(Relaxed))).as_secs_f64();
-        line(out, format_args!("{name}_bucket{{{labels},le=\"+Inf\"}} {count}"));
-        line(out, format_args!("{name}_sum{{{labels}}} {sum_s}"));
-        line(out, format_args!("{name}_count{{{labels}}} {count}"));
     }
 }
 
@@ -129,7 +108,7 @@ impl Metrics {
         let (key, series) =
             if full { (u64::from(code.as_u16()), Series::other()) } else { (key, Series::of(info, known)) };
         let counts = requests.entry(key).or_insert_with(|| {
-            let (count, took) = (AtomicU64::new(0), Histogram::default());
+            let (count, took) = (AtomicU64::new(0), Histogram::new(&BUCKETS_S));
             Arc::new(Counts { series, code: code.as_u16(), count, took })
         });
         Arc::clone(counts)
@@ -149,8 +128,8 @@ impl Metrics {
         }
         out.push_str("# HELP apiserver_request_duration_seconds Response latency distribution in seconds.\n# TYPE apiserver_request_duration_seconds histogram\n");
         for same in all.chunk_by(|a, b| a.series == b.series) {
-            let timed: Vec<&Histogram> = same.iter().map(|counts| &counts.took).collect();
-            if timed.iter().any(|took| took.count.load(Relaxed) > 0) {
+            let timed: Vec<&Histogram<_>> = same.iter().map(|counts| &counts.took).collect();
+            if timed.iter().any(|took| took.count() > 0) {
                 let labels = same[0].series.to_string();
                 Histogram::render(&timed, "apiserver_request_duration_seconds", &labels, &mut out);
             }
@@ -188,10 +167,6 @@ fn scope(info: &RequestInfo) -> &'static str {
         (false, true) => "namespace",
         (true, true) => "cluster",
     }
-}
-
-fn line(out: &mut String, text: std::fmt::Arguments<'_>) {
-    writeln!(out, "{text}").expect("a String takes any text");
 }
 
 impl Series {

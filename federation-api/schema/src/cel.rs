@@ -28,6 +28,7 @@ mod value;
 pub use authorizer::{Authorizer, AuthorizerValue, Decision, Question};
 pub use declared::{Decl, DeclField, DeclKind, ListEquality, MAX_REQUEST_BYTES};
 pub use env::Env;
+pub(crate) use escape::is_reserved;
 pub use escape::{escape, unescape};
 pub use estimate::CostRange;
 pub use eval::Bindings;

@@ -1,35 +1,16 @@
 //! Custom kinds end to end: what a schema makes of objects, in upstream's words.
 
-use federation_schema::facts::{Resource, Text, TypeId};
+#[path = "support/custom_kind.rs"]
+mod custom_kind;
+
 use federation_schema::structural::Custom;
 use federation_schema::structural::meta::Malformed;
 use serde_json::{Value, json};
 
-fn resource() -> Resource {
-    let text = |text: &'static str| Text::Borrowed(text);
-    Resource {
-        group: text("example.com"),
-        version: text("v1"),
-        kind: text("Widget"),
-        list_kind: text("WidgetList"),
-        plural: text("widgets"),
-        singular: text("widget"),
-        short_names: Box::default(),
-        categories: Box::default(),
-        namespaced: true,
-        verbs: Box::default(),
-        subresources: Box::default(),
-        storage_hash: text(""),
-        ty: TypeId::JSON,
-    }
-}
+use self::custom_kind::custom_kind;
 
 fn custom(spec: Value) -> Custom {
-    let version = json!({
-        "name": "v1",
-        "schema": {"openAPIV3Schema": {"type": "object", "properties": {"spec": spec}}},
-    });
-    Custom::of_version(resource(), &version).expect("a schema")
+    custom_kind("example.com", "Widget", &spec)
 }
 
 fn object(spec: Value) -> Value {

@@ -1,11 +1,15 @@
 //! Rules of custom kinds against what kube-apiserver 1.37.2 answered: their definitions, and objects that break them.
 
+#[path = "support/custom_kind.rs"]
+mod custom_kind;
+
 use std::collections::BTreeSet;
 
 use federation_schema::crd;
-use federation_schema::facts::{Resource, Text, TypeId};
 use federation_schema::structural::Custom;
 use serde_json::{Value, json};
+
+use self::custom_kind::custom_kind;
 
 fn strings(list: &Value) -> BTreeSet<String> {
     list.as_array().into_iter().flatten().filter_map(Value::as_str).map(str::to_owned).collect()
@@ -31,25 +35,8 @@ fn rules_are_compiled_and_costed_as_upstream_does() {
     assert!(wrong.is_empty(), "{} of {} differ:\n{}", wrong.len(), cases.len(), wrong.join("\n"));
 }
 
-fn kind(properties: Value) -> Custom {
-    let text = |text: &'static str| Text::Borrowed(text);
-    let resource = Resource {
-        group: text("r.example.com"),
-        version: text("v1"),
-        kind: text("Rule"),
-        list_kind: text("RuleList"),
-        plural: text("rules"),
-        singular: text("rule"),
-        short_names: Box::default(),
-        categories: Box::default(),
-        namespaced: true,
-        verbs: Box::default(),
-        subresources: Box::default(),
-        storage_hash: text(""),
-        ty: TypeId::JSON,
-    };
-    let schema = json!({"type": "object", "properties": {"spec": {"type": "object", "properties": properties}}});
-    Custom::of_version(resource, &json!({"schema": {"openAPIV3Schema": schema}})).expect("a schema")
+fn kind(properties: &Value) -> Custom {
+    custom_kind("r.example.com", "Rule", &json!({"type": "object", "properties": properties}))
 }
 
 /// Protocol: R3
@@ -60,7 +47,7 @@ fn broken_rules_are_told_as_upstream_does() {
     let mut wrong = Vec::new();
     for case in &cases {
         let field = case["field"].as_str().expect("a field");
-        let kind = kind(json!({field: case["schema"]}));
+        let kind = kind(&json!({field: case["schema"]}));
         let object = |value: &Value| {
             json!({
                 "apiVersion": "r.example.com/v1", "kind": "Rule", "metadata": {"name": "a", "namespace": "default"},

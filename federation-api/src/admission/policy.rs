@@ -6,7 +6,6 @@
 mod authorize;
 mod definition;
 mod judge;
-mod matching;
 mod mutate;
 mod params;
 mod run;

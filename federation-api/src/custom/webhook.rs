@@ -4,6 +4,7 @@
 
 use std::time::Duration;
 
+use federation_schema::field::quote::go_type;
 use federation_schema::field::{FieldError, FieldPath, aggregate};
 use federation_schema::validate;
 use serde_json::{Map, Value, json};
@@ -234,19 +235,6 @@ fn restored(original: &Value, converted: &Value) -> Result<Value, String> {
         }
     }
     Ok(kept)
-}
-
-/// The type that a JSON value has in Go, as `%T` prints it.
-fn go_type(value: &Value) -> &'static str {
-    match value {
-        Value::Null => "<nil>",
-        Value::Bool(_) => "bool",
-        Value::Number(number) if number.is_f64() => "float64",
-        Value::Number(_) => "int64",
-        Value::String(_) => "string",
-        Value::Array(_) => "[]interface {}",
-        Value::Object(_) => "map[string]interface {}",
-    }
 }
 
 #[cfg(test)]

@@ -2,18 +2,18 @@
 //!
 //! Labels are names of objects, which people bound.
 
-use std::fmt::Write as _;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use super::level::Refused;
 use super::plan::Plan;
+use crate::metrics::{Histogram, line};
 
 /// Upper bounds of the histograms, in seconds.
 const BUCKETS_S: [f64; 8] = [0.0, 0.005, 0.05, 0.1, 0.5, 1.0, 5.0, 15.0];
 
 /// Counters of one schema in one level.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Stats {
     dispatched: AtomicU64,
     queue_full: AtomicU64,
@@ -22,19 +22,29 @@ pub(crate) struct Stats {
     inqueue: AtomicI64,
     executing: AtomicI64,
     seats: AtomicI64,
-    wait: Histogram,
-    execution: Histogram,
-}
-
-#[derive(Debug, Default)]
-struct Histogram {
-    buckets: [AtomicU64; BUCKETS_S.len()],
-    count: AtomicU64,
-    sum_us: AtomicU64,
+    wait: Histogram<{ BUCKETS_S.len() }>,
+    execution: Histogram<{ BUCKETS_S.len() }>,
 }
 
 /// A request that waits.
 pub(super) struct InQueue<'a>(&'a Stats);
+
+impl Default for Stats {
+    fn default() -> Self {
+        let (count, gauge) = (AtomicU64::default, AtomicI64::default);
+        Self {
+            dispatched: count(),
+            queue_full: count(),
+            timed_out: count(),
+            over_limit: count(),
+            inqueue: gauge(),
+            executing: gauge(),
+            seats: gauge(),
+            wait: Histogram::new(&BUCKETS_S),
+            execution: Histogram::new(&BUCKETS_S),
+        }
+    }
+}
 
 impl Stats {
     pub(super) fn waiting(&self) -> InQueue<'_> {
@@ -71,31 +81,6 @@ impl Stats {
 impl Drop for InQueue<'_> {
     fn drop(&mut self) {
         self.0.inqueue.fetch_sub(1, Relaxed);
-    }
-}
-
-impl Histogram {
-    fn observe(&self, took: Duration) {
-        let took_s = took.as_secs_f64();
-        // Only the first bucket that holds it: they are added up when they are read.
-        if let Some(at) = BUCKETS_S.iter().position(|bound| took_s <= *bound) {
-            self.buckets[at].fetch_add(1, Relaxed);
-        }
-        self.count.fetch_add(1, Relaxed);
-        self.sum_us.fetch_add(u64::try_from(took.as_micros()).unwrap_or(u64::MAX), Relaxed);
-    }
-
-    fn render(&self, name: &str, labels: &str, out: &mut String) {
-        let count = self.count.load(Relaxed);
-        let mut below = 0;
-        for (bound, bucket) in BUCKETS_S.iter().zip(&self.buckets) {
-            below += bucket.load(Relaxed);
-            line(out, format_args!("{name}_bucket{{{labels},le=\"{bound}\"}} {below}"));
-        }
-        line(out, format_args!("{name}_bucket{{{labels},le=\"+Inf\"}} {count}"));
-        let sum_s = Duration::from_micros(self.sum_us.load(Relaxed)).as_secs_f64();
-        line(out, format_args!("{name}_sum{{{labels}}} {sum_s}"));
-        line(out, format_args!("{name}_count{{{labels}}} {count}"));
     }
 }
 
@@ -167,11 +152,8 @@ fn render_outcomes(plan: &Plan, labels: &[String], out: &mut String) {
     }
     head(out, "request_wait_duration_seconds", "Length of time a request spent waiting in its queue", "histogram");
     for (schema, labels) in all() {
-        schema.stats.wait.render(
-            "apiserver_flowcontrol_request_wait_duration_seconds",
-            &format!("execute=\"true\",{labels}"),
-            out,
-        );
+        let labels = format!("execute=\"true\",{labels}");
+        Histogram::render(&[&schema.stats.wait], "apiserver_flowcontrol_request_wait_duration_seconds", &labels, out);
     }
     head(
         out,
@@ -180,7 +162,7 @@ fn render_outcomes(plan: &Plan, labels: &[String], out: &mut String) {
         "histogram",
     );
     for (schema, labels) in all() {
-        schema.stats.execution.render("apiserver_flowcontrol_request_execution_seconds", labels, out);
+        Histogram::render(&[&schema.stats.execution], "apiserver_flowcontrol_request_execution_seconds", labels, out);
     }
 }
 
@@ -232,8 +214,4 @@ fn render_levels(plan: &Plan, out: &mut String) {
 fn head(out: &mut String, name: &str, help: &str, kind: &str) {
     line(out, format_args!("# HELP apiserver_flowcontrol_{name} [BETA] {help}"));
     line(out, format_args!("# TYPE apiserver_flowcontrol_{name} {kind}"));
-}
-
-fn line(out: &mut String, text: std::fmt::Arguments<'_>) {
-    writeln!(out, "{text}").expect("a String takes any text");
 }

@@ -24,7 +24,8 @@ const AGGREGATED: &str = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGrou
 /// A resource that is served, and what discovery alone has to know of it.
 pub struct Served<'a> {
     resource: &'a Resource,
-    custom: bool,
+    /// Whether its group and version come behind those of the built-in kinds.
+    behind: bool,
     /// The verbs that are shown, where they are not all that the resource has.
     verbs: Option<Vec<Text>>,
 }
@@ -40,17 +41,17 @@ pub struct Discovery {
 
 impl<'a> Served<'a> {
     pub fn built_in(resource: &'a Resource) -> Self {
-        Self { resource, custom: false, verbs: None }
+        Self { resource, behind: false, verbs: None }
     }
 
     /// A custom kind; `verbs` are those that are shown.
     pub fn custom(resource: &'a Resource, verbs: Vec<Text>) -> Self {
-        Self { resource, custom: true, verbs: Some(verbs) }
+        Self { resource, behind: true, verbs: Some(verbs) }
     }
 
     /// An older version of a built-in kind: shown behind the current ones.
     pub fn old(resource: &'a Resource) -> Self {
-        Self { resource, custom: true, verbs: None }
+        Self { resource, behind: true, verbs: None }
     }
 
     fn verbs(&self) -> &[Text] {
@@ -132,7 +133,7 @@ pub fn group_version_path(group: &str, version: &str) -> String {
 fn served_groups(mut groups: Vec<Group>, resources: &[Served<'_>]) -> Vec<Group> {
     let serves = |group: &str, version: &str| resources.iter().any(|r| r.group == group && r.version == version);
     let built_in = groups.len();
-    for resource in resources.iter().filter(|resource| resource.custom) {
+    for resource in resources.iter().filter(|resource| resource.behind) {
         let at = groups.iter().position(|group| group.name == resource.group).unwrap_or_else(|| {
             groups.push(Group { name: resource.group.clone(), versions: Box::default() });
             groups.len() - 1
@@ -258,7 +259,7 @@ fn aggregated_group(resources: &[Served<'_>], group: &Group) -> Value {
 }
 
 fn aggregated_resource(resource: &Served<'_>) -> Value {
-    let (group, version) = if resource.custom { (&*resource.group, &*resource.version) } else { ("", "") };
+    let (group, version) = if resource.behind { (&*resource.group, &*resource.version) } else { ("", "") };
     let mut value = json!({
         "resource": resource.plural,
         "responseKind": {"group": group, "version": version, "kind": resource.kind},
@@ -278,7 +279,7 @@ fn aggregated_resource(resource: &Served<'_>) -> Value {
 
 fn aggregated_subresource(resource: &Served<'_>, sub: &Subresource) -> Value {
     let same = (&sub.group, &sub.version) == (&resource.group, &resource.version);
-    let (group, version) = if same && !resource.custom { ("", "") } else { (&*sub.group, &*sub.version) };
+    let (group, version) = if same && !resource.behind { ("", "") } else { (&*sub.group, &*sub.version) };
     json!({
         "subresource": sub.name,
         "responseKind": {"group": group, "version": version, "kind": sub.kind},

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::ast::{Call, Element, Entry, Expr, Field, Id, Kind, Literal};
+use super::escape::is_reserved;
 use super::lex::{self, Spanned, Token};
 use super::macros;
 use super::source::Issues;
@@ -11,31 +12,6 @@ use super::source::Issues;
 const MAX_CHARS: usize = 100_000;
 /// How deep expressions nest; upstream's number.
 const MAX_DEPTH: usize = 250;
-
-/// Words that cannot be names.
-const RESERVED: &[&str] = &[
-    "as",
-    "break",
-    "const",
-    "continue",
-    "else",
-    "false",
-    "for",
-    "function",
-    "if",
-    "import",
-    "in",
-    "let",
-    "loop",
-    "package",
-    "namespace",
-    "null",
-    "return",
-    "true",
-    "var",
-    "void",
-    "while",
-];
 
 /// Operators between two operands, from those that bind least.
 const OPERATORS: &[(&str, usize, &str)] = &[
@@ -76,11 +52,6 @@ pub(crate) struct Parser<'i> {
     at: usize,
     nesting: usize,
     pub(crate) issues: &'i mut Issues,
-}
-
-/// Whether a word cannot be a name.
-pub(crate) fn is_reserved(word: &str) -> bool {
-    RESERVED.contains(&word)
 }
 
 /// The tree of an expression.

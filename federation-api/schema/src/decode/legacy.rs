@@ -1,4 +1,4 @@
-//! API versions of older days: accepted under their own paths, stored as the current version, shown as they were asked for.
+//! API versions of older days: accepted under their own paths, stored and shown as the current version.
 //!
 //! Pure conversions between two JSON forms; which paths are served, and the warning, is the API's business.
 
@@ -151,7 +151,7 @@ impl Legacy {
         }
     }
 
-    /// Turns the current form into the old one, for answers on old paths.
+    /// Turns the current form into the old one: the inverse by which tests see that nothing is lost on the way in.
     pub fn downgrade(&self, object: &mut Value) {
         self.rename(object, self.api_version());
         let Some(spec) = object.get_mut("spec").and_then(Value::as_object_mut) else { return };

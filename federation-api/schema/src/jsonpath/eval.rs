@@ -149,14 +149,7 @@ fn children(value: Cow<'_, Value>) -> Values<'_> {
 /// Adds the items of a slice; says whether there was anything to cut, since an empty slice ends the whole search.
 fn cut<'v>(value: Cow<'v, Value>, slice: Slice, found: &mut Values<'v>) -> Result<bool, String> {
     let Some(length) = value.as_array().map(Vec::len) else {
-        let ty = match &*value {
-            Value::Object(_) => "map[string]interface {}",
-            Value::String(_) => "string",
-            Value::Bool(_) => "bool",
-            Value::Number(number) if number.is_f64() => "float64",
-            _ => "int64",
-        };
-        return Err(format!("{ty} is not array or slice"));
+        return Err(format!("{} is not array or slice", crate::field::quote::go_type(&value)));
     };
     let count = i64::try_from(length).unwrap_or(i64::MAX);
     let from = slice.from.unwrap_or(0);

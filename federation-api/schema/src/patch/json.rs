@@ -9,6 +9,7 @@
 use serde_json::Value;
 
 use super::{MAX_DEPTH, PatchError};
+use crate::field::quote::json_type;
 
 /// Operations in one patch.
 pub const MAX_OPERATIONS: usize = 10_000;
@@ -75,14 +76,7 @@ fn read(item: Value) -> Result<Operation, PatchError> {
 }
 
 fn mismatch(found: &Value, wanted: &str) -> PatchError {
-    let found = match found {
-        Value::Null => "null",
-        Value::Bool(_) => "bool",
-        Value::Number(_) => "number",
-        Value::String(_) => "string",
-        Value::Array(_) => "array",
-        Value::Object(_) => "object",
-    };
+    let found = json_type(found);
     PatchError::Malformed(format!("error decoding patch: json: cannot unmarshal {found} into Go {wanted}"))
 }
 

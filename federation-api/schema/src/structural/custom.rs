@@ -13,7 +13,10 @@ use super::meta::{self, Malformed};
 use super::rules::{RUNTIME_BUDGET, Rules};
 use super::{Schema, SchemaError, defaulting, list_type, parse, prune, value};
 use crate::facts::{Facts, FactsError, Resource};
-use crate::field::{FieldError, FieldPath, quote::go_value};
+use crate::field::{
+    FieldError, FieldPath,
+    quote::{go_type, go_value},
+};
 use crate::validate;
 
 /// A custom kind in one version.
@@ -248,7 +251,7 @@ pub fn nested<'v>(
     let mut at = object;
     let shown = |end: usize| plain.split('.').take(end).map(|name| format!(".{name}")).collect::<String>();
     let wrong = |end: usize, value: &Value, expected: &str| {
-        let ty = type_of(value);
+        let ty = go_type(value);
         format!("{} accessor error: {} is of the type {ty}, expected {expected}", shown(end), go_value(value))
     };
     for (depth, name) in plain.split('.').enumerate() {
@@ -262,18 +265,6 @@ pub fn nested<'v>(
         }
     }
     if fits(at) { Ok(Some(at)) } else { Err(wrong(usize::MAX, at, expected)) }
-}
-
-fn type_of(value: &Value) -> &'static str {
-    match value {
-        Value::Null => "<nil>",
-        Value::Bool(_) => "bool",
-        Value::Number(number) if number.is_f64() => "float64",
-        Value::Number(_) => "int64",
-        Value::String(_) => "string",
-        Value::Array(_) => "[]interface {}",
-        Value::Object(_) => "map[string]interface {}",
-    }
 }
 
 fn replicas(object: &Value, path: &str, errors: &mut Vec<FieldError>) {

@@ -8,6 +8,7 @@ use serde_json::{Map, Value};
 use super::Schema;
 use crate::decode::{self, Finding};
 use crate::facts;
+use crate::field::quote::go_type;
 use crate::field::{FieldError, FieldPath, format};
 use crate::validate;
 
@@ -69,18 +70,6 @@ fn is_empty(value: &Value) -> bool {
         Value::Array(items) => items.is_empty(),
         Value::Object(map) => map.is_empty(),
         Value::Number(_) | Value::Bool(_) => false,
-    }
-}
-
-fn go_type(value: &Value) -> &'static str {
-    match value {
-        Value::Null => "<nil>",
-        Value::Bool(_) => "bool",
-        Value::Number(number) if number.is_f64() => "float64",
-        Value::Number(_) => "int64",
-        Value::String(_) => "string",
-        Value::Array(_) => "[]interface {}",
-        Value::Object(_) => "map[string]interface {}",
     }
 }
 

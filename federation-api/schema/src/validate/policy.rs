@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use serde_json::Value;
 
 use super::read::{at, invalid, list, text};
-use crate::cel::Type;
+use crate::cel::{Type, is_reserved};
 use crate::field::{FieldError, FieldPath, format};
 use crate::policy::{Compiler, Problem, Scope, apply_type, patch_type};
 use crate::selector::LabelSelector;
@@ -18,29 +18,6 @@ const MAX_ANNOTATION_EXPRESSION: usize = 5 * 1024;
 const OPERATIONS: &[&str] = &["*", "CONNECT", "CREATE", "DELETE", "UPDATE"];
 const MUTATING_OPERATIONS: &[&str] = &["*", "CREATE", "UPDATE"];
 const REASONS: &[&str] = &["Forbidden", "Invalid", "RequestEntityTooLarge", "Unauthorized"];
-const RESERVED: &[&str] = &[
-    "true",
-    "false",
-    "null",
-    "in",
-    "as",
-    "break",
-    "const",
-    "continue",
-    "else",
-    "for",
-    "function",
-    "if",
-    "import",
-    "let",
-    "loop",
-    "package",
-    "namespace",
-    "return",
-    "var",
-    "void",
-    "while",
-];
 
 type Errors = Vec<FieldError>;
 
@@ -348,7 +325,7 @@ fn check_variables(spec: &Value, scope: Scope, (compiler, path): (&mut Compiler,
         let identifier = name.chars().all(letters) && !name.starts_with(|c: char| c.is_ascii_digit());
         if name.trim().is_empty() {
             errors.push(FieldError::required(&own.child("name"), "name is not specified"));
-        } else if !identifier || RESERVED.contains(&name) {
+        } else if !identifier || is_reserved(name) {
             errors.push(FieldError::invalid(&own.child("name"), name, "must be a valid CEL identifier"));
         }
         if expression.trim().is_empty() {

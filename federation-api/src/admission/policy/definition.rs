@@ -6,7 +6,7 @@ use std::sync::Arc;
 use federation_schema::policy::Policy;
 use serde_json::Value;
 
-use super::matching::Match;
+use crate::admission::matching::Match;
 use crate::cache::{Entry, ResourceCache, Scope};
 use crate::object;
 use crate::server::Server;
@@ -91,7 +91,7 @@ fn definitions(policies: &[Arc<Entry>], bindings: &[Arc<Entry>], before: &[Defin
                 .get("validationActions")
                 .and_then(Value::as_array)
                 .map_or_else(Vec::new, |all| all.iter().filter_map(Value::as_str).map(str::to_owned).collect()),
-            matches: spec.get("matchResources").filter(|own| own.is_object()).map(Match::new),
+            matches: spec.get("matchResources").filter(|own| own.is_object()).map(Match::of_policy),
             param_ref: spec.get("paramRef").filter(|own| own.is_object()).cloned(),
         };
         bound.entry(text(spec, "policyName")).or_default().push(binding);
@@ -116,7 +116,7 @@ fn definition(entry: &Entry, bindings: Vec<Binding>, before: &[Definition]) -> D
     Definition {
         name: entry.name().to_owned(),
         policy: same.map_or_else(|| Arc::new(Policy::compile(spec)), |own| Arc::clone(&own.policy)),
-        matches: spec.get("matchConstraints").filter(|own| own.is_object()).map(Match::new),
+        matches: spec.get("matchConstraints").filter(|own| own.is_object()).map(Match::of_policy),
         ignores_failure: text(spec, "failurePolicy") == "Ignore",
         param_kind: kind.map(|kind| (text(kind, "apiVersion"), text(kind, "kind"))),
         version,

@@ -8,7 +8,6 @@ use federation_schema::policy::{Expression, MATCH_BUDGET, Policy};
 use serde_json::{Value as Json, json};
 
 use super::authorize::Answers;
-use super::matching::word;
 use crate::admission::{Operation, Review};
 use crate::call::Call;
 use crate::convert;
@@ -93,7 +92,7 @@ fn request(call: &Call, kind: &Kind, (name, review): (&str, &Review<'_>)) -> Jso
         "resource": resource_of(kind),
         "requestKind": kind_of(&call.kind),
         "requestResource": resource_of(&call.kind),
-        "operation": word(review.operation),
+        "operation": review.operation.word(),
         "userInfo": user,
         "dryRun": review.options.dry_run,
         "options": {"apiVersion": "meta.k8s.io/v1", "kind": options},

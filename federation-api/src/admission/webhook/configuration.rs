@@ -3,12 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use federation_schema::field::FieldPath;
-use federation_schema::selector::LabelSelector;
 use federation_schema::validate::compile_condition;
 use serde_json::Value;
 
 use super::condition::Condition;
+use crate::admission::matching::Match;
 use crate::cache::Scope;
 use crate::hook::Destination;
 use crate::server::Server;
@@ -34,12 +33,7 @@ pub(super) struct Webhook {
     pub(super) id: Arc<str>,
     pub(super) name: String,
     pub(super) mutates: bool,
-    pub(super) rules: Vec<Rule>,
-    /// None where it cannot be read: then every call fails.
-    pub(super) namespaces: Option<LabelSelector>,
-    pub(super) objects: Option<LabelSelector>,
-    /// Whether other versions of a resource count as the one that a rule names.
-    pub(super) equivalent: bool,
+    pub(super) matches: Match,
     pub(super) ignores_failure: bool,
     pub(super) has_side_effects: bool,
     pub(super) reinvokes: bool,
@@ -48,16 +42,6 @@ pub(super) struct Webhook {
     pub(super) version: &'static str,
     pub(super) destination: Option<Destination>,
     pub(super) conditions: Vec<Condition>,
-}
-
-/// What a webhook wants to be asked about.
-#[derive(Debug)]
-pub(super) struct Rule {
-    pub(super) operations: Vec<String>,
-    pub(super) groups: Vec<String>,
-    pub(super) versions: Vec<String>,
-    pub(super) resources: Vec<String>,
-    pub(super) scope: String,
 }
 
 impl Compiled {
@@ -89,7 +73,6 @@ impl Webhook {
     fn read(webhook: &Value, place: &str, mutates: bool) -> Self {
         let text = |key: &str| webhook.get(key).and_then(Value::as_str).unwrap_or("");
         let name = text("name").to_owned();
-        let rules = webhook.get("rules").and_then(Value::as_array).into_iter().flatten().map(Rule::read).collect();
         let understood = texts(webhook, "admissionReviewVersions");
         let version = understood.iter().find_map(|version| match version.as_str() {
             "v1" => Some("v1"),
@@ -105,10 +88,7 @@ impl Webhook {
             id: format!("{place}/{name}").into(),
             name,
             mutates,
-            rules,
-            namespaces: selector(webhook, "namespaceSelector"),
-            objects: selector(webhook, "objectSelector"),
-            equivalent: text("matchPolicy") != "Exact",
+            matches: Match::of_webhook(webhook),
             ignores_failure: text("failurePolicy") == "Ignore",
             has_side_effects: !matches!(text("sideEffects"), "None" | "NoneOnDryRun"),
             reinvokes: text("reinvocationPolicy") == "IfNeeded",
@@ -119,26 +99,7 @@ impl Webhook {
     }
 }
 
-impl Rule {
-    fn read(rule: &Value) -> Self {
-        Self {
-            operations: texts(rule, "operations"),
-            groups: texts(rule, "apiGroups"),
-            versions: texts(rule, "apiVersions"),
-            resources: texts(rule, "resources"),
-            scope: rule.get("scope").and_then(Value::as_str).unwrap_or("*").to_owned(),
-        }
-    }
-}
-
 fn texts(of: &Value, field: &str) -> Vec<String> {
     let list = of.get(field).and_then(Value::as_array).into_iter().flatten();
     list.filter_map(|text| text.as_str().map(str::to_owned)).collect()
-}
-
-fn selector(webhook: &Value, field: &str) -> Option<LabelSelector> {
-    match webhook.get(field) {
-        None | Some(Value::Null) => Some(LabelSelector::everything()),
-        Some(selector) => LabelSelector::from_object(selector, &FieldPath::root(field)).ok(),
-    }
 }

@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 
 use super::configuration::Webhook;
 use super::denied;
-use super::matching::{Invocation, word};
+use super::matching::Invocation;
 use crate::admission::{Operation, Review};
 use crate::call::Call;
 use crate::error::Status;
@@ -90,7 +90,7 @@ pub(super) fn question(
         "resource": {"group": &*kind.group, "version": &*kind.version, "resource": &*kind.plural},
         "requestKind": own_kind,
         "requestResource": {"group": &*own.group, "version": &*own.version, "resource": &*own.plural},
-        "operation": word(review.operation),
+        "operation": review.operation.word(),
         "userInfo": serde_json::to_value(&*call.user).expect("users serialise"),
         "object": if is_delete { Value::Null } else { shown(new) },
         "oldObject": shown(review.old),
