@@ -12,6 +12,7 @@ pub mod interpret;
 pub mod kinds;
 mod leave;
 mod namespaces;
+mod orphans;
 pub mod propagate;
 pub mod render;
 mod resolve;

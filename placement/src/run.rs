@@ -18,7 +18,7 @@ use crate::render::IpRange;
 use crate::schedule::DefaultPlacement;
 use crate::wire::{Queues, Wires};
 use crate::world::{ClusterSeen, NamespaceSeen, World, all_of, binding, policy};
-use crate::{aggregate, bind, history, namespaces, resolve};
+use crate::{aggregate, bind, history, namespaces, orphans, resolve};
 
 /// Reconciles at once, per controller: each is a few calls to the hub, which may be another process.
 const WIDTH: usize = 8;
@@ -109,6 +109,7 @@ async fn controllers(wires: &Wires, tasks: &TaskTracker, ending: &CancellationTo
     let history = |key| history::reconcile(world.clone(), key);
     let aggregate = |name| aggregate::reconcile(world.clone(), name);
     let leave = |leaving| namespaces::reconcile(world.clone(), leaving);
+    let orphan = |name| orphans::reconcile(world.clone(), name);
     let resolve = |policy| resolve::reconcile(world.clone(), policy);
     let record = |name| record(fleet.clone(), name);
     tokio::join!(
@@ -118,6 +119,7 @@ async fn controllers(wires: &Wires, tasks: &TaskTracker, ending: &CancellationTo
         drive("history", queues.history, WIDTH, history, ending.clone()),
         drive("resolve", queues.resolve, WIDTH, resolve, ending.clone()),
         drive("namespaces", queues.namespaces, WIDTH, leave, ending.clone()),
+        drive("orphans", queues.orphans, WIDTH, orphan, ending.clone()),
     );
 }
 
@@ -130,6 +132,7 @@ impl Default for Queues {
             aggregate: Queue::new(),
             history: Queue::new(),
             namespaces: Queue::new(),
+            orphans: Queue::new(),
             resolve: Queue::new(),
         }
     }

@@ -24,6 +24,8 @@ use crate::world::{ClusterSeen, NamespaceSeen, TemplateKey, TemplateSeen, World,
 
 /// Between looks at the hub's discovery while nothing says that it changed.
 const REDISCOVER: Duration = Duration::from_secs(60);
+/// Before one more look after something said so: it may have said so before the discovery did.
+const REDISCOVER_ASKED: Duration = Duration::from_secs(1);
 /// Before a failed discovery is tried again.
 const REDISCOVER_FAILED: Duration = Duration::from_millis(500);
 
@@ -35,6 +37,7 @@ pub(crate) struct Queues {
     pub aggregate: Queue<String>,
     pub history: Queue<TemplateKey>,
     pub namespaces: Queue<Leaving>,
+    pub orphans: Queue<String>,
     pub resolve: Queue<Policied>,
 }
 
@@ -166,6 +169,7 @@ impl Wires {
     pub(crate) async fn kinds(self, tasks: TaskTracker, stop: CancellationToken) {
         let rediscover = Arc::new(Notify::new());
         let mut watching: BTreeMap<Kind, CancellationToken> = BTreeMap::new();
+        let mut asked = false;
         loop {
             let wait = match discover(&self.world.hub).await {
                 Ok(kinds) => {
@@ -187,7 +191,8 @@ impl Wires {
                     if !self.world.discovered.swap(true, Ordering::AcqRel) {
                         tasks.spawn(self.clone().followers(stop.clone()));
                     }
-                    REDISCOVER
+                    self.unserved();
+                    if asked { REDISCOVER_ASKED } else { REDISCOVER }
                 }
                 Err(error) => {
                     tracing::debug!(error = %error, "the hub's discovery failed");
@@ -196,8 +201,18 @@ impl Wires {
             };
             tokio::select! {
                 () = stop.cancelled() => return,
-                () = rediscover.notified() => {}
-                () = tokio::time::sleep(wait) => {}
+                () = rediscover.notified() => asked = true,
+                () = tokio::time::sleep(wait) => asked = false,
+            }
+        }
+    }
+
+    /// Looks at every binding of a kind that is not served.
+    fn unserved(&self) {
+        for ((_, name), binding) in self.world.bindings.all() {
+            let template = &binding.spec.template;
+            if namespaces::of(template).is_none() && self.world.kind(&template.api_version, &template.kind).is_none() {
+                self.queues.orphans.add(name);
             }
         }
     }
@@ -250,7 +265,10 @@ impl Wires {
             self.queues.namespaces.add(leaving);
             return;
         }
-        let Some(kind) = self.world.kind(&template.api_version, &template.kind) else { return };
+        let Some(kind) = self.world.kind(&template.api_version, &template.kind) else {
+            self.queues.orphans.add(binding.metadata.name.clone());
+            return;
+        };
         let key = TemplateKey { gvr: kind.gvr, namespace: template.namespace.clone(), name: template.name.clone() };
         for dependency in self.world.template(&key).iter().flat_map(|seen| &seen.dependencies) {
             if let Some(needed) = dependency_key(dependency, &key.namespace) {

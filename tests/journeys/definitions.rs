@@ -28,7 +28,6 @@ fn widget(name: &str) -> Value {
 }
 
 #[tokio::test]
-#[ignore = "not seen to pass yet"]
 async fn a_custom_kind_goes_where_its_objects_go() {
     let federation = Federation::start(FederationConfig::default()).await;
     let hub = federation.hub();

@@ -76,6 +76,12 @@ impl ApiError {
         self.code() == 404
     }
 
+    /// The caller may not do this.
+    #[must_use]
+    pub fn is_forbidden(&self) -> bool {
+        self.code() == 403
+    }
+
     /// Somebody else was faster, or owns the field.
     #[must_use]
     pub fn is_conflict(&self) -> bool {

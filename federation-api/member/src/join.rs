@@ -12,6 +12,9 @@ use serde_json::{Value, json};
 
 use crate::IDENTITY_NAMESPACE;
 use crate::credentials::Credentials;
+use crate::rights;
+
+pub(crate) const RBAC: &str = "rbac.authorization.k8s.io/v1";
 
 /// Service account of the hub in a member.
 pub const HUB_ACCOUNT: &str = "fedgate-hub";
@@ -60,22 +63,15 @@ pub async fn probe(cluster_admin: &Caller) -> Result<Probe, ApiError> {
 /// What joining applies in the member, in this order.
 #[must_use]
 pub fn objects(permissions: Permissions) -> Vec<(Gvr, Value)> {
-    let rbac = "rbac.authorization.k8s.io/v1";
     let namespace = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": label::SYSTEM_NAMESPACE}});
     let account = json!({"apiVersion": "v1", "kind": "ServiceAccount",
         "metadata": {"name": HUB_ACCOUNT, "namespace": label::SYSTEM_NAMESPACE}});
+    let hub = json!({"kind": "ServiceAccount", "name": HUB_ACCOUNT, "namespace": label::SYSTEM_NAMESPACE});
     let mut all = vec![
         (Gvr::new("v1", "namespaces"), namespace),
         (Gvr::new("v1", "serviceaccounts"), account),
-        (Gvr::new(rbac, "clusterroles"), role("fedgate:hub", hub_rules())),
-        (
-            Gvr::new(rbac, "clusterrolebindings"),
-            binding(
-                "fedgate:hub",
-                &json!({
-            "kind": "ServiceAccount", "name": HUB_ACCOUNT, "namespace": label::SYSTEM_NAMESPACE}),
-            ),
-        ),
+        (rights::roles(), role("fedgate:hub", hub_rules())),
+        (bindings(), binding("fedgate:hub", &hub)),
     ];
     let executor = match permissions {
         Permissions::Read => return all,
@@ -85,9 +81,14 @@ pub fn objects(permissions: Permissions) -> Vec<(Gvr, Value)> {
             {"nonResourceURLs": ["*"], "verbs": ["*"]},
         ]),
     };
-    all.push((Gvr::new(rbac, "clusterroles"), role("fedgate:executor", executor)));
     let user = json!({"kind": "User", "apiGroup": "rbac.authorization.k8s.io", "name": label::DEFAULT_EXECUTOR});
-    all.push((Gvr::new(rbac, "clusterrolebindings"), binding("fedgate:executor", &user)));
+    all.push((rights::roles(), role("fedgate:executor", executor)));
+    all.push((bindings(), binding("fedgate:executor", &user)));
+    // Without rules: those that the hub adds later stay when a member joins again.
+    for ((name, _), subject) in rights::ROLES.into_iter().zip([&hub, &user]) {
+        all.push((rights::roles(), json!({"apiVersion": RBAC, "kind": "ClusterRole", "metadata": {"name": name}})));
+        all.push((bindings(), binding(name, subject)));
+    }
     all
 }
 
@@ -165,13 +166,17 @@ fn named(object: &Value, error: ApiError) -> ApiError {
     }
 }
 
+fn bindings() -> Gvr {
+    Gvr::new(RBAC, "clusterrolebindings")
+}
+
 fn role(name: &str, rules: Value) -> Value {
-    json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole", "metadata": {"name": name},
+    json!({"apiVersion": RBAC, "kind": "ClusterRole", "metadata": {"name": name},
         "rules": rules})
 }
 
 fn binding(name: &str, subject: &Value) -> Value {
-    json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRoleBinding", "metadata": {"name": name},
+    json!({"apiVersion": RBAC, "kind": "ClusterRoleBinding", "metadata": {"name": name},
         "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": name},
         "subjects": [subject]})
 }
@@ -188,6 +193,9 @@ fn hub_rules() -> Value {
             "resources": ["*"], "verbs": ["get", "list", "watch"]},
         {"apiGroups": [""], "resources": ["users"], "verbs": ["impersonate"],
             "resourceNames": [label::DEFAULT_EXECUTOR]},
+        // Custom kinds are let in when their definitions arrive.
+        {"apiGroups": ["rbac.authorization.k8s.io"], "resources": ["clusterroles"], "verbs": ["get", "update", "escalate"],
+            "resourceNames": rights::ROLES.map(|(name, _)| name)},
         {"nonResourceURLs": ["/version", "/livez", "/readyz", "/healthz", "/api", "/api/*", "/apis", "/apis/*",
             "/openapi", "/openapi/*"], "verbs": ["get"]},
     ])

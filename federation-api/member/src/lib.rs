@@ -10,6 +10,7 @@ pub mod credentials;
 pub mod join;
 pub mod kubeconfig;
 pub mod members;
+pub mod rights;
 
 pub use address::{AddressError, AddressPolicy};
 pub use connect::{ConnectError, Connector, Target};

@@ -119,10 +119,9 @@ impl Copy<'_> {
             && let Some(definition) = definition::of(self.world(), &self.kind.gvr)
             && self.room.known(&self.place) == Seen::Unknown
         {
-            match definition::is_established(&self.room.member.reader, &definition).await {
-                Ok(true) => {}
-                Ok(false) => {
-                    let why = format!("waits for the definition {definition} there");
+            match definition::missing(self.room, &self.place, &definition, &self.world().hub_uid).await {
+                Ok(None) => {}
+                Ok(Some(why)) => {
                     self.keep(self.last.clone().with(Phase::Pending, why.clone()));
                     return Err(ReconcileError::Wait(definition::AWAITED, why));
                 }
@@ -345,7 +344,11 @@ impl Copy<'_> {
     async fn delete(&self, uid: &str) -> Result<(), ReconcileError> {
         if definition::is_definition(&self.kind) {
             match definition::objects(&self.room.member.reader, &self.place.2).await {
-                Ok(0) => {}
+                Ok(0) => {
+                    if let Err(error) = definition::revoke(&self.room.member.reader, &self.place.2).await {
+                        return self.failed(error);
+                    }
+                }
                 Ok(count) => {
                     let why =
                         format!("{count} objects of this kind are still there; held, since they would go with it");

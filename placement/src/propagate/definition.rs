@@ -4,11 +4,14 @@
 
 use std::time::Duration;
 
-use federation_types::Gvr;
+use federation_schema::facts;
 use federation_types::text::{list_at, str_at};
+use federation_types::{Gvr, label};
 use hub_client::{ApiError, Caller, Collection};
+use member_cluster::rights;
 use serde_json::Value;
 
+use super::member::{Place, Room};
 use crate::kinds::{Kind, of_version};
 use crate::world::World;
 
@@ -34,15 +37,55 @@ pub(super) fn of(world: &World, gvr: &Gvr) -> Option<String> {
     known.get("", &name).map(|_| name)
 }
 
-/// Whether a member serves the objects of a definition.
+/// What a copy of a custom kind still waits for in a member; none where it can be written.
 ///
 /// # Errors
 /// As the member answers.
-pub(super) async fn is_established(member: &Caller, name: &str) -> Result<bool, ApiError> {
+pub(super) async fn missing(room: &Room, place: &Place, name: &str, hub_uid: &str) -> Result<Option<String>, ApiError> {
+    let member = &room.member.reader;
     let found = member.get(&definitions(), "", name).await?;
-    let conditions = found.as_ref().and_then(|found| found.pointer("/status/conditions")).and_then(Value::as_array);
-    let is_so = |condition: &Value| condition["type"] == "Established" && condition["status"] == "True";
-    Ok(conditions.is_some_and(|conditions| conditions.iter().any(is_so)))
+    let established = |found: &Value| list_at(found, &["status", "conditions"]).any(is_established);
+    let Some(definition) = found.filter(established) else {
+        return Ok(Some(format!("waits for the definition {name} there")));
+    };
+    let (gvr, namespace, object) = place;
+    match member.get(gvr, namespace, object).await {
+        Ok(_) => Ok(None),
+        // What somebody else defined there is theirs to let us in.
+        Err(error) if error.is_forbidden() && is_ours(&definition, hub_uid) && !is_built_in(&gvr.group) => {
+            match rights::grant(member, &gvr.group, &gvr.resource).await {
+                Ok(_) => Ok(Some(format!("waits for the right to {} there", gvr.resource))),
+                Err(kept) if kept.is_forbidden() || kept.is_not_found() => Err(error),
+                Err(error) => Err(error),
+            }
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// Gives back what [`missing`] took, before a definition leaves a member.
+///
+/// # Errors
+/// As the member answers.
+pub(super) async fn revoke(member: &Caller, name: &str) -> Result<(), ApiError> {
+    let Some((resource, group)) = name.split_once('.') else { return Ok(()) };
+    match rights::revoke(member, group, resource).await {
+        Err(error) if !error.is_forbidden() && !error.is_not_found() => Err(error),
+        _ => Ok(()),
+    }
+}
+
+fn is_established(condition: &Value) -> bool {
+    condition["type"] == "Established" && condition["status"] == "True"
+}
+
+fn is_ours(definition: &Value, hub_uid: &str) -> bool {
+    str_at(definition, &["metadata", "labels", label::HUB]) == hub_uid
+}
+
+/// Whether Kubernetes itself serves the group: a definition is no way to its kinds.
+fn is_built_in(group: &str) -> bool {
+    facts::kubernetes().resources().any(|resource| resource.group == group)
 }
 
 /// How many objects of a definition a member holds, whoever they belong to.
