@@ -1,6 +1,7 @@
 //! One application on three real clusters, from the first apply to the last delete,
 //! through a member's outage and its return.
 
+mod custom;
 mod outage;
 mod traffic;
 
@@ -33,6 +34,8 @@ pub const STEPS: &[Step] = &[
     ("pods of all members are seen at the hub", mirrored_pods),
     ("DNS answers with pods of all members", traffic::dns),
     ("the ingress reaches pods of all members", traffic::ingress_reaches_all),
+    ("a custom kind: its definition and its object arrive everywhere", custom::arrives),
+    ("kubectl delete crd: definition, object and rights leave", custom::leaves),
     ("a member's API server stops: its pods keep their traffic, nothing is deleted", outage::stop),
     ("the other members go on", outage::others_go_on),
     ("the API server comes back: the member catches up, nothing restarted", outage::back),
