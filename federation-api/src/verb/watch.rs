@@ -7,6 +7,7 @@ mod socket;
 mod squeeze;
 
 use std::collections::VecDeque;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
@@ -14,7 +15,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{HeaderValue, Response, header};
 use rand::RngExt;
-use tokio::time::Instant;
+use tokio::time::{Instant, Sleep, sleep_until};
 
 use crate::body::Body;
 use crate::cache::{Clock, Entry, Event, EventKind, Expired, Past, ResourceCache, Snapshot, Watcher};
@@ -77,6 +78,8 @@ pub(crate) async fn watch(call: &mut Call, place: Option<Place>) -> Result<Respo
         style,
         gzip,
         deadline: Instant::now() + Duration::from_secs(life_s.min(MAX_LIFE_S)),
+        alarm: Box::pin(sleep_until(Instant::now())),
+        end: Box::pin(end(Arc::clone(&call.server), call.kind.clone())),
         _place: place,
     };
     // Opened before the answer: what happens from now on is an event, not a part of the state.
@@ -123,6 +126,10 @@ struct Stream {
     gzip: bool,
     bookmarks: Option<Bookmarks>,
     deadline: Instant,
+    /// When to look up although nothing happens. Kept from event to event: to register anew costs more than an event.
+    alarm: Pin<Box<Sleep>>,
+    /// Ready when nobody is told anything any more; kept for the same reason.
+    end: Pin<Box<dyn Future<Output = ()> + Send + Sync>>,
     _place: Option<Place>,
 }
 
@@ -319,22 +326,25 @@ impl Stream {
     async fn go_on(&mut self, mut watcher: Box<Watcher>, ready: &mut VecDeque<Bytes>) -> Step {
         let due = self.bookmarks.as_ref().map(Bookmarks::due);
         let wake = due.map_or(self.deadline, |due| due.min(self.deadline));
+        if self.alarm.deadline() != wake {
+            self.alarm.as_mut().reset(wake);
+        }
         let next = tokio::select! {
             biased;
-            next = tokio::time::timeout_at(wake, watcher.next()) => next,
-            () = self.server.draining.cancelled() => return Step::End,
-            () = ended(&self.kind) => return Step::End,
+            next = watcher.next() => Some(next),
+            () = self.end.as_mut() => return Step::End,
+            () = self.alarm.as_mut() => None,
         };
         match next {
-            Ok(Ok(events)) => match self.show(events, ready).await {
+            Some(Ok(events)) => match self.show(events, ready).await {
                 Ok(()) => Step::Going(watcher),
                 Err(error) => Step::Failed(error),
             },
-            Ok(Err(gone)) => {
+            Some(Err(gone)) => {
                 ready.push_back(error_frame(&ApiError::too_old(gone.asked, gone.oldest)));
                 Step::End
             }
-            Err(_) => {
+            None => {
                 let now = Instant::now();
                 if let Some(bookmarks) = self.bookmarks.as_mut().filter(|b| b.due() <= now) {
                     bookmarks.sent(now);
@@ -424,11 +434,14 @@ impl Stream {
     }
 }
 
-/// Waits until a custom kind is no more, or another one.
-async fn ended(kind: &Kind) {
+/// Waits until the server stops, or the custom kind is no more, or another one.
+async fn end(server: Arc<Server>, kind: Kind) {
     match kind.custom() {
-        Some(custom) => custom.definition.shared.ended.cancelled().await,
-        None => std::future::pending().await,
+        Some(custom) => tokio::select! {
+            () = custom.definition.shared.ended.cancelled() => {}
+            () = server.draining.cancelled() => {}
+        },
+        None => server.draining.cancelled().await,
     }
 }
 
