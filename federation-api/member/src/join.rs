@@ -12,9 +12,7 @@ use serde_json::{Value, json};
 
 use crate::IDENTITY_NAMESPACE;
 use crate::credentials::Credentials;
-use crate::rights;
-
-pub(crate) const RBAC: &str = "rbac.authorization.k8s.io/v1";
+use crate::rights::{self, RBAC};
 
 /// Service account of the hub in a member.
 pub const HUB_ACCOUNT: &str = "fedgate-hub";

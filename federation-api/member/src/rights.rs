@@ -7,7 +7,7 @@ use federation_types::{Gvr, text};
 use hub_client::{ApiError, Caller, WriteOptions};
 use serde_json::{Value, json};
 
-use crate::join::RBAC;
+pub(crate) const RBAC: &str = "rbac.authorization.k8s.io/v1";
 
 /// The roles and what they allow: the hub sees, its executor writes.
 pub(crate) const ROLES: [(&str, &[&str]); 2] = [
