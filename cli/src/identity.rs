@@ -1,6 +1,7 @@
-//! The server's own certificate authority and what it signs: the serving certificate and the administrator's.
+//! The server's own certificate authorities and what they sign: the serving certificate, the administrator's, and the one
+//! that aggregated API servers know the hub by.
 //!
-//! The authority lives in `DIR/pki`; certificates are issued anew at every start, so nothing has to be renewed by hand.
+//! The authorities live in `DIR/pki`; certificates are issued anew at every start, so nothing has to be renewed by hand.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::Path;
@@ -8,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use auth::x509::{CertificateAuthority, IssuedCertificate, ServingCertificate, ServingNames};
+use federation_api::controller::bootstrap::FRONT_PROXY;
 use jiff::Timestamp;
 
 use crate::failure::Failure;
@@ -22,6 +24,9 @@ pub struct Identity {
     pub authority: CertificateAuthority,
     pub serving: Arc<ServingCertificate>,
     pub admin: IssuedCertificate,
+    /// Whoever holds a certificate of this authority may say to aggregated API servers who somebody is.
+    pub front_proxy_authority: CertificateAuthority,
+    pub front_proxy: IssuedCertificate,
 }
 
 impl Identity {
@@ -39,7 +44,10 @@ impl Identity {
         let serving =
             ServingCertificate::from_pem(&issued.certificate_pem, issued.key_pem.expose()).map_err(|e| failed(&e))?;
         let admin = authority.issue_client(ADMIN, &[auth::PRIVILEGED_GROUP], LIFETIME, now).map_err(|e| failed(&e))?;
-        Ok(Self { authority, serving: Arc::new(serving), admin })
+        let front_proxy_authority = CertificateAuthority::open(&pki, "front-proxy-ca", now).map_err(|e| failed(&e))?;
+        let front_proxy =
+            front_proxy_authority.issue_client(FRONT_PROXY, &[], LIFETIME, now).map_err(|e| failed(&e))?;
+        Ok(Self { authority, serving: Arc::new(serving), admin, front_proxy_authority, front_proxy })
     }
 }
 

@@ -27,10 +27,10 @@ use serde_json::Value;
 
 use crate::cache::Entry;
 use crate::call::Call;
+use crate::check;
 use crate::error::ApiError;
 use crate::request::options::{DeleteOptions, WriteOptions};
 use crate::verb::write::Part;
-use crate::{check, kind};
 
 pub use addresses::ServiceRange;
 pub(crate) use webhook::Trail;
@@ -85,7 +85,6 @@ enum Judge {
 
 /// Plugins that may change the object or refuse it for what it is not itself, in this order.
 const MUTATING: &[(&str, Admit)] = &[
-    ("Unfinished", Admit::Now(refuse_unfinished)),
     (
         "Normal",
         Admit::Now(|call, new, _| {
@@ -238,16 +237,5 @@ pub(crate) fn written(call: &mut Call, new: &Value, review: &Review<'_>) {
         && let Some(warning) = call.server.placement.unplaced_warning(new)
     {
         call.warn(warning);
-    }
-}
-
-/// Kinds that would be stored and then ignored are refused by name.
-fn refuse_unfinished(call: &mut Call, _: &mut Value, review: &Review<'_>) -> Result<(), ApiError> {
-    match kind::refused(&call.kind) {
-        Some(what) if review.operation == Operation::Create => Err(ApiError::NotSupported(format!(
-            "{} cannot be created: this server does not support {what} yet",
-            kind::qualified(&call.kind)
-        ))),
-        _ => Ok(()),
     }
 }

@@ -4,6 +4,7 @@
 //! Plain callers of the API with an identity each, in the same process. They see what is stored and never what members
 //! run: a mirrored object belongs to its member's own controllers.
 
+mod api_services;
 pub mod bootstrap;
 mod cluster_roles;
 mod collect;
@@ -47,6 +48,7 @@ impl Controllers {
             tokens::run(system.clone(), root_ca_pem, stop.clone()),
             identity::run(system.clone(), stop.clone()),
             cluster_roles::run(system.clone(), stop.clone()),
+            api_services::run(system.clone(), stop.clone()),
             policies::run(system.clone(), stop.clone()),
             flow_control::run(system, places, stop.clone()),
             namespaces::run(collector.clone(), stop.clone()),

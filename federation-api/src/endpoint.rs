@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header};
 use serde_json::json;
 
@@ -13,6 +14,8 @@ use crate::issuer;
 use crate::request::RequestInfo;
 use crate::request::query::Query;
 use crate::server::Server;
+use crate::wire::discovery::Discovery;
+use crate::wire::document::Caching;
 use crate::wire::negotiate::NegotiateError;
 use crate::wire::version::{self, Build};
 
@@ -33,7 +36,7 @@ pub(crate) async fn answer(
     method: &Method,
     asked: &Asked<'_>,
 ) -> Result<Response<Body>, ApiError> {
-    let Asked { info, query, raw_query, headers } = *asked;
+    let Asked { info, query, headers, .. } = *asked;
     let path = info.path.trim_end_matches('/');
     let mut parts = path.trim_start_matches('/').splitn(2, '/');
     let (root, rest) = (parts.next().unwrap_or(""), parts.next());
@@ -51,13 +54,14 @@ pub(crate) async fn answer(
         }
         ("", None) => Ok(answer::json(StatusCode::OK, paths(server).to_string())),
         ("openapi", Some(_)) => {
-            let table = server.kinds.table();
-            let found =
-                table.openapi().answer(&server.openapi, &info.path, (raw_query, headers)).map_err(not_acceptable)?;
+            let found = openapi(server, asked).map_err(not_acceptable)?;
             found.map(|found| found.map(Body::full)).ok_or(ApiError::NoSuchPage)
         }
         ("api" | "apis", _) => {
-            let found = server.kinds.table().discovery().answer(&info.path, headers).map_err(not_acceptable)?;
+            let table = server.kinds.table();
+            let merged = server.aggregation.discovery(&table, |all| all.answer(&info.path, headers));
+            let found =
+                merged.unwrap_or_else(|| table.discovery().answer(&info.path, headers)).map_err(not_acceptable)?;
             let unknown = if root == "api" { ApiError::UnknownPath } else { ApiError::NoSuchPage };
             found.map(|found| found.map(Body::full)).ok_or(unknown)
         }
@@ -68,6 +72,25 @@ pub(crate) async fn answer(
         ("metrics", Some("slis")) => Ok(metrics(server.health.slis())),
         _ => Err(ApiError::NoSuchPage),
     }
+}
+
+/// OpenAPI documents; the index names those of other servers too.
+fn openapi(server: &Server, asked: &Asked<'_>) -> Result<Option<Response<Bytes>>, NegotiateError> {
+    let table = server.kinds.table();
+    let path = &asked.info.path;
+    let local = |headers: &HeaderMap| table.openapi().answer(&server.openapi, path, (asked.raw_query, headers));
+    let answer = local(asked.headers)?;
+    let is_index = path.trim_end_matches('/') == "/openapi/v3";
+    if !is_index || answer.is_none() {
+        return Ok(answer);
+    }
+    let own = || {
+        let index = local(&HeaderMap::new()).ok().flatten();
+        let index = index.expect("it has answered just now");
+        serde_json::from_slice(index.body()).expect("we wrote it")
+    };
+    let merged = server.aggregation.index(&table, own);
+    Ok(merged.map(|index| index.answer(asked.headers, Caching::Revalidate)).or(answer))
 }
 
 fn metrics(text: String) -> Response<Body> {
@@ -109,8 +132,10 @@ fn paths(server: &Server) -> serde_json::Value {
     ];
     let table = server.kinds.table();
     let issuer = ["/.well-known/openid-configuration", "/openid/v1/jwks"];
-    let issuer = issuer.into_iter().filter(|_| server.tokens.is_some());
-    let mut paths: Vec<&str> = table.discovery().paths().chain(own).chain(issuer).collect();
+    let issuer: Vec<&str> = issuer.into_iter().filter(|_| server.tokens.is_some()).collect();
+    let read = |all: &Discovery| all.paths().map(str::to_owned).collect::<Vec<String>>();
+    let of_apis = server.aggregation.discovery(&table, read).unwrap_or_else(|| read(table.discovery()));
+    let mut paths: Vec<&str> = of_apis.iter().map(String::as_str).chain(own).chain(issuer).collect();
     paths.sort_unstable();
     json!({"paths": paths})
 }

@@ -1,10 +1,12 @@
-//! Calls to HTTPS servers that people have named in objects: one JSON body out, one JSON answer back.
+//! Calls to HTTPS servers that people have named in objects: admission webhooks and whatever else of upstream has a
+//! `clientConfig`, with one JSON body out and one JSON answer back, and aggregated API servers.
 //!
-//! For admission webhooks and whatever else of upstream has a `clientConfig`. Connections are kept and used again,
-//! answers are bounded, redirects are answers like any other failure. Knows nothing of what is said.
+//! Connections are kept and used again, answers are bounded, redirects are answers like any other failure. Knows nothing
+//! of what is said.
 
 mod connect;
 mod resolve;
+mod unverified;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -12,14 +14,15 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use bytes::Bytes;
-use http::{Request, Response, StatusCode, Uri, header};
+use http::{HeaderValue, Request, Response, StatusCode, Uri, header};
 use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::body::Incoming;
 use parking_lot::Mutex;
 use serde_json::Value;
 
 use crate::server::Server;
-use connect::{Sender, TlsCache};
+use connect::TlsCache;
+pub(crate) use connect::{Identity, Outgoing, Sender};
 
 /// Longest answer that is read; an object is at most half of it, and a patch may be as long.
 const MAX_ANSWER_BYTES: usize = 6 * 1024 * 1024;
@@ -38,8 +41,18 @@ pub(crate) struct Destination {
     path: String,
     /// Namespace and name of a Service, where that is what is called.
     service: Option<(String, String)>,
-    /// PEM of the authorities that the server's certificate is verified with; the system's where it is empty.
-    ca_pem: Arc<[u8]>,
+    trust: Trust,
+    /// Whether the server is shown our own certificate.
+    introduced: bool,
+}
+
+/// How a server proves that it is the one.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) enum Trust {
+    /// PEM of the authorities that its certificate is verified with; the system's where it is empty.
+    Authorities(Arc<[u8]>),
+    /// It does not need to.
+    Anybody,
 }
 
 /// Why there is no answer; worded as upstream's HTTP client does.
@@ -63,20 +76,28 @@ impl Destination {
     /// Reads a `clientConfig` with `url` or `service`, and `caBundle`.
     pub(crate) fn read(config: &Value) -> Option<Self> {
         let text = |pointer: &str| config.pointer(pointer).and_then(Value::as_str).unwrap_or("");
-        let ca_pem = base64::engine::general_purpose::STANDARD.decode(text("/caBundle")).ok()?.into();
+        let trust = Trust::from_base64(text("/caBundle"))?;
         let (namespace, name) = (text("/service/namespace"), text("/service/name"));
         if !name.is_empty() {
             let port = config.pointer("/service/port").and_then(Value::as_u64).map_or(Ok(HTTPS), u16::try_from).ok()?;
             let host = format!("{name}.{namespace}.svc");
             let service = Some((namespace.to_owned(), name.to_owned()));
-            return Some(Self { host, port, path: rooted(text("/service/path")), service, ca_pem });
+            return Some(Self { host, port, path: rooted(text("/service/path")), service, trust, introduced: false });
         }
         let uri: Uri = text("/url").parse().ok()?;
         let host = uri.host()?.trim_matches(['[', ']']).to_owned();
-        Some(Self { host, port: uri.port_u16().unwrap_or(HTTPS), path: rooted(uri.path()), service: None, ca_pem })
+        let port = uri.port_u16().unwrap_or(HTTPS);
+        Some(Self { host, port, path: rooted(uri.path()), service: None, trust, introduced: false })
     }
 
-    fn authority(&self) -> String {
+    /// The server behind a Service, which is to know that requests come from us.
+    pub(crate) fn of_service((namespace, name): (&str, &str), port: u16, trust: Trust) -> Self {
+        let host = format!("{name}.{namespace}.svc");
+        let service = Some((namespace.to_owned(), name.to_owned()));
+        Self { host, port, path: String::new(), service, trust, introduced: true }
+    }
+
+    pub(crate) fn authority(&self) -> String {
         if self.host.contains(':') {
             format!("[{}]:{}", self.host, self.port)
         } else {
@@ -85,11 +106,24 @@ impl Destination {
     }
 }
 
+impl Trust {
+    /// Reads a `caBundle`.
+    pub(crate) fn from_base64(bundle: &str) -> Option<Self> {
+        let pem = base64::engine::general_purpose::STANDARD.decode(bundle).ok()?;
+        Some(Self::Authorities(pem.into()))
+    }
+}
+
 fn rooted(path: &str) -> String {
     if path.starts_with('/') { path.to_owned() } else { format!("/{path}") }
 }
 
 impl Hooks {
+    /// With what tells servers that a request comes from here.
+    pub(crate) fn new(identity: Option<Identity>) -> Self {
+        Self { tls: TlsCache::new(identity), idle: Mutex::default() }
+    }
+
     /// Posts `body` and reads the answer's JSON; gives up after `timeout`.
     ///
     /// # Errors
@@ -108,7 +142,8 @@ impl Hooks {
         let unreachable = |reason: String| CallError::Unreachable { url: url.clone(), reason };
         let body = Bytes::from(crate::json::to_vec(body));
         let exchange = async {
-            let response = self.exchange(server, to, (&url, body)).await.map_err(unreachable)?;
+            let request = request(&url, body).map_err(unreachable)?;
+            let response = self.exchange(server, to, request).await.map_err(unreachable)?;
             read(response, &url).await
         };
         match tokio::time::timeout(timeout, exchange).await {
@@ -123,13 +158,19 @@ impl Hooks {
         }
     }
 
-    /// Sends over a kept connection, or over a new one where those are gone.
-    async fn exchange(
+    /// Sends over a kept connection, or over a new one where those are gone; what is sent is the path, not the URL.
+    /// Whoever has read the whole answer gives the connection back with [`Hooks::keep`].
+    ///
+    /// # Errors
+    /// The reason, as a text for people.
+    pub(crate) async fn exchange(
         &self,
         server: &Server,
         to: &Destination,
-        (url, body): (&str, Bytes),
+        mut request: Request<Outgoing>,
     ) -> Result<(Response<Incoming>, Sender), String> {
+        let host = HeaderValue::try_from(to.authority()).map_err(|error| error.to_string())?;
+        request.headers_mut().insert(header::HOST, host);
         loop {
             let kept = self.idle.lock().get_mut(to).and_then(Vec::pop);
             let fresh = kept.is_none();
@@ -143,20 +184,19 @@ impl Hooks {
                 }
                 continue;
             }
-            match sender.try_send_request(request(url, to, body.clone())?).await {
+            match sender.try_send_request(request).await {
                 Ok(response) => return Ok((response, sender)),
-                Err(mut error) => {
+                Err(mut error) => match error.take_message().filter(|_| !fresh) {
                     // Never sent over a kept connection: the other side had closed it.
-                    let unsent = error.take_message().is_some();
-                    if fresh || !unsent {
-                        return Err(reason(error.error()));
-                    }
-                }
+                    Some(unsent) => request = unsent,
+                    None => return Err(reason(error.error())),
+                },
             }
         }
     }
 
-    fn keep(&self, to: &Destination, sender: Sender) {
+    /// Takes a connection back that is free again.
+    pub(crate) fn keep(&self, to: &Destination, sender: Sender) {
         if sender.is_closed() {
             return;
         }
@@ -172,15 +212,19 @@ impl Hooks {
     }
 }
 
-fn request(url: &str, to: &Destination, body: Bytes) -> Result<Request<Full<Bytes>>, String> {
+fn request(url: &str, body: Bytes) -> Result<Request<Outgoing>, String> {
     let uri: Uri = url.parse().map_err(|error: http::uri::InvalidUri| error.to_string())?;
     let target = uri.path_and_query().map_or("/", |path| path.as_str()).to_owned();
     let request = Request::post(target)
-        .header(header::HOST, to.authority())
         .header(header::CONTENT_TYPE, "application/json")
         .header(header::ACCEPT, "application/json, */*")
         .header(header::USER_AGENT, "kube-apiserver-admission");
-    request.body(Full::new(body)).map_err(|error| error.to_string())
+    request.body(whole(body)).map_err(|error| error.to_string())
+}
+
+/// A body that is here already.
+pub(crate) fn whole(body: Bytes) -> Outgoing {
+    Full::new(body).map_err(|never| match never {}).boxed_unsync()
 }
 
 async fn read(
@@ -231,7 +275,7 @@ fn reason(error: &hyper::Error) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{Destination, failure};
+    use super::{Destination, Trust, failure};
     use http::StatusCode;
     use serde_json::json;
 
@@ -242,7 +286,7 @@ mod tests {
         let service = json!({"service": {"namespace": "ns", "name": "hook", "path": "x"}, "caBundle": "YQ=="});
         let service = Destination::read(&service).expect("a destination");
         assert_eq!((service.authority().as_str(), service.path.as_str()), ("hook.ns.svc:443", "/x"));
-        assert_eq!(&*service.ca_pem, b"a");
+        assert_eq!(service.trust, Trust::Authorities(b"a".as_slice().into()));
         for bad in [json!({}), json!({"url": "/x"}), json!({"url": "https://h", "caBundle": "%"})] {
             assert_eq!(Destination::read(&bad), None, "{bad}");
         }

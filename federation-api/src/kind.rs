@@ -80,6 +80,7 @@ const CONDITIONAL: &[(&str, &[&str])] = &[
         ],
     ),
     ("apiextensions.k8s.io", &["customresourcedefinitions"]),
+    ("apiregistration.k8s.io", &["apiservices"]),
     ("certificates.k8s.io", &["clustertrustbundles", "podcertificaterequests"]),
     ("coordination.k8s.io", &["leasecandidates", "leases"]),
     ("node.k8s.io", &["runtimeclasses"]),
@@ -87,9 +88,6 @@ const CONDITIONAL: &[(&str, &[&str])] = &[
     ("storage.k8s.io", &["csidrivers", "csinodes", "csistoragecapacities", "volumeattachments"]),
     ("storagemigration.k8s.io", &["storageversionmigrations"]),
 ];
-
-/// Kinds whose creation waits for a part of the server that is not there yet.
-const REFUSED: &[(&str, &str, &str)] = &[("apiregistration.k8s.io", "apiservices", "aggregated API servers")];
 
 /// Resources that are another view of a resource of another group: (group, resource) → storage name.
 const ALIASES: &[(&str, &str, &str)] = &[("events.k8s.io", "events", "core/events")];
@@ -129,12 +127,6 @@ pub(crate) fn allows_unconditional_update(kind: &Kind) -> bool {
 #[must_use]
 pub fn has_status(kind: &Resource) -> bool {
     kind.subresource("status").is_some()
-}
-
-/// What this kind still waits for; `None` where it is served in full.
-#[must_use]
-pub fn refused(kind: &Resource) -> Option<&'static str> {
-    REFUSED.iter().find(|(group, plural, _)| *group == kind.group && *plural == kind.plural).map(|(_, _, what)| *what)
 }
 
 /// What happens to dependents by default.

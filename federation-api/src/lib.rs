@@ -42,6 +42,7 @@
 mod access;
 mod account;
 mod admission;
+mod aggregation;
 mod answer;
 mod call;
 mod check;
@@ -68,6 +69,7 @@ mod render;
 mod reset;
 mod server;
 mod service;
+mod tunnel;
 mod verb;
 mod warning;
 mod wire;

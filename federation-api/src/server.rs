@@ -44,6 +44,8 @@ pub enum OpenError {
     Cache(#[from] crate::cache::CacheError),
     #[error("service account tokens cannot be issued")]
     Tokens(#[from] TokenError),
+    #[error("the certificate for aggregated API servers cannot be used: {0}")]
+    FrontProxy(String),
 }
 
 /// Time as the server sees it; tests pass their own.
@@ -60,6 +62,7 @@ pub struct Builder {
     service_range: Option<crate::admission::ServiceRange>,
     components: Vec<String>,
     account_key: Option<ServiceAccountKey>,
+    front_proxy: Option<crate::hook::Identity>,
     address: String,
     now: Now,
     audit: Option<Audit>,
@@ -74,6 +77,8 @@ pub(crate) struct Server {
     /// The built-in kinds' facts.
     pub(crate) facts: &'static Facts,
     pub(crate) kinds: Kinds,
+    /// Group versions that other servers answer for.
+    pub(crate) aggregation: crate::aggregation::Aggregation,
     pub(crate) openapi: OpenApi<&'static Facts>,
     pub(crate) authenticators: AuthenticatorChain,
     /// `HOST:PORT` under which clients know this server; may be empty.
@@ -118,6 +123,7 @@ impl Default for Builder {
             service_range: None,
             components: Vec::new(),
             account_key: None,
+            front_proxy: None,
             address: String::new(),
             now: Arc::new(jiff::Timestamp::now),
             audit: None,
@@ -189,6 +195,17 @@ impl Builder {
         self
     }
 
+    /// What this server shows to aggregated API servers, so that they believe it who the user is: a certificate and its
+    /// key as PEM (`--proxy-client-cert-file`, `--proxy-client-key-file`).
+    ///
+    /// # Errors
+    /// Where either cannot be read.
+    pub fn front_proxy(mut self, certificate_pem: &str, key_pem: &str) -> Result<Self, OpenError> {
+        let identity = crate::hook::Identity::from_pem(certificate_pem, key_pem);
+        self.front_proxy = Some(identity.map_err(OpenError::FrontProxy)?);
+        Ok(self)
+    }
+
     /// `HOST:PORT` that `/api` tells old clients.
     #[must_use]
     pub fn address(mut self, address: impl Into<String>) -> Self {
@@ -257,12 +274,14 @@ impl Builder {
             authenticators = authenticators.and(tokens.clone());
         }
         let flow = Flow::new(&cache);
+        let aggregation = crate::aggregation::Aggregation::new(&cache);
         Ok(Api::new(Server {
             store,
             own,
             cache,
             facts,
             kinds,
+            aggregation,
             openapi: OpenApi::new(facts, crate::kind::serves),
             authenticators,
             address: self.address,
@@ -271,7 +290,7 @@ impl Builder {
             is_hub: self.placement.is_some(),
             placement: self.placement.unwrap_or_else(|| Arc::new(NoPlacement)),
             service_range: self.service_range,
-            hooks: crate::hook::Hooks::default(),
+            hooks: crate::hook::Hooks::new(self.front_proxy),
             webhooks: crate::admission::webhook::Webhooks::default(),
             quotas: Arc::default(),
             policies: crate::admission::policy::Policies::default(),

@@ -15,7 +15,10 @@ use federation_schema::decode::legacy::Legacy;
 use futures_util::FutureExt;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, header};
 use http_body::Body as HttpBody;
+use hyper::upgrade::OnUpgrade;
 
+use crate::aggregation::proxy::{self, Forward};
+use crate::aggregation::service::Remote;
 use crate::answer::{self, Answer, Reader};
 use crate::audit::{Head, Record, Stage};
 use crate::body::{Body, BoxError, RequestBody, erase};
@@ -70,6 +73,7 @@ impl Api {
         tokio::spawn(crate::admission::quota::recount::run(Arc::downgrade(&server)));
         tokio::spawn(crate::compact::run(Arc::downgrade(&server)));
         tokio::spawn(crate::custom::keeper::run(Arc::downgrade(&server)));
+        tokio::spawn(crate::aggregation::keeper::run(Arc::downgrade(&server)));
         Self(server)
     }
 
@@ -127,7 +131,8 @@ impl Api {
         let query = Query::parse(asked.uri.query().unwrap_or(""))?;
         trace.pretty = query.get("pretty").map(str::to_owned);
         trace.info = RequestInfo::parse(&asked.method, asked.uri.path(), &query)?;
-        let old = legacy::translate(&mut trace.info);
+        let remote = server.aggregation.route(&trace.info.path);
+        let old = if remote.is_some() { None } else { legacy::translate(&mut trace.info) };
         let info = trace.info.clone();
         let user = match server.authenticate(&asked).await {
             Ok(user) => user,
@@ -151,6 +156,9 @@ impl Api {
         let admission = Admission { user: &user, info: &info, query: &query, load, inside };
         let seat = server.admit(admission, cache.as_ref().map(|(cache, _)| &**cache), trace).await?;
         server.authorize(&user, &info, trace.audit.as_deref()).await?;
+        if let Some(remote) = remote {
+            return hand_on(server, &remote, asked, (user, info)).await;
+        }
         if !info.is_resource {
             trace.known = true;
             let Asked { method, headers, .. } = asked;
@@ -192,6 +200,24 @@ impl Api {
         drop(seat);
         rendered
     }
+}
+
+/// Lets the server answer that the group version is registered for.
+async fn hand_on(
+    server: &Arc<Server>,
+    remote: &Remote,
+    mut asked: Asked,
+    (user, info): (Arc<UserInfo>, RequestInfo),
+) -> Result<Response<Body>, ApiError> {
+    let upgrade: Option<OnUpgrade> = asked.extensions.remove();
+    let upgrade = upgrade.filter(|_| asked.headers.contains_key(header::UPGRADE));
+    let is_stream = upgrade.is_some() || matches!(load_of(&info), Load::Watch | Load::Tunnel);
+    let inside = asked.extensions.get::<Authenticated>().is_some();
+    let place = if is_stream && !inside { Some(server.in_flight.watch(&user.name)?) } else { None };
+    let Asked { method, uri, headers, extensions, body } = asked;
+    let peer = extensions.get::<PeerAddress>().map(|peer| peer.0.ip());
+    let forward = Forward { method, uri, path: info.path, headers, user, peer, upgrade, body, place, is_stream };
+    Ok(proxy::forward(server, remote, forward).await)
 }
 
 /// The verbs, and which methods they answer on which paths.

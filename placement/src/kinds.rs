@@ -40,24 +40,47 @@ impl Kind {
     }
 }
 
-/// Every kind that can be a template, each in the version that the hub prefers.
+/// Every kind that can be a template, each in the version that the hub prefers of those that it answers for itself.
+///
+/// What an aggregated API server keeps is no template: the hub does not store it, and that server may fail alone.
 ///
 /// # Errors
 /// As the API answers; part of a discovery is no discovery.
 pub async fn discover(hub: &Hub) -> Result<Vec<Kind>, ApiError> {
-    let mut all = of_version(&hub.get_path("/api/v1").await?, "v1");
+    let elsewhere = elsewhere(&hub.get_path("/apis/apiregistration.k8s.io/v1/apiservices").await?);
+    let mut all = Vec::new();
+    if !elsewhere.iter().any(|version| version == "v1") {
+        all = of_version(&hub.get_path("/api/v1").await?, "v1");
+    }
     let groups = hub.get_path("/apis").await?;
     for group in list(&groups, "groups") {
-        let version = group["preferredVersion"]["groupVersion"].as_str().unwrap_or("");
         let name = group["name"].as_str().unwrap_or("");
-        if version.is_empty() || NEVER.contains(&name) {
-            continue;
-        }
+        let version = preferred(group, &elsewhere).filter(|_| !NEVER.contains(&name));
+        let Some(version) = version else { continue };
         all.extend(of_version(&hub.get_path(&format!("/apis/{version}")).await?, version));
     }
     all.sort();
     all.dedup();
     Ok(all)
+}
+
+/// The `apiVersion`s that other servers answer for.
+fn elsewhere(services: &Value) -> Vec<String> {
+    let remote =
+        list(services, "items").filter(|service| service.pointer("/spec/service").is_some_and(Value::is_object));
+    let text = |service: &Value, field: &str| service["spec"][field].as_str().unwrap_or("").to_owned();
+    let version = |service: &Value| match text(service, "group") {
+        group if group.is_empty() => text(service, "version"),
+        group => format!("{group}/{}", text(service, "version")),
+    };
+    remote.map(version).collect()
+}
+
+/// The first version of a group that is not elsewhere; groups name them in order of preference.
+fn preferred<'v>(group: &'v Value, elsewhere: &[String]) -> Option<&'v str> {
+    let versions = std::iter::once(&group["preferredVersion"]).chain(list(group, "versions"));
+    let mut named = versions.filter_map(|version| version["groupVersion"].as_str());
+    named.find(|version| !version.is_empty() && !elsewhere.iter().any(|other| other == version))
 }
 
 /// The resources of one APIResourceList that can be templates.
@@ -86,7 +109,27 @@ fn list<'v>(value: &'v Value, key: &str) -> impl Iterator<Item = &'v Value> {
 mod tests {
     use serde_json::json;
 
-    use super::of_version;
+    use super::{elsewhere, of_version, preferred};
+
+    #[test]
+    fn what_others_answer_for_is_no_template() {
+        let service = |group: &str, version: &str, at: serde_json::Value| json!({"spec": {"group": group, "version": version, "service": at}});
+        let remote = json!({"namespace": "n", "name": "s"});
+        let services = json!({"items": [
+            service("a.example", "v2", remote.clone()),
+            service("a.example", "v1", serde_json::Value::Null),
+            service("b.example", "v1", remote),
+        ]});
+        let elsewhere = elsewhere(&services);
+        assert_eq!(elsewhere, ["a.example/v2", "b.example/v1"]);
+        let group = |versions: &[&str]| {
+            let versions: Vec<_> = versions.iter().map(|version| json!({"groupVersion": version})).collect();
+            json!({"preferredVersion": versions[0], "versions": versions})
+        };
+        assert_eq!(preferred(&group(&["a.example/v2", "a.example/v1"]), &elsewhere), Some("a.example/v1"));
+        assert_eq!(preferred(&group(&["b.example/v1"]), &elsewhere), None);
+        assert_eq!(preferred(&group(&["apps/v1"]), &elsewhere), Some("apps/v1"));
+    }
 
     #[test]
     fn only_what_can_be_listed_and_watched_is_a_kind() {

@@ -95,7 +95,8 @@ impl SimulatedMember {
         let gate = Gate::default();
         let server = door(&api, &authority, &gate, stop, tasks).await?;
         let client_ca_pem = authority.certificate_pem().to_owned();
-        let first = Bootstrap { hub: false, client_ca_pem, address: server, service_cidr };
+        let front_proxy_ca_pem = String::new();
+        let first = Bootstrap { hub: false, client_ca_pem, front_proxy_ca_pem, address: server, service_cidr };
         bootstrap::ensure(&admin, &first).await?;
         node(&admin, &name).await?;
         let machine = Machine::new(MachineConfig {

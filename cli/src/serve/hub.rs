@@ -22,7 +22,8 @@ use crate::identity::Identity;
 const OPEN_PATHS: [&str; 6] = ["/livez", "/livez/*", "/readyz", "/readyz/*", "/healthz", "/version"];
 
 /// Checks of `/readyz` that are done when the first objects are written; kube-apiserver's names.
-const FIRST_OBJECTS: [&str; 4] = [
+const FIRST_OBJECTS: [&str; 5] = [
+    "kube-apiserver-autoregistration",
     "priority-and-fairness-config-producer",
     "rbac/bootstrap-roles",
     "scheduling/bootstrap-system-priority-classes",
@@ -43,6 +44,10 @@ pub(super) async fn open(config: &ServeConfig) -> Result<Local, Failure> {
         .components(auth::bootstrap::COMPONENTS.map(label::component_user))
         .service_range(network::handed_out())
         .service_accounts(service_account_key(config)?);
+    let proxy = &identity.front_proxy;
+    builder = builder
+        .front_proxy(&proxy.certificate_pem, proxy.key_pem.expose())
+        .map_err(|e| Failure::new("FG-HUB-003", "cannot set up aggregation").because(chain(&e)))?;
     // Port 0 is not known before something listens.
     if config.api_addr.port() != 0 {
         builder = builder.address(config.api_addr.to_string());
@@ -84,6 +89,7 @@ pub(super) async fn start(
     let bootstrap = federation_api::controller::bootstrap::Bootstrap {
         hub: true,
         client_ca_pem: local.identity.authority.certificate_pem().to_owned(),
+        front_proxy_ca_pem: local.identity.front_proxy_authority.certificate_pem().to_owned(),
         address: bound,
         service_cidr: network::handed_out().cidr().to_owned(),
     };

@@ -170,7 +170,8 @@ fn below(facts: &Facts, ty: TypeId, value: &mut Value, visit: &mut dyn FnMut(Typ
 
 impl Rule {
     fn type_name(&self) -> String {
-        format!("io.k8s.api.{}", self.ty)
+        let package = if self.ty.contains(".pkg.") { "io.k8s" } else { "io.k8s.api" };
+        format!("{package}.{}", self.ty)
     }
 
     /// What is filled in beside these fields; none where the rule is not for them.

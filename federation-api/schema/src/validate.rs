@@ -2,6 +2,7 @@
 //! want to hear early, what may not change, and our own kinds.
 //! Pure; defaults are set before, types and unknown fields are decoding's business.
 
+mod api_service;
 mod classes;
 mod condition;
 mod fedgate;
@@ -42,6 +43,7 @@ pub fn validate(facts: &Facts, resource: &Resource, new: &Value, old: Option<&Va
         ("", "Secret") => keys::check_secret(new, &mut errors),
         ("", "LimitRange") => limits::check_range(new, &mut errors),
         ("", "ResourceQuota") => limits::check_quota(new, old, &mut errors),
+        ("apiregistration.k8s.io", "APIService") => api_service::check(new, old, &mut errors),
         ("networking.k8s.io", "Ingress") => ingress::check(new, &mut errors),
         ("flowcontrol.apiserver.k8s.io", "FlowSchema") => flowcontrol::check_schema(new, &mut errors),
         ("flowcontrol.apiserver.k8s.io", _) => flowcontrol::check_level(new, &mut errors),

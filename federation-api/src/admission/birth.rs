@@ -1,10 +1,12 @@
 //! What the server itself writes into a few kinds when they are created, whatever the request says.
 //!
-//! Source: the strategies of k8s.io/kubernetes `pkg/registry/{core,certificates}`.
+//! Source: the strategies of k8s.io/kubernetes `pkg/registry/{core,certificates}`, of k8s.io/kube-aggregator
+//! `pkg/registry/apiservice`.
 
 use serde_json::{Value, json};
 
 use super::{Operation, Review};
+use crate::aggregation;
 use crate::call::Call;
 use crate::custom;
 
@@ -25,6 +27,9 @@ pub(crate) fn admit(call: &Call, new: &mut Value, review: &Review<'_>) {
             new["status"] = json!({"phase": "Pending"});
         }
         ("certificates.k8s.io", "certificatesigningrequests") => name_requestor(call, new),
+        (aggregation::GROUP, aggregation::PLURAL) => {
+            new["status"] = aggregation::condition::first_status(new, &call.server.timestamp());
+        }
         (custom::GROUP, custom::PLURAL) => {
             federation_schema::crd::default(new);
             new["status"] = custom::status::initial(new);

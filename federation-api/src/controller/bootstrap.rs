@@ -16,12 +16,15 @@ use hub_client::{At, DeleteOptions, Hub, WriteOptions};
 use jiff::Timestamp;
 use serde_json::Value;
 
-use super::flow_control;
+use super::{api_services, flow_control};
 
 /// Objects written at once, so that they share commits.
 const WIDTH: usize = 32;
 /// How often an object is looked at anew, when somebody else changes it at the same time.
 const ATTEMPTS: usize = 4;
+
+/// The common name of the certificate that is shown to aggregated API servers.
+pub const FRONT_PROXY: &str = "front-proxy-client";
 
 /// What a server is to start with.
 #[derive(Clone, Debug)]
@@ -30,6 +33,9 @@ pub struct Bootstrap {
     pub hub: bool,
     /// PEM of the authorities that client certificates are verified with; empty for none.
     pub client_ca_pem: String,
+    /// PEM of the authority whose certificates tell aggregated API servers that a request comes from here; empty for
+    /// none.
+    pub front_proxy_ca_pem: String,
     /// Where this server can be reached; loopback addresses are not published.
     pub address: SocketAddr,
     /// The range that Services get their addresses from, as `network/prefix`.
@@ -57,6 +63,8 @@ enum Upkeep {
     Policy,
     /// Its spec is made ours again, where nobody has said otherwise or may.
     FlowControl,
+    /// Its spec is made ours again, where it still says that it is ours.
+    ApiService,
 }
 
 /// One write.
@@ -84,6 +92,7 @@ pub async fn ensure(system: &Hub, config: &Bootstrap) -> Result<(), ApiError> {
             .try_collect::<()>()
             .await?;
     }
+    api_services::retire(system).await?;
     announce(system).await
 }
 
@@ -136,6 +145,7 @@ fn plan(stored: Option<&Value>, seed: &Seed) -> Option<Write> {
         Upkeep::Address => with_fields(stored, wanted, &["/spec/ports", "/endpoints", "/ports"]),
         Upkeep::Policy => policy::mended(stored, wanted),
         Upkeep::FlowControl => flow_control::revised(stored, wanted).map(Write::Replace),
+        Upkeep::ApiService => api_services::revised(stored, wanted).map(Write::Replace),
     }
 }
 

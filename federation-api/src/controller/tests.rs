@@ -48,6 +48,7 @@ fn bootstrap() -> Bootstrap {
     Bootstrap {
         hub: true,
         client_ca_pem: "PEM".into(),
+        front_proxy_ca_pem: "PROXY".into(),
         address: "10.0.0.1:6443".parse().unwrap(),
         service_cidr: "10.96.0.0/12".into(),
     }

@@ -5,6 +5,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use rand::seq::SliceRandom as _;
 use serde_json::Value;
 
 use super::Destination;
@@ -35,8 +36,10 @@ pub(super) async fn addresses(server: &Server, to: &Destination) -> Result<Vec<S
     let slices = server.cache.resource("discovery.k8s.io/endpointslices").snapshot();
     let within = Scope::Namespace(namespace.clone());
     let own = |entry: &&Arc<Entry>| entry.text(&["metadata", "labels", OF_SERVICE]).as_deref() == Some(name);
-    let found: Vec<SocketAddr> =
+    let mut found: Vec<SocketAddr> =
         slices.range(&within, "").filter(own).flat_map(|entry| ready(&entry.value(), port_name)).collect();
+    // Nobody is asked first by everybody.
+    found.shuffle(&mut rand::rng());
     if found.is_empty() { Err(format!("no endpoints available for service {name:?}")) } else { Ok(found) }
 }
 

@@ -3,17 +3,11 @@
 //! Logs are read as the hub's own account, as everything mirrored is; what acts in a pod is asked for as the executor.
 //! No credential of the user travels to the member.
 
-use std::time::Duration;
-
 use federation_types::ClusterName;
 use futures_util::StreamExt as _;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, header};
 use http_body_util::BodyExt as _;
-use hyper::upgrade::OnUpgrade;
-use hyper_util::rt::TokioIo;
 use serde_json::Value;
-use tokio::sync::OwnedSemaphorePermit;
-use tokio_util::sync::CancellationToken;
 
 use super::forward;
 use super::owner::Owned;
@@ -22,9 +16,8 @@ use crate::body::Body;
 use crate::cache::Scope;
 use crate::call::Call;
 use crate::error::ApiError;
+use crate::tunnel::{Tunnel, without_tokens};
 
-/// Longest wait until both sides of an accepted upgrade have let go of HTTP.
-const UPGRADE_TIMEOUT: Duration = Duration::from_secs(10);
 /// Headers of an upgrade that both sides need to see.
 const UPGRADE_HEADERS: [HeaderName; 7] = [
     header::CONNECTION,
@@ -35,8 +28,6 @@ const UPGRADE_HEADERS: [HeaderName; 7] = [
     header::SEC_WEBSOCKET_EXTENSIONS,
     HeaderName::from_static("x-stream-protocol-version"),
 ];
-/// A WebSocket protocol that is a bearer token in disguise.
-const TOKEN_PROTOCOL: &str = "base64url.bearer.authorization.k8s.io.";
 
 /// Answers `GET pods/NAME/log` with the member's stream.
 ///
@@ -99,41 +90,8 @@ pub(crate) async fn upgrade(call: &mut Call) -> Result<Answer, ApiError> {
     *answer.status_mut() = code;
     copy_upgrade(response.headers(), answer.headers_mut());
     let tunnel = Tunnel { downstream, upstream: hyper::upgrade::on(response), closed: member.closed().clone() };
-    tokio::spawn(tunnel.run(owned.cluster, place));
+    tokio::spawn(tunnel.run(owned.cluster.to_string(), place));
     Ok(Answer::Response(answer))
-}
-
-/// Two connections that become one.
-struct Tunnel {
-    downstream: OnUpgrade,
-    upstream: OnUpgrade,
-    closed: CancellationToken,
-}
-
-impl Tunnel {
-    async fn run(self, cluster: ClusterName, place: OwnedSemaphorePermit) {
-        let Self { downstream, upstream, closed } = self;
-        let both = async { tokio::try_join!(downstream, upstream) };
-        let (downstream, upstream) = match tokio::time::timeout(UPGRADE_TIMEOUT, both).await {
-            Ok(Ok(both)) => both,
-            Ok(Err(error)) => {
-                tracing::debug!(%cluster, %error, "an upgrade broke off");
-                return;
-            }
-            Err(_) => {
-                tracing::debug!(%cluster, "an upgrade did not end in time");
-                return;
-            }
-        };
-        let (mut downstream, mut upstream) = (TokioIo::new(downstream), TokioIo::new(upstream));
-        tokio::select! {
-            ended = tokio::io::copy_bidirectional(&mut downstream, &mut upstream) => if let Err(error) = ended {
-                tracing::debug!(%cluster, %error, "a tunnel broke off");
-            },
-            () = closed.cancelled() => tracing::debug!(%cluster, "a tunnel's member is gone"),
-        }
-        drop(place);
-    }
 }
 
 /// The member's pod that the request is about: by its mirrored name, or what a template became in its one member.
@@ -181,11 +139,7 @@ fn copy_upgrade(from: &HeaderMap, to: &mut HeaderMap) {
         }
     }
     for value in from.get_all(header::SEC_WEBSOCKET_PROTOCOL) {
-        let offered = value.to_str().unwrap_or("").split(',').map(str::trim);
-        let kept: Vec<&str> = offered.filter(|one| !one.is_empty() && !one.starts_with(TOKEN_PROTOCOL)).collect();
-        if let Ok(value) = HeaderValue::from_str(&kept.join(", "))
-            && !kept.is_empty()
-        {
+        if let Some(value) = without_tokens(value) {
             to.append(header::SEC_WEBSOCKET_PROTOCOL, value);
         }
     }

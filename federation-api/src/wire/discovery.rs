@@ -2,6 +2,7 @@
 //!
 //! Everything is rendered once per set of facts; a request costs a lookup.
 
+mod merge;
 mod order;
 
 use std::collections::BTreeMap;
@@ -17,6 +18,8 @@ use super::negotiate::{Convert, Encoding, NegotiateError, accept};
 use super::yaml;
 use crate::custom::version;
 
+pub use merge::Rank;
+
 const JSON: &str = "application/json";
 const YAML: &str = "application/yaml";
 const AGGREGATED: &str = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList";
@@ -31,12 +34,14 @@ pub struct Served<'a> {
 }
 
 /// All discovery documents of one set of kinds.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Discovery {
     /// Path without a trailing slash → document.
     legacy: BTreeMap<String, Document>,
     /// `/api` and `/apis`.
     aggregated: BTreeMap<&'static str, Document>,
+    /// Paths of documents that other servers have.
+    elsewhere: Vec<String>,
 }
 
 impl<'a> Served<'a> {
@@ -90,12 +95,13 @@ impl Discovery {
             ("/api", Document::new(AGGREGATED, aggregated(resources, &core).to_string())),
             ("/apis", Document::new(AGGREGATED, aggregated(resources, &named).to_string())),
         ]);
-        Self { legacy, aggregated }
+        Self { legacy, aggregated, elsewhere: Vec::new() }
     }
 
     /// Every path, as `GET /` lists them.
     pub fn paths(&self) -> impl Iterator<Item = &str> {
-        self.legacy.keys().map(String::as_str)
+        let elsewhere = self.elsewhere.iter().filter(|path| !self.legacy.contains_key(*path));
+        self.legacy.keys().chain(elsewhere).map(String::as_str)
     }
 
     /// Answers a request for `/api`, `/apis` or below; none where there is no such document.
@@ -237,7 +243,10 @@ fn put_list(value: &mut Value, key: &str, list: &[federation_schema::facts::Text
 }
 
 fn aggregated(resources: &[Served<'_>], groups: &[&Group]) -> Value {
-    let items: Vec<Value> = groups.iter().map(|group| aggregated_group(resources, group)).collect();
+    aggregated_list(groups.iter().map(|group| aggregated_group(resources, group)).collect())
+}
+
+fn aggregated_list(items: Vec<Value>) -> Value {
     json!({"kind": "APIGroupDiscoveryList", "apiVersion": "apidiscovery.k8s.io/v2", "metadata": {}, "items": items})
 }
 

@@ -30,6 +30,7 @@ async fn start() -> Hub {
     let bootstrap = Bootstrap {
         hub: true,
         client_ca_pem: String::new(),
+        front_proxy_ca_pem: String::new(),
         address: "127.0.0.1:1".parse().expect("an address"),
         service_cidr: "10.96.0.0/12".into(),
     };

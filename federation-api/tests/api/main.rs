@@ -1,5 +1,7 @@
 //! The API server over its HTTP surface: requests in, answers out, over the real store in memory.
 
+mod aggregation;
+mod aggregation_hostile;
 mod audit;
 mod clients;
 mod crd;

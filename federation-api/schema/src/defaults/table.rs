@@ -9,7 +9,7 @@ use super::follow;
 /// One default.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Rule {
-    /// The type's name below `io.k8s.api.`.
+    /// The type's name below `io.k8s.api.`, or below `io.k8s.` where it is another package's.
     pub(super) ty: &'static str,
     /// Dotted, from the type down; objects on the way are made.
     pub(super) path: &'static str,
@@ -250,6 +250,7 @@ pub(super) const RULES: &[Rule] = &[
     text("admissionregistration.v1.RuleWithOperations", "scope", "*"),
     text("admissionregistration.v1.NamedRuleWithOperations", "scope", "*"),
     int("admissionregistration.v1.ServiceReference", "port", 443),
+    int("kube-aggregator.pkg.apis.apiregistration.v1.ServiceReference", "port", 443),
     text("admissionregistration.v1.ValidatingAdmissionPolicySpec", "failurePolicy", "Fail"),
     text("admissionregistration.v1.MutatingAdmissionPolicySpec", "failurePolicy", "Fail"),
     text("admissionregistration.v1.MatchResources", "matchPolicy", "Equivalent"),

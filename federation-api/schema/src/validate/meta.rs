@@ -26,6 +26,7 @@ pub enum NameRule {
 const NAME_RULES: &[(&str, &str, NameRule)] = &[
     ("", "Namespace", NameRule::Label),
     ("", "Service", NameRule::Label1035),
+    ("apiregistration.k8s.io", "APIService", NameRule::PathSegment),
     ("fedgate.dev", "Cluster", NameRule::Label),
     ("networking.k8s.io", "IPAddress", NameRule::Address),
     ("rbac.authorization.k8s.io", "ClusterRole", NameRule::PathSegment),

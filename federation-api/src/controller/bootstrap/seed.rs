@@ -8,7 +8,8 @@ use federation_types::label::{INGRESS_CLASS, INGRESS_CONTROLLER, SYSTEM_NAMESPAC
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::{Bootstrap, Seed, Upkeep};
+use super::{Bootstrap, FRONT_PROXY, Seed, Upkeep};
+use crate::aggregation::local;
 use crate::controller::flow_control;
 
 /// The namespaces of every API server.
@@ -39,14 +40,12 @@ pub(super) fn objects(config: &Bootstrap) -> Vec<Seed> {
         object,
         upkeep: Upkeep::FlowControl,
     }));
-    if !config.client_ca_pem.is_empty() {
-        let object = json!({
-            "apiVersion": "v1", "kind": "ConfigMap",
-            "metadata": {"name": "extension-apiserver-authentication", "namespace": "kube-system"},
-            "data": {"client-ca-file": config.client_ca_pem},
-        });
-        seeds.push(Seed { gvr: Gvr::new("v1", "configmaps"), object, upkeep: Upkeep::Data });
-    }
+    seeds.extend(extension_authentication(config));
+    seeds.extend(local::built_in().into_iter().map(|object| Seed {
+        gvr: Gvr::new("apiregistration.k8s.io/v1", "apiservices"),
+        object,
+        upkeep: Upkeep::ApiService,
+    }));
     seeds.push(namespace(SYSTEM_NAMESPACE));
     if config.hub {
         seeds.extend(COMPONENTS.iter().map(|name| account(name)));
@@ -55,6 +54,34 @@ pub(super) fn objects(config: &Bootstrap) -> Vec<Seed> {
         seeds.push(account("collector"));
     }
     seeds
+}
+
+/// What aggregated API servers need to know whom to believe.
+///
+/// Source: upstream's `pkg/controlplane/controller/clusterauthenticationtrust`.
+fn extension_authentication(config: &Bootstrap) -> Option<Seed> {
+    let mut data = serde_json::Map::new();
+    if !config.client_ca_pem.is_empty() {
+        data.insert("client-ca-file".to_owned(), config.client_ca_pem.as_str().into());
+    }
+    if !config.front_proxy_ca_pem.is_empty() {
+        data.insert("requestheader-client-ca-file".to_owned(), config.front_proxy_ca_pem.as_str().into());
+        for (key, value) in [
+            ("requestheader-allowed-names", json!([FRONT_PROXY])),
+            ("requestheader-username-headers", json!(["X-Remote-User"])),
+            ("requestheader-uid-headers", json!(["X-Remote-Uid"])),
+            ("requestheader-group-headers", json!(["X-Remote-Group"])),
+            ("requestheader-extra-headers-prefix", json!(["X-Remote-Extra-"])),
+        ] {
+            data.insert(key.to_owned(), value.to_string().into());
+        }
+    }
+    if data.is_empty() {
+        return None;
+    }
+    let metadata = json!({"name": "extension-apiserver-authentication", "namespace": "kube-system"});
+    let object = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": data});
+    Some(Seed { gvr: Gvr::new("v1", "configmaps"), object, upkeep: Upkeep::Data })
 }
 
 /// Whether `stored` says all that `wanted` says; a server adds defaults to what it stores.
