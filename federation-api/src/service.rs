@@ -126,7 +126,7 @@ impl Api {
     }
 
     /// The life of a request.
-    async fn answer(&self, mut asked: Asked, trace: &mut Trace) -> Result<Response<Body>, ApiError> {
+    async fn answer(&self, asked: Asked, trace: &mut Trace) -> Result<Response<Body>, ApiError> {
         let server = &self.0;
         let query = Query::parse(asked.uri.query().unwrap_or(""))?;
         trace.pretty = query.get("pretty").map(str::to_owned);
@@ -167,23 +167,8 @@ impl Api {
         }
         let (cache, kind) = cache.filter(|(_, kind)| kind.is_reached_by(&info)).ok_or_else(|| unknown(&info))?;
         trace.known = true;
-        let mut call = Call {
-            server: Arc::clone(server),
-            cache,
-            stored: kind.stored(),
-            kind,
-            method: asked.method,
-            uri: asked.uri,
-            upgrade: asked.extensions.remove(),
-            info,
-            query,
-            headers: asked.headers,
-            user,
-            body: Some(asked.body),
-            warnings: Vec::new(),
-            audit: trace.audit.clone(),
-            trail: crate::admission::Trail::default(),
-        };
+        let mut call = call(server, asked, (cache, kind), (info, query, user));
+        call.audit = trace.audit.clone();
         if let Some(warning) = call.kind.custom().and_then(|custom| custom.version().warning.clone()) {
             call.warn(warning);
         }
@@ -202,6 +187,32 @@ impl Api {
     }
 }
 
+/// The request as the verbs see it.
+fn call(
+    server: &Arc<Server>,
+    mut asked: Asked,
+    (cache, kind): (Arc<ResourceCache>, Kind),
+    (info, query, user): (RequestInfo, Query, Arc<UserInfo>),
+) -> Call {
+    Call {
+        server: Arc::clone(server),
+        cache,
+        stored: kind.stored(),
+        kind,
+        method: asked.method,
+        uri: asked.uri,
+        upgrade: asked.extensions.remove(),
+        info,
+        query,
+        headers: asked.headers,
+        user,
+        body: Some(asked.body),
+        warnings: Vec::new(),
+        audit: None,
+        trail: crate::admission::Trail::default(),
+    }
+}
+
 /// Lets the server answer that the group version is registered for.
 async fn hand_on(
     server: &Arc<Server>,
@@ -217,7 +228,7 @@ async fn hand_on(
     let Asked { method, uri, headers, extensions, body } = asked;
     let peer = extensions.get::<PeerAddress>().map(|peer| peer.0.ip());
     let forward = Forward { method, uri, path: info.path, headers, user, peer, upgrade, body, place, is_stream };
-    Ok(proxy::forward(server, remote, forward).await)
+    proxy::forward(server, remote, forward).await
 }
 
 /// The verbs, and which methods they answer on which paths.

@@ -193,7 +193,8 @@ async fn keep(server: &Arc<Server>, remote: &Remote) -> bool {
     };
     let known = server.aggregation.known.load().get(&remote.name).cloned();
     let documents = if condition.status { ask::documents(server, remote).await } else { Err(String::new()) };
-    let fresh = documents.is_ok();
+    // Schemas of new resources are published a little later than the resources.
+    let complete = documents.as_ref().is_ok_and(|documents| documents.openapi.is_some());
     if let Err(reason) = &documents
         && condition.status
     {
@@ -202,7 +203,7 @@ async fn keep(server: &Arc<Server>, remote: &Remote) -> bool {
     let documents = documents.unwrap_or_else(|_| known.unwrap_or_default().stale());
     server.aggregation.learn(&remote.name, Some(documents));
     match write(server, remote, &condition).await {
-        Ok(()) => condition.status && fresh,
+        Ok(()) => condition.status && complete,
         Err(error) if error.is_conflict() || error.is_not_found() => false,
         Err(error) => {
             tracing::warn!(%error, name = %remote.name, "the condition of an APIService cannot be written");

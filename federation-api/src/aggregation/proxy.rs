@@ -21,6 +21,7 @@ use tokio_util::sync::CancellationToken;
 use super::service::Remote;
 use crate::answer;
 use crate::body::{Body, RequestBody};
+use crate::error::ApiError;
 use crate::hook::{Outgoing, Sender};
 use crate::limit::{Place, REQUEST_TIMEOUT};
 use crate::server::Server;
@@ -64,23 +65,36 @@ pub(crate) struct Forward {
 }
 
 /// Hands the request on and the answer back.
-pub(crate) async fn forward(server: &Arc<Server>, remote: &Remote, asked: Forward) -> Response<Body> {
+///
+/// # Errors
+/// 504 where the server does not begin to answer within the time of a request.
+pub(crate) async fn forward(server: &Arc<Server>, remote: &Remote, asked: Forward) -> Result<Response<Body>, ApiError> {
     if !remote.available {
-        return refuse(StatusCode::SERVICE_UNAVAILABLE, "service unavailable");
+        return Ok(refuse(StatusCode::SERVICE_UNAVAILABLE, "service unavailable"));
     }
-    let limit = if is_discovery(&asked.path) { DISCOVERY_TIMEOUT } else { REQUEST_TIMEOUT };
-    let ends = Instant::now() + limit;
+    if is_discovery(&asked.path) {
+        let ends = Instant::now() + DISCOVERY_TIMEOUT;
+        let late = || refuse(StatusCode::SERVICE_UNAVAILABLE, "context deadline exceeded");
+        return Ok(exchange(server, remote, asked, ends).await.unwrap_or_else(late));
+    }
+    let ends = Instant::now() + REQUEST_TIMEOUT;
+    let late = || ApiError::Timeout("request did not complete within the allotted timeout".to_owned());
+    exchange(server, remote, asked, ends).await.ok_or_else(late)
+}
+
+/// One exchange; none where it does not begin in time.
+async fn exchange(server: &Arc<Server>, remote: &Remote, asked: Forward, ends: Instant) -> Option<Response<Body>> {
     let Forward { method, uri, path, headers, user, peer, mut upgrade, body, place, is_stream } = asked;
     let wants = headers.get(header::UPGRADE).cloned().filter(|_| upgrade.is_some());
     let Ok(target) = target(&path, uri.query()) else {
-        return refuse(StatusCode::BAD_REQUEST, "the path cannot be handed on");
+        return Some(refuse(StatusCode::BAD_REQUEST, "the path cannot be handed on"));
     };
     let mut request = Request::new(Outgoing::new(body.into_inner()));
     *request.method_mut() = method;
     *request.uri_mut() = target.into();
     *request.headers_mut() = outgoing(headers, wants.as_ref());
     if !introduce(&user, request.headers_mut()) {
-        return refuse(StatusCode::INTERNAL_SERVER_ERROR, "the name of the user cannot be handed on");
+        return Some(refuse(StatusCode::INTERNAL_SERVER_ERROR, "the name of the user cannot be handed on"));
     }
     forwarded_for(peer, request.headers_mut());
     let exchange = server.hooks.exchange(server, &remote.destination, request);
@@ -88,27 +102,27 @@ pub(crate) async fn forward(server: &Arc<Server>, remote: &Remote, asked: Forwar
         Ok(Ok(exchanged)) => exchanged,
         Ok(Err(reason)) => {
             tracing::debug!(name = %remote.name, %reason, "an aggregated API server does not answer");
-            return refuse(StatusCode::SERVICE_UNAVAILABLE, &unreachable(&reason));
+            return Some(refuse(StatusCode::SERVICE_UNAVAILABLE, &unreachable(&reason)));
         }
-        Err(_) => return refuse(StatusCode::SERVICE_UNAVAILABLE, "context deadline exceeded"),
+        Err(_) => return None,
     };
     let code = response.status();
     if code == StatusCode::SWITCHING_PROTOCOLS {
         let offer = wants.zip(upgrade.take());
-        return switch(server, remote, (response, offer), place);
+        return Some(switch(server, remote, (response, offer), place));
     }
     if wants.is_some() && code.as_u16() < 400 {
         let why = format!("invalid upgrade response: status code {}", code.as_u16());
-        return refuse(StatusCode::SERVICE_UNAVAILABLE, &why);
+        return Some(refuse(StatusCode::SERVICE_UNAVAILABLE, &why));
     }
     if code.is_redirection() && response.headers().get(header::LOCATION).is_some_and(|to| !to.is_empty()) {
-        return refuse(StatusCode::BAD_GATEWAY, REDIRECTED);
+        return Some(refuse(StatusCode::BAD_GATEWAY, REDIRECTED));
     }
     let (mut parts, body) = response.into_parts();
     drop_hop_by_hop(&mut parts.headers);
     let until = (!is_stream).then_some(ends);
     let chunks = chunks(Arc::clone(server), remote.clone(), (body, sender), until);
-    Response::from_parts(parts, Body::stream(chunks).holding(place))
+    Some(Response::from_parts(parts, Body::stream(chunks).holding(place)))
 }
 
 /// `/apis/GROUP/VERSION` and nothing below.

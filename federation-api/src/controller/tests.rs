@@ -121,6 +121,8 @@ fn gvr(resource: &str) -> Gvr {
         "clusterroles" | "clusterrolebindings" => "rbac.authorization.k8s.io/v1",
         "placementbindings" => "fedgate.dev/v1alpha1",
         "ingressclasses" => "networking.k8s.io/v1",
+        "apiservices" => "apiregistration.k8s.io/v1",
+        "customresourcedefinitions" => "apiextensions.k8s.io/v1",
         _ => "v1",
     };
     Gvr::new(version, resource)
@@ -313,4 +315,54 @@ async fn a_template_is_released_after_its_binding_has_recorded_how() {
         )
         .await;
     server.goes("configmaps", "default", "template").await;
+}
+
+/// Protocol: G1
+#[tokio::test]
+async fn api_services_follow_what_is_served() {
+    let server = start().await;
+    let apps = server.get("apiservices", "", "v1.apps").await.expect("built in");
+    assert_eq!(apps["status"]["conditions"][0]["reason"], "Local");
+    // What a former server served and this one does not goes with the next start, and people's changes with it.
+    let mut old = apps.clone();
+    old["metadata"] = json!({"name": "v1.gone.example", "labels": apps["metadata"]["labels"]});
+    old["spec"]["group"] = json!("gone.example");
+    server.hub.create(&gvr("apiservices"), "", &old).await.unwrap();
+    let patch = json!({"spec": {"versionPriority": 7}});
+    let at = gvr("apiservices");
+    server.hub.merge_patch(At::new(&at, "", "v1.apps"), &patch, &WriteOptions::default()).await.unwrap();
+    let people = json!({"metadata": {"labels": {"kube-aggregator.kubernetes.io/automanaged": null}}, "spec": {"versionPriority": 7}});
+    server.hub.merge_patch(At::new(&at, "", "v1.batch"), &people, &WriteOptions::default()).await.unwrap();
+    ensure(&server.hub, &bootstrap()).await.unwrap();
+    assert_eq!(server.get("apiservices", "", "v1.gone.example").await, None);
+    let priority =
+        async |name: &str| server.get("apiservices", "", name).await.unwrap()["spec"]["versionPriority"].clone();
+    assert_eq!((priority("v1.apps").await, priority("v1.batch").await), (json!(15), json!(7)));
+    let open = json!({"openAPIV3Schema": {"type": "object"}});
+    let version =
+        |name: &str, served: bool| json!({"name": name, "served": served, "storage": name == "v1", "schema": open});
+    let definition = json!({"apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
+        "metadata": {"name": "xs.a.example"}, "spec": {"group": "a.example", "scope": "Cluster",
+            "names": {"plural": "xs", "kind": "X"}, "versions": [version("v1", true), version("v2", false)]}});
+    let definitions = gvr("customresourcedefinitions");
+    server.hub.create(&definitions, "", &definition).await.unwrap();
+    let made = server.appears("apiservices", "", "v1.a.example").await;
+    assert_eq!((&made["spec"]["groupPriorityMinimum"], &made["spec"]["versionPriority"]), (&json!(1000), &json!(100)));
+    assert_eq!(server.get("apiservices", "", "v2.a.example").await, None);
+    // It is kept as it is, and there, for as long as it is served.
+    server.hub.merge_patch(At::new(&at, "", "v1.a.example"), &patch, &WriteOptions::default()).await.unwrap();
+    server
+        .until(("apiservices", "", "v1.a.example"), |service| {
+            service.is_some_and(|service| service["spec"]["versionPriority"] == 100)
+        })
+        .await;
+    let uid = made["metadata"]["uid"].clone();
+    server.delete("apiservices", "", "v1.a.example", "Background").await;
+    server
+        .until(("apiservices", "", "v1.a.example"), |service| {
+            service.is_some_and(|service| service["metadata"]["uid"] != uid)
+        })
+        .await;
+    server.delete("customresourcedefinitions", "", "xs.a.example", "Background").await;
+    server.goes("apiservices", "", "v1.a.example").await;
 }

@@ -44,6 +44,9 @@ fn first_objects() {
         "priorityclasses  system-node-critical",
         "servicecidrs  kubernetes",
         "configmaps kube-system extension-apiserver-authentication",
+        "apiservices  v1.",
+        "apiservices  v1.apps",
+        "apiservices  v1alpha1.fedgate.dev",
     ] {
         assert!(hub.contains(key), "{key}");
     }
@@ -135,4 +138,28 @@ fn the_default_policy_is_mended_as_upstream_does() {
     assert_eq!(got["subjects"], json!([subject("ann"), subject("bob")]));
     let other = mend(Upkeep::Policy, &binding("x", &["ann"]), &binding("r", &["bob"]));
     assert_eq!(other, Some(Write::Recreate(binding("r", &["bob"]))), "a role reference cannot be changed in place");
+}
+
+/// Protocol: B1, G1
+#[test]
+fn aggregated_servers_learn_whom_to_believe() {
+    let find = |config: &Bootstrap| {
+        let seeds = seed::objects(config).into_iter();
+        let mut named = seeds.filter(|seed| super::name(&seed.object) == "extension-apiserver-authentication");
+        named.next().map(|seed| seed.object["data"].clone())
+    };
+    let both = find(&config(true)).expect("there");
+    assert_eq!(both["client-ca-file"], "PEM");
+    assert_eq!(both["requestheader-client-ca-file"], "PROXY");
+    assert_eq!(both["requestheader-allowed-names"], r#"["front-proxy-client"]"#);
+    assert_eq!(both["requestheader-username-headers"], r#"["X-Remote-User"]"#);
+    assert_eq!(both["requestheader-uid-headers"], r#"["X-Remote-Uid"]"#);
+    assert_eq!(both["requestheader-group-headers"], r#"["X-Remote-Group"]"#);
+    assert_eq!(both["requestheader-extra-headers-prefix"], r#"["X-Remote-Extra-"]"#);
+    let alone = find(&Bootstrap { front_proxy_ca_pem: String::new(), ..config(true) }).expect("there");
+    assert_eq!(alone, json!({"client-ca-file": "PEM"}));
+    assert_eq!(
+        find(&Bootstrap { client_ca_pem: String::new(), front_proxy_ca_pem: String::new(), ..config(true) }),
+        None
+    );
 }

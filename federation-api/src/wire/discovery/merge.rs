@@ -91,7 +91,8 @@ fn by_version((a_rank, a): &(i64, Value), (b_rank, b): &(i64, Value)) -> Orderin
 
 impl Placed {
     fn group(&self) -> Group {
-        let versions = self.versions.iter().map(|(_, entry)| Text::from(entry["version"].as_str().unwrap_or("").to_owned()));
+        let versions =
+            self.versions.iter().map(|(_, entry)| Text::from(entry["version"].as_str().unwrap_or("").to_owned()));
         Group { name: Text::from(self.name.clone()), versions: versions.collect() }
     }
 
