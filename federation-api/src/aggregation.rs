@@ -135,6 +135,16 @@ impl Aggregation {
         Some(document.clone())
     }
 
+    /// Which remote APIServices are unavailable, as metrics.
+    pub(crate) fn render(&self, out: &mut String) {
+        const NAME: &str = "aggregator_unavailable_apiservice";
+        let help = "[ALPHA] Gauge of APIServices which are marked as unavailable broken down by APIService name.";
+        out.push_str(&format!("# HELP {NAME} {help}\n# TYPE {NAME} gauge\n"));
+        for remote in self.routes().iter() {
+            out.push_str(&format!("{NAME}{{name=\"{}\"}} {}\n", remote.name, u8::from(!remote.available)));
+        }
+    }
+
     fn merged(&self, table: &Arc<Table>) -> Option<Arc<Merged>> {
         let routes = self.routes();
         if routes.remotes.is_empty() {

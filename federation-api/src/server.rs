@@ -324,6 +324,7 @@ impl Server {
         let (reading, writing) = self.flow.running();
         let mut text = self.metrics.render(&self.cache.sizes(), (reading, writing, self.in_flight.watches()));
         self.flow.render(&mut text);
+        self.aggregation.render(&mut text);
         if let Some(audit) = &self.audit {
             audit.render(&mut text);
         }

@@ -332,6 +332,8 @@ async fn who_is_not_there_is_missed_in_his_own_group_alone() {
     };
     unavailable(hub.get(FLUNDERS).await);
     unavailable(hub.get("/apis/wardle.example.com/v1").await);
+    let gauge = |state: u8| format!("aggregator_unavailable_apiservice{{name=\"v1.wardle.example.com\"}} {state}\n");
+    assert!(hub.api.metrics().contains(&gauge(1)));
     assert_eq!(hub.get("/apis/wardle.example.com").await.code, 200);
     let apis = until(&hub, "/apis", V2, |apis| entry(apis, "wardle.example.com").is_some()).await;
     let of = entry(&apis, "wardle.example.com").expect("the group");
@@ -341,6 +343,7 @@ async fn who_is_not_there_is_missed_in_his_own_group_alone() {
     expose(&hub, "api", remote.port).await;
     condition(&hub, "v1.wardle.example.com", "Passed").await;
     hub.get(FLUNDERS).await.expect(200);
+    assert!(hub.api.metrics().contains(&gauge(0)));
     let fresh =
         |apis: &Value| entry(apis, "wardle.example.com").is_some_and(|e| e["versions"][0]["freshness"] == "Current");
     until(&hub, "/apis", V2, fresh).await;
