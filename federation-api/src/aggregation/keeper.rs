@@ -15,7 +15,7 @@ use federation_types::Gvr;
 use hub_client::error::ApiError;
 use hub_client::{Hub, WriteOptions};
 use serde_json::Value;
-use tokio::task::JoinSet;
+use tokio::task::{Id, JoinSet};
 use tokio::time::Instant;
 
 use super::condition::{self, Condition};
@@ -32,7 +32,7 @@ const RETRY: Duration = Duration::from_millis(200);
 /// How long the task sleeps at most: it has to notice that its own server is gone.
 const IDLE: Duration = Duration::from_secs(60);
 /// Changes that come closer together are looked at together.
-const QUIET: Duration = Duration::from_millis(20);
+const QUIET: Duration = Duration::from_millis(50);
 /// Servers that are asked at once.
 const AT_ONCE: usize = 16;
 
@@ -42,14 +42,14 @@ struct Watched {
     seen: u64,
     due: Instant,
     failures: u32,
-    asking: bool,
+    /// Who asks it now.
+    asking: Option<Id>,
 }
 
 /// What followed from asking one server.
 struct Asked {
-    name: String,
-    /// What was to be seen when it was asked.
-    seen: u64,
+    /// What was to be seen when it was asked, where that came to an end.
+    seen: Option<u64>,
     well: bool,
 }
 
@@ -72,9 +72,12 @@ pub(crate) async fn run(server: Weak<Server>) {
             () = services.changed() => {}
             () = endpoints.changed(), if any => {}
             () = slices.changed(), if any => {}
-            Some(ended) = asking.join_next() => match ended {
-                Ok(asked) => settle(&mut watched, &asked),
-                Err(error) => tracing::error!(%error, "asking an aggregated API server failed"),
+            Some(ended) = asking.join_next_with_id() => match ended {
+                Ok((task, asked)) => settle(&mut watched, task, asked),
+                Err(error) => {
+                    tracing::error!(%error, "asking an aggregated API server failed");
+                    settle(&mut watched, error.id(), Asked { seen: None, well: false });
+                }
             },
             () = tokio::time::sleep_until(due) => {}
             () = draining.cancelled() => return,
@@ -125,32 +128,33 @@ fn look(server: &Arc<Server>, watched: &mut BTreeMap<String, Watched>, asking: &
     let mut next = now + IDLE;
     for remote in routes.iter() {
         let seen = fingerprint(server, remote);
-        let new = Watched { seen, due: now, failures: 0, asking: false };
+        let new = Watched { seen, due: now, failures: 0, asking: None };
         let known = watched.entry(remote.name.clone()).or_insert(new);
         if known.seen != seen {
             (known.seen, known.due, known.failures) = (seen, now, 0);
         }
-        if known.asking {
+        if known.asking.is_some() {
             continue;
         }
         if known.due > now || asking.len() >= AT_ONCE {
             next = next.min(known.due.max(now + QUIET));
             continue;
         }
-        known.asking = true;
         let (server, remote) = (Arc::clone(server), Arc::clone(remote));
-        asking.spawn(async move {
+        let task = asking.spawn(async move {
             let well = keep(&server, &remote).await;
-            Asked { name: remote.name.clone(), seen, well }
+            Asked { seen: Some(seen), well }
         });
+        known.asking = Some(task.id());
     }
     next
 }
 
-fn settle(watched: &mut BTreeMap<String, Watched>, asked: &Asked) {
-    let Some(known) = watched.get_mut(&asked.name) else { return };
-    known.asking = false;
-    if known.seen != asked.seen {
+fn settle(watched: &mut BTreeMap<String, Watched>, task: Id, asked: Asked) {
+    // What is gone by now is missed by nobody.
+    let Some(known) = watched.values_mut().find(|known| known.asking == Some(task)) else { return };
+    known.asking = None;
+    if asked.seen.is_some_and(|seen| seen != known.seen) {
         // Something has changed meanwhile: it is due already.
         return;
     }
@@ -201,7 +205,9 @@ async fn keep(server: &Arc<Server>, remote: &Remote) -> bool {
         tracing::debug!(name = %remote.name, %reason, "an aggregated API server does not say what it serves");
     }
     let documents = documents.unwrap_or_else(|_| known.unwrap_or_default().stale());
-    server.aggregation.learn(&remote.name, Some(documents));
+    if server.aggregation.routes().iter().any(|known| known.name == remote.name) {
+        server.aggregation.learn(&remote.name, Some(documents));
+    }
     match write(server, remote, &condition).await {
         Ok(()) => condition.status && complete,
         Err(error) if error.is_conflict() || error.is_not_found() => false,
@@ -237,20 +243,28 @@ mod tests {
     use super::{AGAIN, Asked, Watched, settle};
 
     /// Protocol: G1
-    #[test]
-    fn a_server_that_fails_is_asked_less_and_less_often() {
-        let new = Watched { seen: 1, due: Instant::now(), failures: 0, asking: true };
+    #[tokio::test]
+    async fn a_server_that_fails_is_asked_less_and_less_often() {
+        let task = tokio::spawn(async {}).id();
+        let new = Watched { seen: 1, due: Instant::now(), failures: 0, asking: Some(task) };
         let mut watched = BTreeMap::from([("a".to_owned(), new)]);
-        let mut waits = Vec::new();
-        for well in [false, false, false, false, false, false, false, false, false, false, true] {
-            settle(&mut watched, &Asked { name: "a".to_owned(), seen: 1, well });
-            waits.push(watched["a"].due.saturating_duration_since(Instant::now()));
+        let mut settled = |seen: Option<u64>, well: bool| {
+            watched.get_mut("a").expect("known").asking = Some(task);
+            settle(&mut watched, task, Asked { seen, well });
+            let known = &watched["a"];
+            assert_eq!(known.asking, None);
+            (known.due, known.failures)
+        };
+        let mut last = Duration::ZERO;
+        for n in 1..=12 {
+            let (due, failures) = settled(if n == 3 { None } else { Some(1) }, false);
+            let wait = due.saturating_duration_since(Instant::now());
+            assert_eq!(failures, n);
+            assert!(wait <= AGAIN && (n > 8 || wait > last), "{n}: {wait:?}");
+            last = wait;
         }
-        assert!(waits[0] <= Duration::from_millis(200) && waits[1] > waits[0], "{waits:?}");
-        assert!(waits.iter().all(|wait| *wait <= AGAIN), "{waits:?}");
-        assert_eq!(watched["a"].failures, 0);
-        let due = watched["a"].due;
-        settle(&mut watched, &Asked { name: "a".to_owned(), seen: 2, well: false });
-        assert_eq!(watched["a"].due, due, "what has changed meanwhile is due when that says so");
+        let (due, failures) = settled(Some(1), true);
+        assert_eq!(failures, 0);
+        assert_eq!(settled(Some(2), false), (due, 0), "what has changed meanwhile is due when that says so");
     }
 }
