@@ -4,6 +4,7 @@
 //! Source: k8s.io/apiserver `pkg/endpoints/request/requestinfo.go`.
 
 pub mod options;
+pub mod page;
 pub mod query;
 
 use http::Method;

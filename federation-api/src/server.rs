@@ -22,8 +22,8 @@ use crate::health::{Health, PostStart};
 use crate::kinds::Kinds;
 use crate::limit::InFlight;
 use crate::metrics::Metrics;
+use crate::request::page::Seal;
 use crate::service::{Api, InProcess};
-use crate::verb::list::Seal;
 use crate::wire::openapi::OpenApi;
 
 /// Where the objects are kept.

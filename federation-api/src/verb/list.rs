@@ -2,10 +2,6 @@
 //!
 //! Source: k8s.io/apiserver `pkg/storage/continue.go`, `pkg/storage/cacher/delegator.go`.
 
-mod token;
-
-pub(crate) use token::Seal;
-
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,7 +12,7 @@ use crate::custom::seen;
 use crate::error::ApiError;
 use crate::filter::Filter;
 use crate::request::options::{Freshness, ListOptions};
-use token::Token;
+use crate::request::page::Token;
 
 /// How long a request waits for a revision that has not happened yet; upstream's bound.
 const FUTURE_WAIT: Duration = Duration::from_secs(3);

@@ -4,6 +4,8 @@
 #![no_main]
 
 mod decode;
+mod expression;
+mod page;
 mod patch;
 mod request;
 mod select;
@@ -26,6 +28,9 @@ const TARGETS: &[(&str, Target)] = &[
     ("apply", patch::apply),
     ("selectors", select::selectors),
     ("request", request::request),
+    ("continue", page::tokens),
+    ("cel", expression::cel),
+    ("jsonpath", expression::jsonpath),
 ];
 
 static TARGET: LazyLock<Target> = LazyLock::new(|| {

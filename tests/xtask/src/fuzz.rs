@@ -19,9 +19,11 @@ pub struct Options {
     target: Vec<String>,
 }
 
-impl Default for Options {
-    fn default() -> Self {
-        Self { seconds: 60, target: Vec::new() }
+impl Options {
+    /// For the run of every change: what was found once is found again, and a little more. Far looks are taken by hand.
+    #[must_use]
+    pub fn of_every_change() -> Self {
+        Self { seconds: 30, target: Vec::new() }
     }
 }
 

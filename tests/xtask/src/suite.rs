@@ -48,7 +48,7 @@ enum Step {
     Chart,
     /// every test of the workspace
     Tests,
-    /// every fuzz target for a minute
+    /// every fuzz target for half a minute
     Fuzz,
     /// today's client programs against the endpoint
     Clients,
@@ -150,7 +150,7 @@ fn workspace_tests(toolbox: &Toolbox, tally: &mut Tally) -> Result<()> {
 }
 
 fn fuzz_targets(tally: &mut Tally) -> Result<()> {
-    for outcome in fuzz::all(&fuzz::Options::default())? {
+    for outcome in fuzz::all(&fuzz::Options::of_every_change())? {
         match outcome.found {
             None => tally.pass(1),
             Some(said) => tally.fail(format!("Fuzz: {}\n{said}", outcome.target)),

@@ -17,15 +17,16 @@ const MAX_TOKEN_BYTES: usize = 8 * 1024;
 const KEY: &str = "/fedgate/continue-key";
 
 /// Seals tokens.
-pub(crate) struct Seal(hmac::Key);
+#[derive(Debug)]
+pub struct Seal(hmac::Key);
 
 /// Where a list goes on.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Token {
+pub struct Token {
     /// The revision of the first page; -1 goes on with whatever is newest.
-    pub(super) rev: i64,
+    pub rev: i64,
     /// The first key that may be in the page, relative to the list's namespace.
-    pub(super) start: String,
+    pub start: String,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -42,7 +43,7 @@ impl Seal {
     ///
     /// # Errors
     /// Where the store cannot be read or written.
-    pub(crate) async fn open(store: &dyn Store) -> Result<Self, StoreError> {
+    pub async fn open(store: &dyn Store) -> Result<Self, StoreError> {
         let key = Bytes::from_static(KEY.as_bytes());
         let secret: [u8; 32] = rand::random();
         let op = Op::Put { key: key.clone(), val: Bytes::copy_from_slice(&secret) };
@@ -59,12 +60,13 @@ impl Seal {
         Ok(Self::of(&secret))
     }
 
-    pub(super) fn of(secret: &[u8]) -> Self {
+    /// Seals with this key.
+    pub fn of(secret: &[u8]) -> Self {
         Self(hmac::Key::new(hmac::HMAC_SHA256, secret))
     }
 
     /// The token as text; `about` names the user and the list.
-    pub(super) fn encode(&self, token: &Token, about: &str) -> String {
+    pub fn encode(&self, token: &Token, about: &str) -> String {
         let mac = URL_SAFE_NO_PAD.encode(hmac::sign(&self.0, signed(token, about).as_bytes()));
         let written = Written { v: "meta.k8s.io/v1".to_owned(), rv: token.rev, start: token.start.clone(), mac };
         URL_SAFE_NO_PAD.encode(serde_json::to_vec(&written).expect("a token serialises"))
@@ -74,7 +76,7 @@ impl Seal {
     ///
     /// # Errors
     /// 400 for everything else.
-    pub(super) fn decode(&self, text: &str, about: &str) -> Result<Token, ApiError> {
+    pub fn decode(&self, text: &str, about: &str) -> Result<Token, ApiError> {
         let refuse = |why: &str| ApiError::BadRequest(format!("invalid continue token: {why}"));
         let invalid = |why: &str| refuse(&format!("continue key is not valid: {why}"));
         if text.len() > MAX_TOKEN_BYTES {
