@@ -169,7 +169,26 @@ pub(crate) async fn read_body(body: RequestBody) -> Result<Bytes, ApiError> {
 
 #[cfg(test)]
 mod tests {
-    use super::{InFlight, MAX_WATCHING_ONE};
+    use bytes::Bytes;
+    use http_body_util::{BodyExt, StreamBody};
+
+    use super::{InFlight, MAX_BODY_BYTES, MAX_WATCHING_ONE, read_body};
+    use crate::body::erase;
+
+    /// Protocol: F1
+    #[tokio::test(start_paused = true)]
+    async fn bodies_arrive_in_time_and_in_size() {
+        let frame = |bytes: usize| Ok::<_, std::io::Error>(http_body::Frame::data(Bytes::from(vec![b' '; bytes])));
+        let stalls =
+            futures_util::StreamExt::chain(futures_util::stream::iter([frame(1)]), futures_util::stream::pending());
+        let stalled = read_body(erase(StreamBody::new(stalls).boxed())).await.expect_err("it never ends");
+        assert_eq!(stalled.status().code, 504);
+        let pieces = |all: Vec<usize>| StreamBody::new(futures_util::stream::iter(all.into_iter().map(frame)));
+        let whole = read_body(erase(pieces(vec![MAX_BODY_BYTES - 1, 1]))).await.expect("it fits");
+        assert_eq!(whole.len(), MAX_BODY_BYTES);
+        let over = read_body(erase(pieces(vec![MAX_BODY_BYTES, 1]))).await.expect_err("one byte too many");
+        assert_eq!(over.status().code, 413);
+    }
 
     /// Protocol: F1
     #[test]

@@ -2,30 +2,39 @@
 //!
 //! Builds requests from bytes alone: no extension of an in-process caller can come in here.
 
+mod crowd;
+mod pulse;
+
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use auth::x509::ClientCertificate;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
-use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::ServerConfig;
+use tokio_rustls::server::TlsStream;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
-use crate::service::Api;
+use self::crowd::{Crowd, Place};
+use self::pulse::{Patience, Pulse, Told, Verdict};
+use crate::service::{Api, Held};
 
-/// Connections at once.
+/// Connections at once. A silent one gives way to a new one.
 pub const MAX_CONNECTIONS: usize = 20_000;
-/// TLS handshakes at once: each costs a signature.
-pub const MAX_HANDSHAKES: usize = 128;
 /// Time for a TLS handshake.
 pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 /// Time for the head of an HTTP/1.1 request.
 pub const HEADER_TIMEOUT: Duration = Duration::from_secs(30);
+/// A connection without a request is closed after this; upstream's bound.
+pub const IDLE_TIMEOUT: Duration = Duration::from_secs(90);
+/// Who reads nothing of an answer for this long is cut off; upstream's time for a whole request.
+pub const STALL_TIMEOUT: Duration = Duration::from_secs(60);
 /// Streams a HTTP/2 connection: informers of one client hold a watch a resource.
 pub const MAX_STREAMS: u32 = 1_000;
 /// Largest head of a request, in bytes.
@@ -34,8 +43,36 @@ pub const MAX_HEAD_BYTES: u32 = 256 * 1024;
 pub const KEEP_ALIVE: Duration = Duration::from_secs(30);
 /// Time that open requests get when the server stops.
 pub const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
+/// Time that a connection gets to say goodbye.
+const LEAVE_TIMEOUT: Duration = Duration::from_secs(5);
 /// Pause after a failed accept (out of descriptors), so that the loop does not spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// What clients may do to a listener; [`Limits::default`] but in tests.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// Connections at once.
+    pub connections: usize,
+    pub handshake: Duration,
+    /// For the head of an HTTP/1.1 request.
+    pub header: Duration,
+    /// Without a request.
+    pub idle: Duration,
+    /// Without reading of an answer.
+    pub stalled: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            connections: MAX_CONNECTIONS,
+            handshake: HANDSHAKE_TIMEOUT,
+            header: HEADER_TIMEOUT,
+            idle: IDLE_TIMEOUT,
+            stalled: STALL_TIMEOUT,
+        }
+    }
+}
 
 /// What the peer presented in the handshake, as a request extension; not judged yet.
 #[derive(Clone)]
@@ -50,10 +87,22 @@ pub struct PeerAddress(pub SocketAddr);
 /// # Cancel safety
 /// Dropping the future closes the listener; connections that are open end by themselves.
 pub async fn listen(api: Api, listener: TcpListener, tls: Arc<ServerConfig>, stop: impl Future<Output = ()>) {
+    listen_within(api, listener, (tls, Limits::default()), stop).await;
+}
+
+/// As [`listen()`], with other limits.
+///
+/// # Cancel safety
+/// As [`listen()`].
+pub async fn listen_within(
+    api: Api,
+    listener: TcpListener,
+    (tls, limits): (Arc<ServerConfig>, Limits),
+    stop: impl Future<Output = ()>,
+) {
     let acceptor = TlsAcceptor::from(tls);
-    let handshakes = Arc::new(Semaphore::new(MAX_HANDSHAKES));
-    let connections = Arc::new(Semaphore::new(MAX_CONNECTIONS));
-    let graceful = GracefulShutdown::new();
+    let crowd = Crowd::new(limits.connections);
+    let (drain, connections) = (CancellationToken::new(), TaskTracker::new());
     tokio::pin!(stop);
     loop {
         let accepted = tokio::select! {
@@ -64,29 +113,24 @@ pub async fn listen(api: Api, listener: TcpListener, tls: Arc<ServerConfig>, sto
             Ok(accepted) => accepted,
             Err(error) => {
                 tracing::warn!(%error, "a connection cannot be accepted");
+                crowd.make_room();
                 tokio::time::sleep(ACCEPT_PAUSE).await;
                 continue;
             }
         };
-        let Ok(place) = Arc::clone(&connections).try_acquire_owned() else {
+        let Some(place) = crowd.enter() else {
             tracing::warn!(%address, "too many connections, this one is closed");
             continue;
         };
-        let connection = Connection {
-            api: api.clone(),
-            acceptor: acceptor.clone(),
-            handshakes: Arc::clone(&handshakes),
-            watcher: graceful.watcher(),
-            address,
-        };
-        tokio::spawn(async move {
-            connection.serve(stream).await;
-            drop(place);
-        });
+        let (api, acceptor, drain) = (api.clone(), acceptor.clone(), drain.clone());
+        let connection = Connection { api, acceptor, limits, place, drain, address };
+        connections.spawn(connection.serve(stream));
     }
     drop(listener);
     api.begin_drain();
-    if tokio::time::timeout(DRAIN_TIMEOUT, graceful.shutdown()).await.is_err() {
+    drain.cancel();
+    connections.close();
+    if tokio::time::timeout(DRAIN_TIMEOUT, connections.wait()).await.is_err() {
         tracing::info!("some connections were still busy at the end of the drain");
     }
 }
@@ -94,51 +138,98 @@ pub async fn listen(api: Api, listener: TcpListener, tls: Arc<ServerConfig>, sto
 struct Connection {
     api: Api,
     acceptor: TlsAcceptor,
-    handshakes: Arc<Semaphore>,
-    watcher: hyper_util::server::graceful::Watcher,
+    limits: Limits,
+    place: Place,
+    /// Cancelled when the listener stops.
+    drain: CancellationToken,
     address: SocketAddr,
 }
 
 impl Connection {
     async fn serve(self, stream: TcpStream) {
+        let shaken = tokio::select! {
+            () = self.place.leave.cancelled() => return,
+            () = self.drain.cancelled() => return,
+            shaken = self.shake(stream) => shaken,
+        };
+        if let Some(stream) = shaken {
+            self.talk(stream).await;
+        }
+    }
+
+    /// Handshakes are not counted: one that hangs costs its buffers, and would keep others waiting.
+    async fn shake(&self, stream: TcpStream) -> Option<TlsStream<TcpStream>> {
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(%error, "the connection is gone");
-            return;
+            return None;
         }
-        let Ok(turn) = self.handshakes.acquire().await else { return };
-        let shaken = tokio::time::timeout(HANDSHAKE_TIMEOUT, self.acceptor.accept(stream)).await;
-        drop(turn);
-        let stream = match shaken {
-            Ok(Ok(stream)) => stream,
+        match tokio::time::timeout(self.limits.handshake, self.acceptor.accept(stream)).await {
+            Ok(Ok(stream)) => Some(stream),
             Ok(Err(error)) => {
                 tracing::debug!(%error, address = %self.address, "TLS handshake failed");
-                return;
+                None
             }
-            Err(_) => return,
-        };
+            Err(_) => None,
+        }
+    }
+
+    /// Requests and answers, until either side has had enough.
+    async fn talk(self, stream: TlsStream<TcpStream>) {
+        let Self { api, limits, place, drain, address, .. } = self;
         let chain = stream
             .get_ref()
             .1
             .peer_certificates()
             .map(|chain| chain.iter().map(|certificate| certificate.clone().into_owned()).collect::<Vec<_>>());
         let peer = chain.and_then(ClientCertificate::new).map(|own| PeerCertificate(Arc::new(own)));
-        let service = Introduced { api: self.api, peer, address: PeerAddress(self.address) };
-        let builder = builder();
+        let pulse = Arc::clone(&place.pulse);
+        let service = Introduced { api, peer, address: PeerAddress(address), pulse: Arc::clone(&pulse) };
+        let builder = builder(limits.header);
         let serving = builder
             .serve_connection_with_upgrades(TokioIo::new(stream), TowerToHyperService::new(service))
             .into_owned();
-        if let Err(error) = self.watcher.watch(serving).await {
-            tracing::debug!(%error, address = %self.address, "a connection broke");
+        let mut serving = pin!(serving);
+        let patience = Patience { idle: limits.idle, stalled: limits.stalled };
+        // What begins meanwhile is looked at in time.
+        let step = limits.idle.min(limits.stalled);
+        // When a connection that was asked to leave is cut off.
+        let mut end: Option<Instant> = None;
+        loop {
+            let next = match (end, pulse.judge(Instant::now(), patience)) {
+                (_, Verdict::Stalled) => return tracing::debug!(%address, "an answer is not read"),
+                (Some(end), _) if Instant::now() >= end => return,
+                (None, Verdict::Idle) => {
+                    serving.as_mut().graceful_shutdown();
+                    *end.insert(Instant::now() + LEAVE_TIMEOUT)
+                }
+                (Some(end), Verdict::Until(next)) => next.min(end),
+                (Some(end), Verdict::Idle) => end,
+                (None, Verdict::Until(next)) => next,
+            };
+            tokio::select! {
+                served = &mut serving => {
+                    if let Err(error) = served {
+                        tracing::debug!(%error, %address, "a connection broke");
+                    }
+                    return;
+                }
+                () = drain.cancelled(), if end.is_none() => {
+                    serving.as_mut().graceful_shutdown();
+                    end = Some(Instant::now() + DRAIN_TIMEOUT);
+                }
+                () = place.leave.cancelled() => return,
+                () = tokio::time::sleep_until(next.min(Instant::now() + step).into()) => {}
+            }
         }
     }
 }
 
-fn builder() -> auto::Builder<TokioExecutor> {
+fn builder(header: Duration) -> auto::Builder<TokioExecutor> {
     let mut builder = auto::Builder::new(TokioExecutor::new());
     builder
         .http1()
         .timer(TokioTimer::new())
-        .header_read_timeout(HEADER_TIMEOUT)
+        .header_read_timeout(header)
         .max_buf_size(MAX_HEAD_BYTES as usize)
         .http2()
         .timer(TokioTimer::new())
@@ -154,22 +245,29 @@ struct Introduced {
     api: Api,
     peer: Option<PeerCertificate>,
     address: PeerAddress,
+    pulse: Arc<Pulse>,
 }
 
 impl tower::Service<http::Request<hyper::body::Incoming>> for Introduced {
-    type Response = http::Response<crate::body::Body>;
+    type Response = http::Response<Told>;
     type Error = std::convert::Infallible;
-    type Future = <Api as tower::Service<http::Request<hyper::body::Incoming>>>::Future;
+    type Future = std::pin::Pin<Box<dyn Future<Output = Result<Self::Response, Self::Error>> + Send>>;
 
     fn poll_ready(&mut self, _: &mut std::task::Context<'_>) -> std::task::Poll<Result<(), std::convert::Infallible>> {
         std::task::Poll::Ready(Ok(()))
     }
 
     fn call(&mut self, mut request: http::Request<hyper::body::Incoming>) -> Self::Future {
+        let turn = self.pulse.begin();
         request.extensions_mut().insert(self.address);
         if let Some(peer) = &self.peer {
             request.extensions_mut().insert(peer.clone());
         }
-        self.api.call(request)
+        let answer = self.api.call(request);
+        Box::pin(async move {
+            let mut response = answer.await?;
+            let held = response.extensions_mut().remove::<Held>().map(|held| held.0);
+            Ok(response.map(|body| turn.answer(body, held)))
+        })
     }
 }

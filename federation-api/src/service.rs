@@ -57,6 +57,11 @@ pub struct InProcess {
 #[derive(Debug, Clone)]
 pub struct Authenticated(pub Arc<UserInfo>);
 
+/// What an answer with an end holds until it is told, as an extension of the response: its seat. Who does not read what
+/// he asks for waits for himself.
+#[derive(Clone)]
+pub(crate) struct Held(pub(crate) Arc<dyn Send + Sync>);
+
 /// A request in parts, its body erased.
 struct Asked {
     method: Method,
@@ -64,6 +69,16 @@ struct Asked {
     headers: HeaderMap,
     extensions: http::Extensions,
     body: RequestBody,
+}
+
+impl Held {
+    /// The response, with its seat; a stream to a member has none.
+    fn by(mut response: Response<Body>, seat: Option<Seat>) -> Response<Body> {
+        if let Some(seat) = seat {
+            response.extensions_mut().insert(Self(Arc::new(seat)));
+        }
+        response
+    }
 }
 
 impl Api {
@@ -163,7 +178,7 @@ impl Api {
             trace.known = true;
             let Asked { method, headers, .. } = asked;
             let asked = endpoint::Asked { info: &info, query: &query, raw_query: asked.uri.query(), headers: &headers };
-            return endpoint::answer(server, &method, &asked).await;
+            return endpoint::answer(server, &method, &asked).await.map(|response| Held::by(response, seat));
         }
         let (cache, kind) = cache.filter(|(_, kind)| kind.is_reached_by(&info)).ok_or_else(|| unknown(&info))?;
         trace.known = true;
@@ -181,9 +196,7 @@ impl Api {
             Err(_) => Err(ApiError::Timeout("request did not complete within the allotted timeout".to_owned())),
         };
         trace.warnings = std::mem::take(&mut call.warnings);
-        let rendered = render::render(&call, outcome?);
-        drop(seat);
-        rendered
+        render::render(&call, outcome?).map(|response| Held::by(response, seat))
     }
 }
 

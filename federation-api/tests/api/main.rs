@@ -23,6 +23,7 @@ mod hubs;
 mod kinds;
 mod legacy;
 mod list;
+mod listener;
 mod patch;
 mod pods;
 mod policy;
