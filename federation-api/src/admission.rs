@@ -196,6 +196,27 @@ pub(crate) async fn connects(call: &mut Call) -> Result<(), ApiError> {
     ask_all(UNCHANGING, call, &object, &review).await
 }
 
+/// Asks about an object that asks for something and is never stored: an eviction, a token.
+///
+/// # Errors
+/// The first refusal.
+pub(crate) async fn requests(call: &mut Call, new: &mut Value, options: &WriteOptions) -> Result<(), ApiError> {
+    if !webhook::is_any(&call.server) && !policy::is_any(&call.server) {
+        return Ok(());
+    }
+    let (operation, part) = (Operation::Create, Part::Main);
+    let review = Review { operation, part, old: None, options, deletion: None };
+    call.trail = Trail::default();
+    loop {
+        told("MutatingAdmissionWebhook", webhook::mutate(call, new, &review).await)?;
+        if !call.trail.begin_again() {
+            break;
+        }
+    }
+    told("ValidatingAdmissionPolicy", policy::judge(call, new, &review).await)?;
+    told("ValidatingAdmissionWebhook", webhook::validate(call, new, &review).await)
+}
+
 async fn ask_all(
     plugins: &[(&str, Judge)],
     call: &mut Call,

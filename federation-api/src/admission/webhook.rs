@@ -200,8 +200,14 @@ fn patched(
         new["spec"]["replicas"] = replicas;
         return Ok(changed);
     }
-    let ty = invocation.kind.ty;
     let validation = federation_schema::decode::FieldValidation::Ignore;
+    if let Some(ty) = matching::request_type(call) {
+        let outcome = decode::patched(call, ty, outcome, (&patch.to_string(), &[]), validation)?;
+        let changed = outcome != *new;
+        *new = outcome;
+        return Ok(changed);
+    }
+    let ty = invocation.kind.ty;
     let mut outcome = decode::patched(call, ty, outcome, (&patch.to_string(), &[]), validation)?;
     convert::to_stored(&invocation.kind, &call.stored, &mut outcome);
     confine(call, new, &mut outcome, review);

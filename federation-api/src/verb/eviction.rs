@@ -10,6 +10,7 @@ use federation_store::{Cond, Op, TxnError};
 use http::StatusCode;
 use serde_json::{Map, Value, json};
 
+use crate::admission;
 use crate::answer::Answer;
 use crate::cache::{Entry, Scope};
 use crate::call::Call;
@@ -19,7 +20,7 @@ use crate::json;
 use crate::mirror::forward;
 use crate::mirror::owner::Owned;
 use crate::object;
-use crate::request::options::DeleteOptions;
+use crate::request::options::{DeleteOptions, WriteOptions};
 use crate::server::Server;
 use crate::verb::write::MAX_RACES;
 use crate::verb::{delete, list};
@@ -37,17 +38,20 @@ pub(crate) async fn create(call: &mut Call) -> Result<Answer, ApiError> {
     let kind = call.kind.clone();
     let expected = kind.subresource("eviction").and_then(Expected::subresource);
     let expected = expected.ok_or_else(|| ApiError::Internal("an eviction has no type".to_owned()))?;
-    let sent = decode::object(call, &body, expected, FieldValidation::Warn)?;
+    let mut sent = decode::object(call, &body, expected, FieldValidation::Warn)?;
     if object::name(&sent) != call.info.name {
         return Err(ApiError::BadRequest("name in URL does not match name in Eviction object".to_owned()));
     }
+    let dry_run = call.query.get("dryRun").filter(|value| !value.is_empty()).map(str::to_owned);
+    let write = WriteOptions { dry_run: dry_run.is_some(), ..WriteOptions::default() };
+    admission::requests(call, &mut sent, &write).await?;
     let mut options: DeleteOptions = match sent.get("deleteOptions") {
         Some(options) => serde_json::from_value(options.clone())
             .map_err(|error| ApiError::BadRequest(format!("invalid DeleteOptions: {error}")))?,
         None => DeleteOptions::default(),
     };
-    if let Some(dry_run) = call.query.get("dryRun").filter(|value| !value.is_empty()) {
-        options.dry_run.get_or_insert_with(|| vec![dry_run.to_owned()]);
+    if let Some(dry_run) = dry_run {
+        options.dry_run.get_or_insert_with(|| vec![dry_run]);
     }
     list::fresh(call).await?;
     let key = call.key();

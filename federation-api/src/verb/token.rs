@@ -14,7 +14,7 @@ use crate::call::Call;
 use crate::error::{ApiError, Cause};
 use crate::kind::{self, storage_name};
 use crate::request::options::WriteOptions;
-use crate::{decode, object};
+use crate::{admission, decode, object};
 
 /// Answers a POST to serviceaccounts/NAME/token.
 ///
@@ -31,12 +31,14 @@ pub(crate) async fn create(call: &mut Call) -> Result<Answer, ApiError> {
     let options = WriteOptions::read(&call.query, "CreateOptions")?;
     let body = call.read_body().await?;
     let mut request = decode::object(call, &body, expected, options.validation)?;
+    let meta = object::meta_mut(&mut request);
+    meta.insert("name".to_owned(), object::name(&account).into());
+    meta.insert("namespace".to_owned(), object::namespace(&account).into());
+    admission::requests(call, &mut request, &options).await?;
     let spec = spec(call, &account, &request)?;
     let tokens = call.server.tokens.as_ref().expect("checked above, and never unset");
     let issued = tokens.issue(&spec, (call.server.now)()).map_err(|error| ApiError::Internal(error.to_string()))?;
     let meta = object::meta_mut(&mut request);
-    meta.insert("name".to_owned(), object::name(&account).into());
-    meta.insert("namespace".to_owned(), object::namespace(&account).into());
     meta.insert("creationTimestamp".to_owned(), call.server.timestamp().into());
     request["spec"]["audiences"] = json!(spec.audiences);
     request["spec"]["expirationSeconds"] = spec.lifetime.as_secs().into();

@@ -327,3 +327,52 @@ async fn a_dry_run_asks_nobody_who_does_more() {
     };
     assert!(message.contains("Unsupported value: \"Some\": supported values: \"None\", \"NoneOnDryRun\""), "{message}");
 }
+
+/// What asks for something and is never stored is judged and changed as what is stored.
+///
+/// Protocol: A2
+#[tokio::test]
+async fn evictions_and_token_requests_are_asked_about() {
+    let folder = tempfile::tempdir().expect("a directory");
+    let key = auth::service_account::ServiceAccountKey::open(&folder.path().join("key")).expect("a key");
+    let api = federation_api::Api::builder().service_accounts(key).open(federation_api::StoreConfig::Memory);
+    let hub = Hub::with(api.await.expect("a store in memory")).await;
+    let server = Server::judging(|request| match request["subResource"].as_str() {
+        Some("token") => patch(&json!([{"op": "replace", "path": "/spec/expirationSeconds", "value": 1200}])),
+        _ if request["name"] == "kept" => json!({"allowed": false, "status": {"message": "it stays"}}),
+        _ => json!({}),
+    })
+    .await;
+    let asks = webhook("parts", server.url(""), |webhook| {
+        webhook["rules"] = json!([{"operations": ["CREATE"], "apiGroups": ["*"], "apiVersions": ["*"],
+            "resources": ["pods/eviction", "serviceaccounts/token"]}]);
+    });
+    configure(&hub, "Mutating", "m", vec![asks]).await;
+    let accounts = "/api/v1/namespaces/default/serviceaccounts";
+    let account = json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "default"}});
+    hub.post(accounts, &account).await.expect(201);
+    let pods = "/api/v1/namespaces/default/pods";
+    for name in ["kept", "gone"] {
+        let pod = json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name},
+            "spec": {"containers": [{"name": "c", "image": "i"}]}});
+        hub.post(pods, &pod).await.expect(201);
+    }
+    let evict = async |name: &str| {
+        let eviction = json!({"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": name}});
+        hub.post(&format!("{pods}/{name}/eviction"), &eviction).await
+    };
+    let (_, message) = evict("kept").await.refused(400);
+    assert_eq!(message, "admission webhook \"parts.hooks.example.com\" denied the request: it stays");
+    evict("gone").await.expect(201);
+    hub.get(&format!("{pods}/kept")).await.expect(200);
+    let wish = json!({"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {"audiences": [], "expirationSeconds": 3600}});
+    let token = hub.post(&format!("{accounts}/default/token"), &wish).await.expect(201);
+    assert_eq!(token["spec"]["expirationSeconds"], 1200);
+    let asked = server.asked();
+    let (first, last) = (&asked[0]["request"], &asked[asked.len() - 1]["request"]);
+    assert_eq!(first["kind"], json!({"group": "policy", "version": "v1", "kind": "Eviction"}));
+    assert_eq!(first["resource"], json!({"group": "", "version": "v1", "resource": "pods"}));
+    assert_eq!((&first["object"]["metadata"]["name"], &first["operation"]), (&json!("kept"), &json!("CREATE")));
+    assert_eq!((&last["name"], &last["object"]["kind"]), (&json!("default"), &json!("TokenRequest")));
+    assert_eq!(asked.len(), 3);
+}

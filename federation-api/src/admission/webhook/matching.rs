@@ -1,5 +1,6 @@
 //! Whether a webhook wants to be asked about a write, and in which version of the resource.
 
+use federation_schema::facts::TypeId;
 use serde_json::Value;
 
 use super::condition::{self, Asked};
@@ -25,9 +26,18 @@ impl Invocation {
             return subresource::scale_of(object);
         }
         let mut shown = object.clone();
+        if request_type(call).is_some() {
+            return shown;
+        }
         convert::from_stored(&self.kind, &call.stored, &mut shown);
         shown
     }
+}
+
+/// The type of an object that asks for something and is never stored, where the request is such a one.
+pub(super) fn request_type(call: &Call) -> Option<TypeId> {
+    let below = &*call.info.subresource;
+    matches!(below, "eviction" | "token").then(|| call.kind.subresource(below)).flatten()?.ty
 }
 
 /// How a webhook is to be asked about a write, if at all.
