@@ -91,7 +91,7 @@ impl ListAnswer {
         }
         let items: usize = self.items.iter().map(|entry| item(entry, typed).len() + "{,".len()).sum();
         let length = head.len() + items.saturating_sub(usize::from(!self.items.is_empty())) + LIST_END.len();
-        let chunks = Chunks { chunk: Some(head), items: self.items.into_iter(), typed, first: true };
+        let chunks = Chunks { chunk: Some(head), large: None, items: self.items.into_iter(), typed, first: true };
         Body::chunks(length as u64, chunks)
     }
 
@@ -126,20 +126,43 @@ fn item(entry: &Entry, typed: bool) -> &[u8] {
 struct Chunks {
     /// Where to write on; none behind the end.
     chunk: Option<Vec<u8>>,
+    /// An object that goes out by itself, as the cache holds it.
+    large: Option<Bytes>,
     items: std::vec::IntoIter<Arc<Entry>>,
     typed: bool,
     first: bool,
+}
+
+/// An object of a list, lent by the cache.
+struct Lent {
+    entry: Arc<Entry>,
+    typed: bool,
+}
+
+impl AsRef<[u8]> for Lent {
+    fn as_ref(&self) -> &[u8] {
+        item(&self.entry, self.typed)
+    }
 }
 
 impl Iterator for Chunks {
     type Item = Bytes;
 
     fn next(&mut self) -> Option<Bytes> {
+        if let Some(large) = self.large.take() {
+            return Some(large);
+        }
         let mut chunk = self.chunk.take()?;
         while let Some(entry) = self.items.next() {
             chunk.extend_from_slice(if self.first { b"{" } else { b",{" });
             self.first = false;
-            chunk.extend_from_slice(item(&entry, self.typed));
+            let lent = Lent { entry, typed: self.typed };
+            if lent.as_ref().len() >= CHUNK_BYTES {
+                self.large = Some(Bytes::from_owner(lent));
+                self.chunk = Some(Vec::new());
+                return Some(chunk.into());
+            }
+            chunk.extend_from_slice(lent.as_ref());
             if chunk.len() >= CHUNK_BYTES && self.items.len() > 0 {
                 self.chunk = Some(Vec::with_capacity(chunk.len() + chunk.len() / 8));
                 return Some(chunk.into());

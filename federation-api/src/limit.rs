@@ -130,6 +130,8 @@ pub(crate) async fn read_body(body: RequestBody) -> Result<Bytes, ApiError> {
     if body.size_hint().lower() > DISCARD_BYTES as u64 {
         return Err(ApiError::TooLarge(MAX_BODY_BYTES));
     }
+    // Who tells a length too great has every byte passed over.
+    let keeps = body.size_hint().lower() <= MAX_BODY_BYTES as u64;
     let reading = async {
         let mut first: Option<Bytes> = None;
         let mut rest: Option<BytesMut> = None;
@@ -141,7 +143,7 @@ pub(crate) async fn read_body(body: RequestBody) -> Result<Bytes, ApiError> {
             if length > DISCARD_BYTES {
                 return Err(ApiError::TooLarge(MAX_BODY_BYTES));
             }
-            if length > MAX_BODY_BYTES {
+            if length > MAX_BODY_BYTES || !keeps {
                 (first, rest) = (None, None);
                 continue;
             }

@@ -3,6 +3,7 @@
 use std::io::IsTerminal as _;
 use std::net::Ipv4Addr;
 
+use rustix::process::{Resource, getrlimit, setrlimit};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
@@ -28,10 +29,20 @@ pub fn serve(flags: &ServeFlags) -> Result<(), Failure> {
 
 /// The control plane's runtime; the ingress has threads of its own.
 pub(crate) fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
+    raise_descriptors();
     tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
         .map_err(|e| Failure::local("cannot start threads", e))
+}
+
+/// As many descriptors as this process may have: shells start with few, and each connection takes one.
+fn raise_descriptors() {
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    if let Err(error) = setrlimit(Resource::Nofile, limit) {
+        tracing::warn!(%error, "the limit of open files stays as it is");
+    }
 }
 
 /// Cancelled at the first SIGTERM or Ctrl-C; the second ends the process.

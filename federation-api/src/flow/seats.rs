@@ -10,6 +10,8 @@ use crate::request::query::{Query, truthy};
 const BYTES_PER_SEAT: usize = 100_000;
 /// What a list from the cache holds in memory at once, at most: it is spliced from what is there already.
 const MAX_BYTES: usize = 1_000_000;
+/// Objects that are looked at to guess the size of all.
+const SAMPLE: usize = 8;
 
 /// Seats for a request on this resource, `widest` at most.
 pub(crate) fn estimate(info: &RequestInfo, query: &Query, cache: &ResourceCache, widest: u32) -> u32 {
@@ -25,8 +27,13 @@ pub(crate) fn estimate(info: &RequestInfo, query: &Query, cache: &ResourceCache,
         return 1;
     }
     let snapshot = cache.snapshot();
-    // One object stands for all: the estimate has to be cheap, not right.
-    let Some(size) = snapshot.range(&Scope::All, "").next().map(|entry| entry.bytes().len()) else { return 1 };
+    // Some objects stand for all: the estimate has to be cheap, not right.
+    let sizes = snapshot.range(&Scope::All, "").take(SAMPLE).map(|entry| entry.bytes().len());
+    let (count, sum) = sizes.fold((0, 0_usize), |(count, sum), size| (count + 1, sum + size));
+    if count == 0 {
+        return 1;
+    }
+    let size = sum / count;
     let limit = query.filled("limit").and_then(|limit| limit.parse().ok()).filter(|limit| *limit > 0);
     let objects = limit.unwrap_or(usize::MAX).min(snapshot.len());
     let bytes = objects.saturating_mul(size).min(MAX_BYTES);
