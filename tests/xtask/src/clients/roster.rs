@@ -60,12 +60,13 @@ pub const ROSTER: &[Entrant] = &[
     Entrant { name: "python-37", family: "python", programs: &[made("PYTHON", languages::python), TODAY] },
     Entrant { name: "node-2", family: "node", programs: &[made("NODE_PROJECT", languages::node), TODAY] },
     Entrant { name: "go-0.37", family: "go", programs: &[made("GO_CLIENTS", languages::go), TODAY] },
+    Entrant { name: "kube-rs-5", family: "rust", programs: &[made("RUST_CLIENTS", languages::rust), TODAY] },
     Entrant { name: "traefik-3.7", family: "traefik", programs: &[TRAEFIK, TODAY] },
     Entrant { name: "prometheus", family: "prometheus", programs: &[PROMETHEUS, TODAY] },
 ];
 
 /// Who takes part in every run: the newest of each family that has older ones, and the libraries.
-const TODAYS: &[&str] = &["kubectl-1.37", "helm-4.3", "python-37", "node-2", "go-0.37"];
+const TODAYS: &[&str] = &["kubectl-1.37", "helm-4.3", "python-37", "node-2", "go-0.37", "kube-rs-5"];
 
 /// Their names, in the roster's order.
 pub fn of_today() -> impl Iterator<Item = &'static str> {

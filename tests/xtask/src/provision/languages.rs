@@ -60,6 +60,24 @@ pub fn go() -> Result<PathBuf> {
     Ok(folder.join("clients"))
 }
 
+/// The program of the Rust libraries.
+///
+/// # Errors
+/// No registry, or a program that does not compile.
+pub fn rust() -> Result<PathBuf> {
+    let sources = sources("rust");
+    let files = ["Cargo.toml", "Cargo.lock", "src/main.rs", "src/controller.rs", "src/watchers.rs"];
+    let files = files.map(|file| sources.join(file));
+    let folder = once("rust", &files.each_ref().map(PathBuf::as_path), |folder| {
+        let built = paths::target().join("rust-clients");
+        let mut build = invoke::cargo();
+        build.args(["build", "--quiet", "--locked"]).current_dir(&sources).env("CARGO_TARGET_DIR", &built);
+        invoke::read(&mut build)?;
+        fs::copy(built.join("debug/clients"), folder.join("clients")).context("the program").map(|_| ())
+    })?;
+    Ok(folder.join("clients"))
+}
+
 fn sources(language: &str) -> PathBuf {
     paths::repository().join("tests/clients").join(language)
 }
