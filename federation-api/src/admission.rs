@@ -18,6 +18,7 @@ pub(crate) mod policy;
 pub(crate) mod quota;
 mod service_account;
 mod suffix;
+mod trail;
 pub(crate) mod webhook;
 
 use std::future::Future;
@@ -33,7 +34,7 @@ use crate::request::options::{DeleteOptions, WriteOptions};
 use crate::verb::write::Part;
 
 pub use addresses::ServiceRange;
-pub(crate) use webhook::Trail;
+pub(crate) use trail::Trail;
 
 /// What a write does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -150,7 +151,7 @@ pub(crate) async fn admit(call: &mut Call, new: &mut Value, review: &Review<'_>)
             };
             told(name, verdict)?;
         }
-        // Where a webhook has changed the object, everybody sees it once more.
+        // Where a policy or a webhook has changed the object, everybody sees it once more.
         if !call.trail.begin_again() {
             return Ok(());
         }
@@ -207,6 +208,7 @@ pub(crate) async fn requests(call: &mut Call, new: &mut Value, options: &WriteOp
     let (operation, part) = (Operation::Create, Part::Main);
     let review = Review { operation, part, old: None, options, deletion: None };
     call.trail = Trail::default();
+    // Policies that change write in the types of what is stored, and are not asked here.
     loop {
         told("MutatingAdmissionWebhook", webhook::mutate(call, new, &review).await)?;
         if !call.trail.begin_again() {

@@ -191,12 +191,10 @@ impl Api {
             let place = if inside { None } else { Some(server.in_flight.watch(&call.user.name)?) };
             return verb::watch::watch(&mut call, place).await;
         }
-        let outcome = match tokio::time::timeout(REQUEST_TIMEOUT, dispatch(&mut call, old)).await {
-            Ok(outcome) => outcome,
-            Err(_) => Err(ApiError::Timeout("request did not complete within the allotted timeout".to_owned())),
-        };
+        let late = || Err(ApiError::Timeout("request did not complete within the allotted timeout".to_owned()));
+        let done = tokio::time::timeout(REQUEST_TIMEOUT, dispatch(&mut call, old)).await.unwrap_or_else(|_| late());
         trace.warnings = std::mem::take(&mut call.warnings);
-        render::render(&call, outcome?).map(|response| Held::by(response, seat))
+        render::render(&call, done?).map(|response| Held::by(response, seat))
     }
 }
 

@@ -16,6 +16,7 @@ use arc_swap::ArcSwap;
 use futures_util::future::join_all;
 use serde_json::Value;
 
+use super::trail::Kin;
 use super::{Operation, Review};
 use crate::call::Call;
 use crate::convert;
@@ -36,37 +37,6 @@ pub(crate) struct Webhooks {
     compiled: ArcSwap<Compiled>,
 }
 
-/// What the mutating webhooks have done to a write so far; decides who is asked a second time.
-#[derive(Debug, Default)]
-pub(crate) struct Trail {
-    /// Whether this is the second round.
-    again: bool,
-    /// Whether some webhook of the first round has changed the object.
-    pub(super) changed: bool,
-    /// Webhooks that want to be asked again when others change the object after them.
-    asked: Vec<Arc<str>>,
-    /// Those of them after whom somebody has changed it.
-    outdated: Vec<Arc<str>>,
-    /// What the last webhook left.
-    left: Option<Value>,
-}
-
-impl Trail {
-    /// Begins the second round, if the first one calls for it.
-    pub(super) fn begin_again(&mut self) -> bool {
-        let again = !self.again && self.changed;
-        self.again |= again;
-        again
-    }
-
-    /// Everybody asked before has seen another object than this one.
-    fn outdate(&mut self) {
-        self.changed = true;
-        let asked = std::mem::take(&mut self.asked);
-        self.outdated.extend(asked);
-    }
-}
-
 /// Asks the mutating webhooks, one after the other.
 ///
 /// # Errors
@@ -76,12 +46,10 @@ pub(crate) async fn mutate(call: &mut Call, new: &mut Value, review: &Review<'_>
     if compiled.mutating.is_empty() || is_exempt(call) {
         return Ok(());
     }
-    if call.trail.again && call.trail.left.as_ref().is_some_and(|left| left != new) {
-        call.trail.outdate();
-    }
+    call.trail.enter(Kin::Webhooks, new);
     for webhook in &compiled.mutating {
         let Some(invocation) = matching::should_call(call, webhook, (new, review))? else { continue };
-        if call.trail.again && !call.trail.outdated.contains(&webhook.id) {
+        if call.trail.skips(Kin::Webhooks, &webhook.id) {
             continue;
         }
         let verdict = exchange::ask(call, webhook, &invocation, (Some(new), review)).await;
@@ -90,15 +58,13 @@ pub(crate) async fn mutate(call: &mut Call, new: &mut Value, review: &Review<'_>
             None => false,
         };
         if changed {
-            call.trail.outdate();
+            call.trail.change(Kin::Webhooks);
         }
         if webhook.reinvokes {
-            call.trail.asked.push(Arc::clone(&webhook.id));
+            call.trail.remember(Kin::Webhooks, Arc::clone(&webhook.id));
         }
     }
-    if !call.trail.again {
-        call.trail.left = Some(new.clone());
-    }
+    call.trail.leave(Kin::Webhooks, new);
     Ok(())
 }
 
@@ -113,7 +79,7 @@ pub(crate) fn is_any(server: &Server) -> bool {
 /// # Errors
 /// As [`mutate`].
 pub(crate) async fn mutate_nothing(call: &mut Call, old: &Value, review: &Review<'_>) -> Result<(), ApiError> {
-    call.trail = Trail::default();
+    call.trail = super::Trail::default();
     let mut same = old.clone();
     mutate(call, &mut same, review).await
 }

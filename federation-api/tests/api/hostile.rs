@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use http::Method;
+use serde_json::json;
 
 use crate::hub::{CONFIG_MAPS, Hub, config_map, names};
 
@@ -71,4 +72,63 @@ async fn hostile_uris_are_refused() {
     }
     let many = format!("{CONFIG_MAPS}?{}", "a=b&".repeat(2_000));
     hub.get(&many).await.refused(400);
+}
+
+/// Expressions and patterns that would run for ever are bounded by what they cost, and end in a refusal.
+///
+/// Protocol: A4
+#[tokio::test]
+async fn expressions_without_an_end_are_refused() {
+    let hub = Hub::start().await;
+    let group = "/apis/admissionregistration.k8s.io/v1";
+    let key = "object.data.key.split('')";
+    let endless = format!("{key}.all(a, {key}.all(b, {key}.all(c, a + b != c + 'z')))");
+    let policies =
+        [("endless", endless.as_str(), "endless"), ("pattern", "object.data.key.matches('^(a+)+$')", "pattern")];
+    for (name, expression, label) in policies {
+        let rules =
+            json!([{"apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE"], "resources": ["configmaps"]}]);
+        let policy = json!({"apiVersion": "admissionregistration.k8s.io/v1", "kind": "ValidatingAdmissionPolicy",
+            "metadata": {"name": name}, "spec": {"validations": [{"expression": expression}], "matchConstraints":
+                {"resourceRules": rules, "objectSelector": {"matchLabels": {"case": label}}}}});
+        hub.post(&format!("{group}/validatingadmissionpolicies"), &policy).await.expect(201);
+        let binding = json!({"apiVersion": "admissionregistration.k8s.io/v1", "kind": "ValidatingAdmissionPolicyBinding",
+            "metadata": {"name": name}, "spec": {"policyName": name, "validationActions": ["Deny"]}});
+        hub.post(&format!("{group}/validatingadmissionpolicybindings"), &binding).await.expect(201);
+    }
+    for (label, text, why) in [
+        ("endless", "a".repeat(2_000), "cost limit exceeded"),
+        ("pattern", "a".repeat(200_000) + "b", "failed expression"),
+    ] {
+        let mut map = config_map(label);
+        map["metadata"]["labels"] = json!({"case": label});
+        map["data"]["key"] = text.into();
+        let (_, message) = hub.post(CONFIG_MAPS, &map).await.refused(422);
+        assert!(message.contains(why), "{label}: {message}");
+    }
+    assert!(names(&hub.get(CONFIG_MAPS).await.expect(200)).is_empty());
+}
+
+/// What everybody may ask for is made once: the second answer is the first one's bytes.
+///
+/// Protocol: D4
+#[tokio::test]
+async fn documents_are_made_once_and_accept_has_an_end() {
+    let hub = Hub::start().await;
+    let ask = async |path: &str, accept: &str| hub.send(Method::GET, path, &[("accept", accept)], "").await;
+    for (path, accept) in [
+        ("/openapi/v2", "application/json"),
+        ("/openapi/v3/apis/apps/v1", "application/json"),
+        ("/apis", "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"),
+    ] {
+        let (first, second) = (ask(path, accept).await, ask(path, accept).await);
+        assert_eq!(first.code.as_u16(), 200, "{path}");
+        assert_eq!(first.body.as_ptr(), second.body.as_ptr(), "{path}");
+    }
+    let many: Vec<String> = (0..10_000).map(|n| format!("application/x-{n};q=0.{}", n % 10)).collect();
+    let many = many.join(",");
+    for path in ["/openapi/v2", "/apis", CONFIG_MAPS] {
+        assert_eq!(ask(path, &many).await.code.as_u16(), 406, "{path}");
+        assert_eq!(ask(path, &format!("{many},application/json")).await.code.as_u16(), 200, "{path}");
+    }
 }

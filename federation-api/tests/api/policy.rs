@@ -150,3 +150,31 @@ async fn policies_change_what_is_written() {
     assert_eq!(made["metadata"]["labels"], json!({"seen": "true"}));
     assert_eq!(made["data"], json!({"key": "value", "added": "true"}));
 }
+
+/// Two policies, the second of which changes what the first has seen.
+async fn in_order(hub: &Hub, reinvocation: &str) {
+    for (name, mutation) in
+        [("a-copies", "Object{data: {'seen': object.data.key}}"), ("b-changes", "Object{data: {'key': 'changed'}}")]
+    {
+        let body = json!({"apiVersion": "admissionregistration.k8s.io/v1", "kind": "MutatingAdmissionPolicy",
+            "metadata": {"name": name}, "spec": {"failurePolicy": "Fail", "reinvocationPolicy": reinvocation,
+                "matchConstraints": {"resourceRules": [{"apiGroups": [""], "apiVersions": ["v1"],
+                    "operations": ["CREATE"], "resources": ["configmaps"]}]},
+                "mutations": [{"patchType": "ApplyConfiguration", "applyConfiguration": {"expression": mutation}}]}});
+        hub.post(&format!("{GROUP}/mutatingadmissionpolicies"), &body).await.expect(201);
+        let body = json!({"apiVersion": "admissionregistration.k8s.io/v1", "kind": "MutatingAdmissionPolicyBinding",
+            "metadata": {"name": name}, "spec": {"policyName": name}});
+        hub.post(&format!("{GROUP}/mutatingadmissionpolicybindings"), &body).await.expect(201);
+    }
+}
+
+/// Protocol: A3, A4
+#[tokio::test]
+async fn a_policy_sees_again_what_others_have_changed() {
+    for (reinvocation, seen) in [("IfNeeded", "changed"), ("Never", "value")] {
+        let hub = Hub::start().await;
+        in_order(&hub, reinvocation).await;
+        let made = hub.config_map("a").await;
+        assert_eq!((&made["data"]["key"], &made["data"]["seen"]), (&json!("changed"), &json!(seen)), "{reinvocation}");
+    }
+}

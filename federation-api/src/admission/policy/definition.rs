@@ -36,6 +36,8 @@ pub(super) struct Definition {
     pub(super) policy: Arc<Policy>,
     pub(super) matches: Option<Match>,
     pub(super) ignores_failure: bool,
+    /// Whether it wants to be asked again when others change the object after it.
+    pub(super) reinvokes: bool,
     /// `apiVersion` and `kind` of the parameters.
     pub(super) param_kind: Option<(String, String)>,
     pub(super) bindings: Vec<Binding>,
@@ -118,6 +120,7 @@ fn definition(entry: &Entry, bindings: Vec<Binding>, before: &[Definition]) -> D
         policy: same.map_or_else(|| Arc::new(Policy::compile(spec)), |own| Arc::clone(&own.policy)),
         matches: spec.get("matchConstraints").filter(|own| own.is_object()).map(Match::of_policy),
         ignores_failure: text(spec, "failurePolicy") == "Ignore",
+        reinvokes: text(spec, "reinvocationPolicy") == "IfNeeded",
         param_kind: kind.map(|kind| (text(kind, "apiVersion"), text(kind, "kind"))),
         version,
         bindings,

@@ -11,6 +11,7 @@ use super::definition::{Binding, Definition};
 use super::run::{Sight, Stage};
 use super::{current, is_exempt, params};
 use crate::admission::Review;
+use crate::admission::trail::Kin;
 use crate::call::Call;
 use crate::convert;
 use crate::error::{ApiError, Cause};
@@ -31,6 +32,7 @@ pub(crate) async fn mutate(call: &mut Call, new: &mut Json, review: &Review<'_>)
     let mut answers = Answers::default();
     let mut failures: Vec<String> = Vec::new();
     let before = new.clone();
+    call.trail.enter(Kin::Policies, new);
     for definition in &compiled.changing {
         let kind = match definition.matches.as_ref().map(|own| own.find(call, (new, review))) {
             Some(Ok(Some(kind))) => kind,
@@ -59,7 +61,18 @@ pub(crate) async fn mutate(call: &mut Call, new: &mut Json, review: &Review<'_>)
                 }
             };
             for param in &params {
+                let id = invocation(definition, binding, param);
+                if call.trail.skips(Kin::Policies, &id) {
+                    continue;
+                }
+                let seen = new.clone();
                 let errors = apply_all(call, (definition, &kind, param), (new, review), &mut answers).await;
+                if *new != seen {
+                    call.trail.change(Kin::Policies);
+                }
+                if definition.reinvokes {
+                    call.trail.remember(Kin::Policies, id.into());
+                }
                 let told = errors.iter().filter_map(|error| failure(definition, Some(binding), error));
                 failures.extend(told);
             }
@@ -71,7 +84,13 @@ pub(crate) async fn mutate(call: &mut Call, new: &mut Json, review: &Review<'_>)
     if *new != before && review.part == Part::Main {
         federation_schema::defaults::set_defaults(new);
     }
+    call.trail.leave(Kin::Policies, new);
     Ok(())
+}
+
+/// Names one policy with one binding and one parameter.
+fn invocation(of: &Definition, binding: &Binding, param: &Json) -> String {
+    format!("{}\n{}\n{}/{}", of.name, binding.name, object::namespace(param), object::name(param))
 }
 
 fn failure(of: &Definition, binding: Option<&Binding>, why: &str) -> Option<String> {
