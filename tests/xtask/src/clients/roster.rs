@@ -7,8 +7,8 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 
+use crate::provision::languages;
 use crate::provision::wheel::{self, Wheel};
-use crate::provision::{debian, languages};
 
 pub struct Entrant {
     /// Unique, and the column's heading.
@@ -27,8 +27,6 @@ struct Program {
 enum Source {
     /// A program of that name in a wheel.
     Wheel(&'static str, &'static Wheel),
-    /// A program of that name in a Debian package of that name.
-    Debian(&'static str),
     /// Whatever provisioning makes.
     Made(fn() -> Result<PathBuf>),
 }
@@ -48,7 +46,6 @@ const fn made(variable: &'static str, make: fn() -> Result<PathBuf>) -> Program 
 /// What scripts of other clients prepare and look at things with.
 const TODAY: Program = kubectl(&wheel::KUBECTL);
 const TRAEFIK: Program = Program { variable: "TRAEFIK", source: Source::Wheel("traefik", &wheel::TRAEFIK) };
-const PROMETHEUS: Program = Program { variable: "PROMETHEUS", source: Source::Debian("prometheus") };
 
 pub const ROSTER: &[Entrant] = &[
     Entrant { name: "kubectl-1.37", family: "kubectl", programs: &[kubectl(&wheel::KUBECTL)] },
@@ -62,7 +59,11 @@ pub const ROSTER: &[Entrant] = &[
     Entrant { name: "go-0.37", family: "go", programs: &[made("GO_CLIENTS", languages::go), TODAY] },
     Entrant { name: "kube-rs-5", family: "rust", programs: &[made("RUST_CLIENTS", languages::rust), TODAY] },
     Entrant { name: "traefik-3.7", family: "traefik", programs: &[TRAEFIK, TODAY] },
-    Entrant { name: "prometheus", family: "prometheus", programs: &[PROMETHEUS, TODAY] },
+    Entrant {
+        name: "prometheus-3",
+        family: "prometheus",
+        programs: &[made("PROMETHEUS", languages::prometheus), TODAY],
+    },
 ];
 
 /// Who takes part in every run: the newest of each family that has older ones, and the libraries.
@@ -88,7 +89,6 @@ fn install(entrant: &Entrant) -> Result<Environment> {
     for program in entrant.programs {
         let path = match &program.source {
             Source::Wheel(name, wheel) => wheel.install(name)?.join(name),
-            Source::Debian(name) => debian::install(name, name).map(|()| PathBuf::from(name))?,
             Source::Made(make) => make()?,
         };
         environment.push((program.variable, path.into_os_string()));

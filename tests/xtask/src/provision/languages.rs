@@ -60,6 +60,22 @@ pub fn go() -> Result<PathBuf> {
     Ok(folder.join("clients"))
 }
 
+/// Prometheus, with the discovery of Kubernetes and no other: distributions leave that out.
+///
+/// # Errors
+/// No Go toolchain, or no module registry.
+pub fn prometheus() -> Result<PathBuf> {
+    let sources = sources("prometheus");
+    let files = ["go.mod", "go.sum"].map(|file| sources.join(file));
+    let folder = once("prometheus", &[&files[0], &files[1]], |folder| {
+        let mut build = Go::find()?.command(&sources);
+        build.args(["build", "-tags=remove_all_sd,enable_kubernetes_sd", "-ldflags=-s -w", "-o"]);
+        build.arg(folder.join("prometheus")).arg("github.com/prometheus/prometheus/cmd/prometheus");
+        invoke::read(&mut build).map(|_| ())
+    })?;
+    Ok(folder.join("prometheus"))
+}
+
 /// The program of the Rust libraries.
 ///
 /// # Errors
