@@ -5,6 +5,7 @@
 pub(crate) mod addresses;
 pub(crate) mod amounts;
 pub(crate) mod author;
+mod authorize;
 mod birth;
 mod classes;
 mod connect;

@@ -3,7 +3,6 @@
 //! Policies are compiled when one has changed, so that a policy acts on the first write after it was acknowledged, and
 //! a server without any pays one comparison. Source: k8s.io/apiserver `pkg/admission/plugin/policy`.
 
-mod authorize;
 mod definition;
 mod judge;
 mod mutate;

@@ -48,7 +48,7 @@ pub(crate) async fn mutate(call: &mut Call, new: &mut Value, review: &Review<'_>
     }
     call.trail.enter(Kin::Webhooks, new);
     for webhook in &compiled.mutating {
-        let Some(invocation) = matching::should_call(call, webhook, (new, review))? else { continue };
+        let Some(invocation) = matching::should_call(call, webhook, (new, review)).await? else { continue };
         if call.trail.skips(Kin::Webhooks, &webhook.id) {
             continue;
         }
@@ -95,7 +95,7 @@ pub(crate) async fn validate(call: &mut Call, new: &Value, review: &Review<'_>) 
     }
     let mut asked = Vec::new();
     for webhook in &compiled.validating {
-        if let Some(invocation) = matching::should_call(call, webhook, (new, review))? {
+        if let Some(invocation) = matching::should_call(call, webhook, (new, review)).await? {
             asked.push((webhook, invocation));
         }
     }

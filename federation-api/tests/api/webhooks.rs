@@ -298,6 +298,17 @@ async fn conditions_decide_whom_to_ask() {
     hub.post(CONFIG_MAPS, &config_map("b")).await.expect(201);
     hub.post(CONFIG_MAPS, &config_map("a")).await.refused(400);
     hub.delete(&format!("{BASE}/validatingwebhookconfigurations/v")).await.expect(200);
+    let rights = |webhook: &mut Value| {
+        let may = "authorizer.requestResource.check('delete').allowed()";
+        let other = "!authorizer.serviceAccount('default', 'x').group('').resource('secrets').check('get').allowed()";
+        webhook["matchConditions"] = json!([
+            {"name": "may", "expression": format!("{may} && object.metadata.name == 'd'")},
+            {"name": "other", "expression": other}]);
+    };
+    configure(&hub, "Validating", "v", vec![webhook("v", server.url("/"), rights)]).await;
+    hub.post(CONFIG_MAPS, &config_map("e")).await.expect(201);
+    hub.post(CONFIG_MAPS, &config_map("d")).await.refused(400);
+    hub.delete(&format!("{BASE}/validatingwebhookconfigurations/v")).await.expect(200);
     let broken = |webhook: &mut Value| {
         webhook["matchConditions"] = json!([{"name": "broken", "expression": "object.metadata.nothing == 'a'"}]);
     };

@@ -15,10 +15,12 @@ use crate::field::{FieldError, FieldPath, format};
 /// Conditions of one webhook.
 const MAX_CONDITIONS: usize = 64;
 
-/// `object`, `oldObject` and `request`; `authorizer` is not among them yet and is refused as undeclared.
+/// `object`, `oldObject` and `request`, and whom to ask about rights.
 static ENV: LazyLock<Env> = LazyLock::new(|| {
     let variables = ["object", "oldObject", "request"];
-    variables.iter().fold(Env::new(), |env, name| env.variable(name, Type::Dyn))
+    let env = variables.iter().fold(Env::new(), |env, name| env.variable(name, Type::Dyn));
+    env.variable("authorizer", Type::object("kubernetes.authorization.Authorizer"))
+        .variable("authorizer.requestResource", Type::object("kubernetes.authorization.ResourceCheck"))
 });
 
 /// Compiles a condition.
@@ -70,6 +72,7 @@ mod tests {
         for (expression, want) in [
             ("object.metadata.name == 'x' && request.resource.group == ''", ""),
             ("!has(object.spec)", ""),
+            ("authorizer.requestResource.check('delete').allowed()", ""),
             ("... [}", "compilation failed: ERROR"),
             ("1 + 2", "must evaluate to bool"),
             ("params.x", "compilation failed: ERROR"),

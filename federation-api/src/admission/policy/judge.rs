@@ -7,11 +7,11 @@ use federation_schema::cel::Value;
 use federation_schema::policy::{BUDGET, Validation};
 use serde_json::{Value as Json, json};
 
-use super::authorize::Answers;
 use super::definition::{Binding, Definition};
 use super::run::{Sight, Stage};
 use super::{current, is_exempt, params};
 use crate::admission::Review;
+use crate::admission::authorize::Answers;
 use crate::call::Call;
 use crate::error::{ApiError, Cause};
 use crate::kind;

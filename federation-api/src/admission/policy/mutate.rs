@@ -6,11 +6,11 @@ use federation_schema::patch::{apply::overlay, json as json_patch};
 use federation_schema::policy::{BUDGET, Expression, Mutation};
 use serde_json::{Value as Json, json};
 
-use super::authorize::Answers;
 use super::definition::{Binding, Definition};
 use super::run::{Sight, Stage};
 use super::{current, is_exempt, params};
 use crate::admission::Review;
+use crate::admission::authorize::Answers;
 use crate::admission::trail::Kin;
 use crate::call::Call;
 use crate::convert;

@@ -7,7 +7,7 @@ use federation_schema::cel::{AuthorizerValue, Bindings, EvalError, PER_CALL_LIMI
 use federation_schema::policy::{Expression, MATCH_BUDGET, Policy};
 use serde_json::{Value as Json, json};
 
-use super::authorize::Answers;
+use crate::admission::authorize::Answers;
 use crate::admission::{Operation, Review};
 use crate::call::Call;
 use crate::convert;

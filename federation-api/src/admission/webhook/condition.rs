@@ -2,10 +2,11 @@
 //!
 //! Source: k8s.io/apiserver `pkg/admission/plugin/webhook/matchconditions/matcher.go`.
 
-use federation_schema::cel::{Bindings, EvalError, Program, Value as Cel};
+use federation_schema::cel::{AuthorizerValue, Bindings, EvalError, Program, Question, Value as Cel};
 use serde_json::Value;
 
 use super::configuration::Webhook;
+use crate::admission::authorize::Answers;
 
 /// What the conditions of one webhook may cost together; upstream's number.
 const BUDGET: u64 = 2_500_000;
@@ -22,6 +23,9 @@ pub(super) struct Asked<'a> {
     pub(super) object: &'a Value,
     pub(super) old: &'a Value,
     pub(super) request: &'a Value,
+    /// What `authorizer.requestResource` begins with.
+    pub(super) question: &'a Question,
+    pub(super) answers: &'a Answers,
 }
 
 impl<'a> Bindings<'a> for Asked<'a> {
@@ -30,6 +34,11 @@ impl<'a> Bindings<'a> for Asked<'a> {
             "object" => self.object,
             "oldObject" => self.old,
             "request" => self.request,
+            "authorizer" => return Some(Ok(Cel::Authorizer(AuthorizerValue::new(self.answers)))),
+            "authorizer.requestResource" => {
+                let asks = AuthorizerValue::for_resource(self.answers, self.question.clone());
+                return Some(Ok(Cel::Authorizer(asks)));
+            }
             _ => return None,
         };
         Some(Cel::from_json(value, None))

@@ -1,16 +1,19 @@
 //! Whether a webhook wants to be asked about a write, and in which version of the resource.
 
+use federation_schema::cel::Question;
 use federation_schema::facts::TypeId;
 use serde_json::Value;
 
 use super::condition::{self, Asked};
 use super::configuration::Webhook;
 use super::exchange;
+use crate::admission::authorize::Answers;
 use crate::admission::{Operation, Review};
 use crate::call::Call;
 use crate::convert;
 use crate::error::ApiError;
 use crate::kinds::Kind;
+use crate::object;
 use crate::verb::subresource;
 
 /// How a webhook is asked: as whose kind it sees the object.
@@ -44,7 +47,7 @@ pub(super) fn request_type(call: &Call) -> Option<TypeId> {
 ///
 /// # Errors
 /// 404 where the namespace is not there, 500 where a selector cannot be read.
-pub(super) fn should_call(
+pub(super) async fn should_call(
     call: &Call,
     webhook: &Webhook,
     (new, review): (&Value, &Review<'_>),
@@ -63,8 +66,26 @@ pub(super) fn should_call(
     for field in ["object", "oldObject"] {
         request[field] = Value::Null;
     }
-    let asked = Asked { object: &object, old: &old, request: &request };
-    match condition::hold(webhook, &asked) {
+    let about = new.or(review.old).unwrap_or(&Value::Null);
+    let name = if object::name(about).is_empty() { &call.info.name } else { object::name(about) };
+    let question = Question {
+        group: call.kind.group.to_string(),
+        resource: call.kind.plural.to_string(),
+        subresource: call.info.subresource.clone(),
+        namespace: call.namespace().to_owned(),
+        name: name.to_owned(),
+        ..Question::default()
+    };
+    let mut answers = Answers::default();
+    let held = loop {
+        let (request, question) = (&request, &question);
+        let asked = Asked { object: &object, old: &old, request, question, answers: &answers };
+        let held = condition::hold(webhook, &asked);
+        if !answers.answer(call).await {
+            break held;
+        }
+    };
+    match held {
         Ok(true) => Ok(Some(invocation)),
         Ok(false) => Ok(None),
         Err(text) => Err(ApiError::Forbidden(call.subject(), text)),
