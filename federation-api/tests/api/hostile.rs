@@ -134,3 +134,31 @@ async fn documents_are_made_once_and_accept_has_an_end() {
         assert_eq!(ask(path, &format!("{many},application/json")).await.code.as_u16(), 200, "{path}");
     }
 }
+
+/// Protocol: S1, S2
+#[tokio::test]
+async fn records_of_many_fields_take_no_longer_than_they_are() {
+    let hub = Hub::start().await;
+    let data: serde_json::Map<String, serde_json::Value> = (0..20_000).map(|n| (format!("k{n}"), json!("v"))).collect();
+    let mut map = config_map("many");
+    map["data"] = data.into();
+    let apply = async |manager: &str, body: &serde_json::Value| {
+        let path = format!("{CONFIG_MAPS}/many?fieldManager={manager}");
+        hub.patch(&path, "apply-patch+yaml", body).await
+    };
+    apply("first", &map).await.expect(201);
+    apply("first", &map).await.expect(200);
+    for value in map["data"].as_object_mut().expect("a map").values_mut() {
+        *value = json!("w");
+    }
+    let (reason, _) = apply("second", &map).await.refused(409);
+    assert_eq!(reason, "Conflict");
+    let fields: serde_json::Map<String, serde_json::Value> =
+        (0..20_000).map(|n| (format!("f:k{n}"), json!({}))).collect();
+    let mut forged = config_map("forged");
+    forged["metadata"]["managedFields"] = json!([{"manager": "m", "operation": "Update", "apiVersion": "v1",
+        "time": "2026-01-01T00:00:00Z", "fieldsType": "FieldsV1", "fieldsV1": {"f:data": fields}}]);
+    let sent = forged.to_string().len();
+    let made = hub.post(CONFIG_MAPS, &forged).await.expect(201);
+    assert!(made.to_string().len() < sent + 1_000);
+}
