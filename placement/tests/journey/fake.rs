@@ -442,6 +442,7 @@ fn discovery(path: &str) -> Option<Value> {
                 json!({"groups": [group("apps", "apps/v1"), group("batch", "batch/v1"), group("fedgate.dev", "fedgate.dev/v1alpha1")]}),
             )
         }
+        "/apis/apiregistration.k8s.io/v1/apiservices" => Some(json!({"items": []})),
         "/api/v1" | "/apis/apps/v1" | "/apis/batch/v1" => Some(of(path)),
         _ => None,
     }
