@@ -36,11 +36,21 @@ pub struct Endpoint {
 
 impl Endpoint {
     pub fn start() -> Self {
+        Self::from(Command::new(env!("CARGO_BIN_EXE_fedgate")))
+    }
+
+    /// One that may have so many descriptors, and no more.
+    pub fn with_descriptors(most: u32) -> Self {
+        let mut shell = Command::new("sh");
+        shell.args(["-c", &format!("ulimit -n {most}; exec \"$@\""), "sh", env!("CARGO_BIN_EXE_fedgate")]);
+        Self::from(shell)
+    }
+
+    fn from(mut up: Command) -> Self {
         let dir = tempfile::TempDir::with_prefix("fedgate-").expect("a temporary directory");
         let (tokens, log) = (dir.path().join("tokens.csv"), dir.path().join("output"));
         fs::write(&tokens, TOKENS).expect("written");
         let output = fs::File::create(&log).expect("a file");
-        let mut up = Command::new(env!("CARGO_BIN_EXE_fedgate"));
         up.args(["up", "--members", "sim:1", "--no-kubeconfig", "--dir"]).arg(dir.path().join("up"));
         for address in ["api", "ingress", "ingress-tls", "dns", "admin"] {
             up.args([format!("--{address}-addr"), "127.0.0.1:0".to_owned()]);

@@ -2,6 +2,7 @@
 //!
 //! Memory is the process's own, as /proc tells it; no test is decided by how long something takes.
 
+mod crowd;
 mod endpoint;
 mod floods;
 mod frames;
