@@ -6,7 +6,7 @@ pub(crate) mod addresses;
 pub(crate) mod amounts;
 pub(crate) mod author;
 mod authorize;
-mod birth;
+pub(crate) mod birth;
 mod classes;
 mod connect;
 pub(crate) mod grants;
@@ -248,6 +248,7 @@ fn birth_and_defaults(call: &mut Call, new: &mut Value, review: &Review<'_>) -> 
         Part::Status => federation_schema::defaults::set_defaults(new),
         _ => {}
     }
+    birth::count_templates(call, new, review);
     Ok(())
 }
 

@@ -12,6 +12,20 @@ use serde_json::{Map, Value};
 /// Serialises an object in canonical order.
 #[must_use]
 pub fn canonical(object: &Value) -> Vec<u8> {
+    ordered(object, Owned::ByPath)
+}
+
+/// How the owned fields of an object are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Owned {
+    /// In the order of their paths, where port 80 comes before port 443.
+    ByPath,
+    /// As text, as upstream does where it knows no Go type of an object: of custom kinds, and behind a `/scale`.
+    ByText,
+}
+
+/// Canonical JSON with the owned fields in some order.
+pub(crate) fn ordered(object: &Value, owned: Owned) -> Vec<u8> {
     let Value::Object(map) = object else { return to_vec(object) };
     let mut out = Vec::with_capacity(512);
     out.push(b'{');
@@ -25,7 +39,7 @@ pub fn canonical(object: &Value) -> Vec<u8> {
         write_into(&mut out, &key);
         out.push(b':');
         match (key, value) {
-            ("metadata", Value::Object(metadata)) => write_metadata(&mut out, metadata),
+            ("metadata", Value::Object(metadata)) => write_metadata(&mut out, metadata, owned),
             _ => write_into(&mut out, value),
         }
     }
@@ -33,25 +47,33 @@ pub fn canonical(object: &Value) -> Vec<u8> {
     out
 }
 
-/// Managed fields are written in the order of their paths, which is not that of their text.
-fn write_metadata(out: &mut Vec<u8>, metadata: &Map<String, Value>) {
+fn write_metadata(out: &mut Vec<u8>, metadata: &Map<String, Value>, owned: Owned) {
     write_members(out, metadata, |out, key, value| match (key, value) {
-        ("managedFields", Value::Array(entries)) => {
-            for (i, entry) in entries.iter().enumerate() {
-                out.push(if i == 0 { b'[' } else { b',' });
-                let Value::Object(entry) = entry else {
-                    write_into(out, entry);
-                    continue;
-                };
-                write_members(out, entry, |out, key, value| match (key, value) {
-                    ("fieldsV1", Value::Object(fields)) => write_fields(out, fields),
-                    _ => write_into(out, value),
-                });
-            }
-            out.extend_from_slice(if entries.is_empty() { b"[]" } else { b"]" });
-        }
+        ("managedFields", Value::Array(entries)) => write_entries(out, entries, owned),
         _ => write_into(out, value),
     });
+}
+
+/// The text of `metadata.managedFields`.
+pub(crate) fn owners(entries: &[Value], owned: Owned) -> Vec<u8> {
+    let mut out = Vec::new();
+    write_entries(&mut out, entries, owned);
+    out
+}
+
+fn write_entries(out: &mut Vec<u8>, entries: &[Value], owned: Owned) {
+    for (i, entry) in entries.iter().enumerate() {
+        out.push(if i == 0 { b'[' } else { b',' });
+        let Value::Object(entry) = entry else {
+            write_into(out, entry);
+            continue;
+        };
+        write_members(out, entry, |out, key, value| match (key, value) {
+            ("fieldsV1", Value::Object(fields)) if owned == Owned::ByPath => write_fields(out, fields),
+            _ => write_into(out, value),
+        });
+    }
+    out.extend_from_slice(if entries.is_empty() { b"[]" } else { b"]" });
 }
 
 fn write_fields(out: &mut Vec<u8>, fields: &Map<String, Value>) {

@@ -12,7 +12,7 @@ use federation_schema::structural::meta::Malformed;
 use federation_schema::{decode, defaults};
 use serde_json::Value;
 
-use crate::admission::namespaces;
+use crate::admission::{birth, namespaces};
 use crate::call::Call;
 use crate::convert;
 use crate::kinds::Kind;
@@ -87,6 +87,7 @@ pub(crate) fn track(call: &Call, old: Option<&Value>, new: &mut Value, intent: I
     defaults::fold_string_data(new);
     defaults::set_defaults(new);
     namespaces::default_label(call, new);
+    birth::uncounted(call, new);
     let served = Served::of(call, old);
     let write = circumstances(call, intent.part, (&manager, &now, &api_version), &served);
     let typing = Typing::new(call.kind.facts(), call.kind.ty);

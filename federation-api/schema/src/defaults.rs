@@ -4,6 +4,7 @@
 mod amounts;
 mod follow;
 mod pod;
+mod printed;
 mod status;
 mod table;
 
@@ -14,15 +15,17 @@ use base64::Engine as _;
 use serde_json::{Map, Value};
 
 use crate::facts::{Facts, Shape, TypeId, kubernetes};
+use printed::Printed;
 pub use status::set_status;
 use table::{RULES, Rule, Set, When};
 
 /// Nesting below which nothing is filled in; decoding bounds it as well.
 const MAX_DEPTH: usize = 128;
 
-/// The rules by type, and which types lead to a type that has some.
+/// The rules by type, what is printed anyway, and which types lead to a type that has some.
 struct Plan {
     rules: HashMap<TypeId, Vec<&'static Rule>>,
+    printed: Printed,
     leads: HashMap<TypeId, bool>,
 }
 
@@ -79,7 +82,7 @@ impl Plan {
             by_name.entry(rule.type_name()).or_default().push(rule);
         }
         let named = facts.types().filter_map(|(id, ty)| Some((id, by_name.get(ty.published_name())?.clone())));
-        let mut plan = Self { rules: named.collect(), leads: HashMap::new() };
+        let mut plan = Self { rules: named.collect(), printed: printed::printed(facts), leads: HashMap::new() };
         for resource in facts.resources() {
             plan.explore(facts, resource.ty, &mut Vec::new());
         }
@@ -95,7 +98,7 @@ impl Plan {
             return false;
         }
         open.push(ty);
-        let mut leads = self.rules.contains_key(&ty);
+        let mut leads = self.rules.contains_key(&ty) || self.printed.contains_key(&ty);
         match facts.shape(ty) {
             Shape::Struct(of) => {
                 for field in &of.fields {
@@ -113,6 +116,28 @@ impl Plan {
 
     fn leads(&self, ty: TypeId) -> bool {
         self.leads.get(&ty).copied().unwrap_or(false)
+    }
+
+    /// Puts in what is printed though it is empty.
+    fn print(&self, ty: TypeId, map: &mut Map<String, Value>) {
+        for (name, zero) in self.printed.get(&ty).into_iter().flatten() {
+            match map.get_mut(name) {
+                None => {
+                    map.insert(name.clone(), zero.clone());
+                }
+                Some(there) if there.is_null() => *there = zero.clone(),
+                Some(_) => {}
+            }
+        }
+    }
+
+    /// Takes out what is printed anyway; a specification stays.
+    fn unprint(&self, ty: TypeId, map: &mut Map<String, Value>) {
+        for (name, zero) in self.printed.get(&ty).into_iter().flatten() {
+            if name != "spec" && map.get(name) == Some(zero) {
+                map.remove(name);
+            }
+        }
     }
 
     fn rules(&self, ty: TypeId) -> &[&'static Rule] {
@@ -136,6 +161,7 @@ fn fill(facts: &Facts, plan: &Plan, (ty, value): (TypeId, &mut Value), depth: us
         for rule in plan.rules(ty) {
             rule.set(map);
         }
+        plan.print(ty, map);
     }
     below(facts, ty, value, &mut |ty, value| fill(facts, plan, (ty, value), depth - 1));
 }
@@ -147,6 +173,7 @@ fn empty(facts: &Facts, plan: &Plan, (ty, value): (TypeId, &mut Value), depth: u
     }
     below(facts, ty, value, &mut |ty, value| empty(facts, plan, (ty, value), depth - 1));
     if let Value::Object(map) = value {
+        plan.unprint(ty, map);
         for rule in plan.rules(ty).iter().rev() {
             rule.strip(map);
         }

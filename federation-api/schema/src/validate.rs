@@ -5,10 +5,12 @@
 mod api_service;
 mod classes;
 mod condition;
+mod env;
 mod fedgate;
 mod flowcontrol;
 mod frozen;
 mod ingress;
+mod job;
 mod keys;
 mod limits;
 mod meta;
@@ -35,6 +37,8 @@ pub fn validate(facts: &Facts, resource: &Resource, new: &Value, old: Option<&Va
     meta::check(resource, new, old, &mut errors);
     if let Some(old) = old {
         update::check(resource, new, old, &mut errors);
+    } else if (&*resource.group, &*resource.kind) == ("batch", "Job") {
+        job::check_selector(new, &mut errors);
     }
     match (&*resource.group, &*resource.kind) {
         ("", "Pod") => pod::check_pod(new, &mut errors),
@@ -45,6 +49,7 @@ pub fn validate(facts: &Facts, resource: &Resource, new: &Value, old: Option<&Va
         ("", "ResourceQuota") => limits::check_quota(new, old, &mut errors),
         ("apiregistration.k8s.io", "APIService") => api_service::check(new, old, &mut errors),
         ("networking.k8s.io", "Ingress") => ingress::check(new, &mut errors),
+        ("networking.k8s.io", "IngressClass") => classes::check_ingress(new, &mut errors),
         ("flowcontrol.apiserver.k8s.io", "FlowSchema") => flowcontrol::check_schema(new, &mut errors),
         ("flowcontrol.apiserver.k8s.io", _) => flowcontrol::check_level(new, &mut errors),
         ("admissionregistration.k8s.io", "ValidatingAdmissionPolicy") => policy::check(new, false, &mut errors),

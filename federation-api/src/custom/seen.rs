@@ -90,7 +90,7 @@ async fn custom_entries(
     let converted = convert_others(server, shared, version, values).await?;
     for (at, value) in waiting.into_iter().zip(converted) {
         let entry = &mut entries[at];
-        let raw = json::canonical(&value);
+        let raw = json::ordered(&value, json::Owned::ByText);
         let seen = Arc::new(Entry::new(entry.kind(), entry.key(), &raw, entry.rev(), entry.stored()));
         entry.see(version.stamp, Arc::clone(&seen));
         *entry = seen;

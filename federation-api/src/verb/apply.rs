@@ -35,7 +35,7 @@ pub(crate) async fn apply(call: &mut Call, part: Part, options: &WriteOptions) -
         Ok(new)
     })
     .await?;
-    Ok(written.into_answer())
+    Ok(written.into_answer(call))
 }
 
 /// Whoever applies says who it is.

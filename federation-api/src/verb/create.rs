@@ -31,13 +31,13 @@ pub(crate) async fn create(call: &mut Call) -> Result<Answer, ApiError> {
     let intent = Intent { options: &options, part: Part::Main, creates: true, applies: false };
     let generated = object::name(&new).is_empty();
     if !generated {
-        return write::insert(call, new, intent).await.map(write::Written::into_answer);
+        return write::insert(call, new, intent).await.map(|written| written.into_answer(call));
     }
     let mut last = String::new();
     for _ in 0..MAX_NAMES {
         match write::insert(call, new.clone(), intent).await {
             Err(ApiError::AlreadyExists(subject)) => last = subject.name,
-            outcome => return outcome.map(write::Written::into_answer),
+            outcome => return outcome.map(|written| written.into_answer(call)),
         }
     }
     Err(ApiError::NoUniqueName(kind::subject(&call.kind, &last)))

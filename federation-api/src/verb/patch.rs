@@ -64,7 +64,7 @@ pub(crate) async fn patch_part(call: &mut Call, part: Part) -> Result<Answer, Ap
         patch.patched(call, old)
     })
     .await?;
-    Ok(written.into_answer())
+    Ok(written.into_answer(call))
 }
 
 /// The words of the router that upstream has in front of its built-in kinds.
@@ -170,7 +170,7 @@ fn json_patched(facts: &Facts, ty: TypeId, old: Value, patch: Value) -> Result<V
     let mut shown = old.clone();
     print_empty(facts, ty, &mut shown);
     let mut new = surgery::json::apply(shown, patch)?;
-    drop_printed(facts, ty, &mut new, Some(&old));
+    drop_printed(facts, ty, &mut new, &old);
     Ok(new)
 }
 

@@ -58,7 +58,7 @@ pub(crate) async fn write(call: &mut Call) -> Result<Answer, ApiError> {
         Ok(new)
     })
     .await?;
-    Ok(written.into_answer())
+    Ok(written.into_answer(call))
 }
 
 /// The pod with the ephemeral containers that are wanted: there may be more, and those that are there stay.

@@ -34,5 +34,5 @@ pub(crate) async fn replace(call: &mut Call, part: Part, creates: bool) -> Resul
     convert::to_stored(&call.kind, &call.stored, &mut sent);
     let intent = Intent { options: &options, part, creates, applies: false };
     let written = write::update(call, intent, |_, _| Ok(sent.clone())).await?;
-    Ok(written.into_answer())
+    Ok(written.into_answer(call))
 }

@@ -6,6 +6,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use federation_schema::managed::managed_fields;
 use federation_store::{Cond, Op, StoreError, TxnError};
 use http::StatusCode;
 use serde_json::Value;
@@ -17,6 +18,7 @@ use crate::cache::{Entry, splice_revision};
 use crate::call::Call;
 use crate::custom::{self, convert, seen};
 use crate::error::{ApiError, Cause};
+use crate::json::Owned;
 use crate::kind;
 use crate::object;
 use crate::record;
@@ -73,13 +75,18 @@ pub(crate) enum Committed {
 
 impl Written {
     /// The object as it is answered.
-    pub(crate) fn into_answer(self) -> Answer {
-        let raw = json::canonical(&self.object);
+    pub(crate) fn into_answer(self, call: &Call) -> Answer {
+        let raw = json::ordered(&self.object, owned(call, Part::Main));
         let Some(rev) = self.rev else { return Answer::object(self.code, raw) };
         let mut out = Vec::with_capacity(raw.len() + 40);
         splice_revision(&mut out, &raw, rev);
         Answer::object(self.code, out)
     }
+}
+
+/// How the owned fields stand in what a write leaves behind.
+fn owned(call: &Call, part: Part) -> Owned {
+    if part == Part::Scale || call.kind.custom().is_some() { Owned::ByText } else { Owned::ByPath }
 }
 
 /// Creates an object that the request has decoded.
@@ -110,8 +117,8 @@ pub(crate) async fn insert(call: &mut Call, mut new: Value, intent: Intent<'_>) 
         }
         return Ok(Written { code: StatusCode::CREATED, object: new, rev: None });
     }
-    let (raw, new) = form(call, new).await?;
-    match charged(call, (&key, Cond::Absent), (&new, raw.into()), &review).await? {
+    let (committed, new) = store(call, (&key, Cond::Absent), (new, intent), &review).await?;
+    match committed {
         Committed::Done(stored) => {
             admission::written(call, &new, &review);
             let rev = served(call, &key, stored).await;
@@ -193,7 +200,7 @@ async fn attempt(
     let options = intent.options;
     let review = Review { operation: Operation::Update, part: intent.part, old: Some(&old), options, deletion: None };
     admission::admit(call, new, &review).await?;
-    set_generation(call, &old, new);
+    set_generation(call, &old, new, intent.part);
     if intent.part == Part::Main {
         warn_of_content(call, Some(&old), new);
     }
@@ -202,15 +209,18 @@ async fn attempt(
     if is_final(call, &old, new) {
         return remove(call, entry, std::mem::take(new), intent.options.dry_run).await;
     }
-    let unchanged = record::is_unchanged(&old, new) && is_stored_so(call, entry, &old).await?;
+    let unchanged = record::is_unchanged(&old, new)
+        && is_ordered_so(entry, &old, owned(call, intent.part))
+        && is_stored_so(call, entry, &old).await?;
     if unchanged || options.dry_run {
         quota::charge(call, new, &review).await?;
         let object = if unchanged { old } else { std::mem::take(new) };
         return Ok(Some(Written { code: StatusCode::OK, object, rev: Some(entry.rev()) }));
     }
-    let (raw, made) = form(call, std::mem::take(new)).await?;
+    let at = (entry.key(), Cond::ModRev(entry.stored()));
+    let (committed, made) = store(call, at, (std::mem::take(new), intent), &review).await?;
     *new = made;
-    match charged(call, (entry.key(), Cond::ModRev(entry.stored())), (new, raw.into()), &review).await? {
+    match committed {
         Committed::Done(stored) => {
             admission::written(call, new, &review);
             let rev = served(call, entry.key(), stored).await;
@@ -228,16 +238,44 @@ fn warn_of_content(call: &mut Call, old: Option<&Value>, new: &Value) {
     }
 }
 
+/// Stores an object. What is too large for that is stored without its owners, which count for less than the object;
+/// but not by an apply, which is about them.
+async fn store(
+    call: &Call,
+    (key, cond): (&str, Cond),
+    (new, intent): (Value, Intent<'_>),
+    review: &Review<'_>,
+) -> Result<(Committed, Value), ApiError> {
+    let (raw, mut new) = form(call, new, intent.part).await?;
+    match charged(call, (key, cond), (&new, raw.into()), review).await {
+        Err(ApiError::TooLarge(_)) if !intent.applies && !managed_fields(&new).is_null() => {
+            object::set_meta(&mut new, "managedFields", Value::Null);
+            let (raw, new) = form(call, new, intent.part).await?;
+            let committed = charged(call, (key, cond), (&new, raw.into()), review).await?;
+            Ok((committed, new))
+        }
+        outcome => Ok((outcome?, new)),
+    }
+}
+
 /// The bytes that are stored of an object, and the object as it is seen then.
-async fn form(call: &Call, new: Value) -> Result<(Vec<u8>, Value), ApiError> {
-    let Some(custom) = call.kind.custom() else { return Ok((json::canonical(&new), new)) };
+async fn form(call: &Call, new: Value, part: Part) -> Result<(Vec<u8>, Value), ApiError> {
+    let Some(custom) = call.kind.custom() else { return Ok((json::ordered(&new, owned(call, part)), new)) };
     let shared = &custom.definition.shared;
     let Some(stored) = convert::to_stored(&call.server, shared, &new).await? else {
-        return Ok((json::canonical(&new), new));
+        return Ok((json::ordered(&new, owned(call, part)), new));
     };
-    let raw = json::canonical(&stored);
+    let raw = json::ordered(&stored, owned(call, part));
     let seen = convert::convert(&call.server, shared, custom.version(), vec![stored]).await?.pop();
     Ok((raw, seen.expect("as many as were given")))
+}
+
+/// Whether the owned fields are stored in that order: upstream counts another one as a change.
+fn is_ordered_so(entry: &Entry, old: &Value, owned: Owned) -> bool {
+    let path = ["metadata", "managedFields"];
+    let entries = old.pointer("/metadata/managedFields").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
+    let stored = json::find(entry.bytes(), &path);
+    stored.is_none_or(|stored| stored == json::owners(entries, owned))
 }
 
 /// Whether the object would be stored as it is stored already: definitions change what was stored before.
@@ -338,7 +376,7 @@ fn copy_field(new: &mut Value, old: &Value, field: &str) {
     }
 }
 
-fn set_generation(call: &Call, old: &Value, new: &mut Value) {
+fn set_generation(call: &Call, old: &Value, new: &mut Value, part: Part) {
     let differs = match call.kind.custom() {
         // Without an endpoint of its own the status is content like everything else.
         Some(_) if !kind::has_status(&call.kind) => object::differs(old, new, &["apiVersion", "kind", "metadata"]),
@@ -351,7 +389,7 @@ fn set_generation(call: &Call, old: &Value, new: &mut Value) {
         ("apps", "deployments") => moved("/metadata/annotations"),
         _ => false,
     };
-    if kind::counts_generations(&call.kind) && (differs || relabelled) {
+    if kind::counts_generations(&call.kind) && (differs || relabelled && part != Part::Status) {
         object::set_meta(new, "generation", object::generation(old) + 1);
     }
 }

@@ -3,6 +3,7 @@
 mod aggregation;
 mod aggregation_hostile;
 mod audit;
+mod bounds;
 mod clients;
 mod crd;
 mod crd_convert;

@@ -33,9 +33,6 @@ use session::{Difference, Op, Pair, Session, Side};
 
 /// Sequences that run at the same time: enough to keep two cores busy.
 const AT_ONCE: usize = 12;
-/// Failing sequences that are shrunk and printed.
-const SHOWN: usize = 20;
-
 #[derive(clap::Parser)]
 struct Options {
     /// The folder of the real programs
@@ -56,6 +53,9 @@ struct Options {
     /// Only random sequences of this kind
     #[arg(long)]
     kind: Option<String>,
+    /// How many failing sequences are shrunk and printed
+    #[arg(long, default_value_t = 20)]
+    shown: usize,
 }
 
 /// What came of one sequence.
@@ -148,7 +148,7 @@ async fn sequences(options: &Options, pair: &Pair, tally: &mut Tally) -> Result<
         options.seed + options.sequences
     );
     failed.sort_by_key(|outcome| outcome.seed);
-    for outcome in failed.iter().take(SHOWN) {
+    for outcome in failed.iter().take(options.shown) {
         shrink(pair, &kinds[outcome.kind], outcome).await?;
     }
     Ok(())

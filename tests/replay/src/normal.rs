@@ -108,10 +108,34 @@ pub fn refusal(status: &mut Value, own: &[(&str, &str)]) {
 
 fn plain(status: &mut Value, own: &[(&str, &str)]) {
     match status {
-        Value::String(text) => *text = unordered(&without_times(text, own)),
+        Value::String(text) => *text = unordered(&without_template(&without_scheme(&without_times(text, own)))),
         Value::Array(list) => list.iter_mut().for_each(|item| plain(item, own)),
         Value::Object(map) => map.values_mut().for_each(|value| plain(value, own)),
         _ => {}
+    }
+}
+
+/// A message without the source line by which Go names a scheme: it depends on where the program was built.
+fn without_scheme(text: &str) -> String {
+    let start = " in scheme \"";
+    match text.split_once(start) {
+        Some((head, tail)) => {
+            let after = tail.split_once('"').map_or("", |(_, after)| after);
+            format!("{head} in a scheme{after}")
+        }
+        None => text.to_owned(),
+    }
+}
+
+/// A message without the pod template that it quotes: Go prints its internal struct, fields without names for JSON.
+fn without_template(text: &str) -> String {
+    let start = "Invalid value: {\"";
+    match text.split_once(start).filter(|(head, _)| head.is_empty() || head.contains("spec.template")) {
+        Some((head, tail)) => {
+            let (_, after) = tail.rsplit_once("}: ").unwrap_or(("", tail));
+            format!("{head}Invalid value: TEMPLATE: {after}")
+        }
+        None => text.to_owned(),
     }
 }
 

@@ -214,7 +214,11 @@ impl Session {
         let text = self.compare(ours.body.clone(), peer.body.clone()).await?;
         let pruned = normal::object(ours.body.clone(), &self.epochs) != normal::object(peer.body.clone(), &self.epochs);
         if text.is_none() && !pruned && ours.fields != peer.fields {
-            return Ok(Some(format!("order of owned fields: {:?}\n    real: {:?}", ours.fields, peer.fields)));
+            let parted = ours.fields.iter().zip(&peer.fields).find(|(a, b)| a != b);
+            return Ok(Some(match parted {
+                Some((a, b)) => format!("order of owned fields: {a}\n    real: {b}"),
+                None => format!("{} texts of owned fields (real {})", ours.fields.len(), peer.fields.len()),
+            }));
         }
         let (ours, peer) = (ours.body, peer.body);
         let (ours, peer) = (Known { object: ours }, Known { object: peer });

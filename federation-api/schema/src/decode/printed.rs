@@ -1,6 +1,6 @@
 //! Objects that Go prints though they are empty: fields that are no pointers.
 //!
-//! A JSON patch may add below them, so they are there while one is applied, and nowhere else.
+//! A JSON patch may add below them, so they are there while one is applied.
 
 use serde_json::{Map, Value, json};
 
@@ -29,32 +29,14 @@ pub fn print_empty(facts: &Facts, ty: TypeId, value: &mut Value) {
     }
 }
 
-/// Takes those out again that are still empty and were not there `before`.
-pub fn drop_printed(facts: &Facts, ty: TypeId, value: &mut Value, before: Option<&Value>) {
-    match (facts.shape(ty), value) {
-        (Shape::Struct(of), Value::Object(map)) => {
-            for (name, value) in map.iter_mut() {
-                if let Some(field) = of.field(name) {
-                    drop_printed(facts, field.ty, value, before.and_then(|before| before.get(name)));
-                }
-            }
-            map.retain(|name, value| {
-                let empty = value.as_object().is_some_and(Map::is_empty);
-                let printed = of.field(name).is_some_and(|field| is_printed(facts, field));
-                !(empty && printed) || before.is_some_and(|before| before.get(name).is_some())
-            });
-        }
-        (Shape::List(list), Value::Array(items)) => {
-            // Which item was which is not known any more.
-            items.iter_mut().for_each(|item| drop_printed(facts, list.item, item, None));
-        }
-        (Shape::Map { value: of, .. }, Value::Object(map)) => {
-            for (name, value) in map.iter_mut() {
-                drop_printed(facts, *of, value, before.and_then(|before| before.get(name)));
-            }
-        }
-        _ => {}
-    }
+/// Takes those at the top out again that are still empty and were not there `before`: the others are always printed.
+pub fn drop_printed(facts: &Facts, ty: TypeId, value: &mut Value, before: &Value) {
+    let (Shape::Struct(of), Value::Object(map)) = (facts.shape(ty), value) else { return };
+    map.retain(|name, value| {
+        let empty = value.as_object().is_some_and(Map::is_empty);
+        let printed = of.field(name).is_some_and(|field| is_printed(facts, field));
+        !(empty && printed) || before.get(name).is_some()
+    });
 }
 
 fn is_printed(facts: &Facts, field: &Field) -> bool {
@@ -79,10 +61,11 @@ mod tests {
         assert_eq!(object["status"], json!({}));
         assert_eq!(object["spec"]["strategy"], json!({}));
         assert_eq!(object["spec"]["template"]["spec"]["containers"][0]["resources"], json!({}));
-        object["status"]["replicas"] = json!(1);
-        drop_printed(facts, ty, &mut object, Some(&before));
-        let mut expected = before.clone();
-        expected["status"] = json!({"replicas": 1});
-        assert_eq!(object, expected);
+        let mut changed = object.clone();
+        changed["status"]["replicas"] = json!(1);
+        drop_printed(facts, ty, &mut changed, &before);
+        assert_eq!(changed["status"], json!({"replicas": 1}));
+        drop_printed(facts, ty, &mut object, &before);
+        assert!(object.get("status").is_none());
     }
 }

@@ -9,7 +9,7 @@ use crate::facts::{Shape, kubernetes};
 /// What was sent to a real server, and its answer without the metadata it gives out.
 const UPSTREAM: &str = include_str!("upstream.jsonl");
 
-/// Removes what Go prints without being asked and decoding does not keep, and what other parts of a server fill in.
+/// Removes what other parts of a server fill in.
 fn comparable(mut object: Value) -> Value {
     if let Some(map) = object.as_object_mut() {
         map.remove("status");
@@ -20,19 +20,7 @@ fn comparable(mut object: Value) -> Value {
             spec.remove(field);
         }
     }
-    quiet(&mut object);
     object
-}
-
-fn quiet(value: &mut Value) {
-    match value {
-        Value::Object(map) => {
-            map.values_mut().for_each(quiet);
-            map.retain(|_, value| !value.is_null() && *value != json!({}) && *value != json!(""));
-        }
-        Value::Array(items) => items.iter_mut().for_each(quiet),
-        _ => {}
-    }
 }
 
 /// Protocol: A3

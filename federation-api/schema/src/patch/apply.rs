@@ -1,8 +1,7 @@
 //! Server-side apply: merges a configuration into the live object, field by field and owner by owner.
 //! Pure: who applies and when is passed in; defaults, admission and storage are the caller's.
 //!
-//! Source: `k8s.io/apimachinery/pkg/util/managedfields` over `sigs.k8s.io/structured-merge-diff/v6/merge`; but who owned an object
-//! that has vanished as a whole owns it no more, and Go's empty structs (`resources: {}`) are nobody's.
+//! Source: `k8s.io/apimachinery/pkg/util/managedfields` over `sigs.k8s.io/structured-merge-diff/v6/merge`.
 
 mod check;
 mod last_applied;

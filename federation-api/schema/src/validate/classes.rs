@@ -4,7 +4,7 @@
 
 use serde_json::Value;
 
-use super::read::{at, one_of, text};
+use super::read::{at, invalid, one_of, text};
 use crate::field::{FieldError, FieldPath, format};
 
 /// Classes that every API server has.
@@ -42,6 +42,43 @@ pub(super) fn check_priority(new: &Value, old: Option<&Value>, errors: &mut Vec<
         errors.push(FieldError::invalid(&policy, at(new, "preemptionPolicy").clone(), "field is immutable"));
     }
 }
+
+/// What an IngressClass says about its parameters.
+pub(super) fn check_ingress(new: &Value, errors: &mut Vec<FieldError>) {
+    let parameters = at(at(new, "spec"), "parameters");
+    if parameters.is_null() {
+        return;
+    }
+    let root = FieldPath::root("spec");
+    let path = root.child("parameters");
+    if let Some(group) = parameters.get("apiGroup").and_then(Value::as_str) {
+        invalid(errors, &path.child("apiGroup"), group, format::dns_subdomain(group));
+    }
+    for name in ["kind", "name"] {
+        let value = text(parameters, name);
+        if value.is_empty() {
+            errors.push(FieldError::required(&path.child(name), ""));
+        } else {
+            invalid(errors, &path.child(name), value, format::path_segment(value));
+        }
+    }
+    let at_namespace = path.child("namespace");
+    match (text(parameters, "scope"), parameters.get("namespace").and_then(Value::as_str)) {
+        ("Cluster", None) => {}
+        ("Cluster", Some(_)) => {
+            errors.push(FieldError::forbidden(&at_namespace, "`parameters.scope` is set to 'Cluster'"));
+        }
+        ("Namespace", None) => {
+            errors.push(FieldError::required(&at_namespace, "`parameters.scope` is set to 'Namespace'"));
+        }
+        ("Namespace", Some(name)) => invalid(errors, &at_namespace, name, format::dns_label(name)),
+        ("", _) => errors.push(FieldError::required(&path.child("scope"), "")),
+        (scope, _) => {
+            errors.push(FieldError::not_supported(&path.child("scope"), scope, &["Cluster", "Namespace"]));
+        }
+    }
+}
+
 
 pub(super) fn check_runtime(new: &Value, old: Option<&Value>, errors: &mut Vec<FieldError>) {
     let (handler, path) = (text(new, "handler"), FieldPath::root("handler"));

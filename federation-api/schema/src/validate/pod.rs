@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
+use super::env::check_source;
 use super::meta::{check_annotations, check_labels};
 use super::read::{at, invalid, list, map, one_of, text};
 use crate::field::{FieldError, FieldPath, format};
@@ -93,10 +94,7 @@ fn check_container(container: &Value, volumes: &BTreeSet<&str>, path: &FieldPath
         } else {
             invalid(errors, &at_item.child("name"), name, format::env_name(name));
         }
-        if !text(variable, "value").is_empty() && !at(variable, "valueFrom").is_null() {
-            let detail = "may not be specified when `value` is not empty";
-            errors.push(FieldError::invalid(&at_item.child("valueFrom"), "", detail));
-        }
+        check_source(variable, &at_item, errors);
     }
     let at_mounts = path.child("volumeMounts");
     for (i, mount) in list(container, "volumeMounts").iter().enumerate() {

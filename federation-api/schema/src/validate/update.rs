@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::frozen;
+use super::{frozen, job};
 use super::read::{at, deep};
 use crate::facts::Resource;
 use crate::field::{FieldError, FieldPath};
@@ -15,7 +15,6 @@ const IMMUTABLE: &[(&str, &str, &str, &str)] = &[
     ("apps", "DaemonSet", "spec.selector", "field is immutable"),
     ("batch", "Job", "spec.selector", "field is immutable"),
     ("batch", "Job", "spec.completionMode", "field is immutable"),
-    ("batch", "Job", "spec.template", "field is immutable"),
     ("networking.k8s.io", "IngressClass", "spec.controller", "field is immutable"),
     ("rbac.authorization.k8s.io", "RoleBinding", "roleRef", "cannot change roleRef"),
     ("rbac.authorization.k8s.io", "ClusterRoleBinding", "roleRef", "cannot change roleRef"),
@@ -29,6 +28,9 @@ pub(super) fn check(resource: &Resource, new: &Value, old: &Value, errors: &mut 
         if now != before && !(before.is_null() && *path == "spec.completionMode") {
             errors.push(FieldError::invalid(&FieldPath::root(path), now.clone(), *detail));
         }
+    }
+    if of_kind("batch", "Job") {
+        job::check_template(new, old, errors);
     }
     if of_kind("", "Service") {
         check_address(new, old, errors);

@@ -196,16 +196,18 @@ pub(super) fn remove_fields(object: Value, gone: &FieldSet<'_>, typing: Typing<'
     Value::Object(kept.collect())
 }
 
-/// What is left of the value at `element`; nothing if it is a member itself or all below it went.
+/// What is left of the value at `element`: nothing if it is a member itself, null if all below it went.
 fn remove_below(element: &Element<'_>, value: Value, gone: &FieldSet<'_>, typing: Typing<'_>) -> Option<Value> {
     match gone.get(element) {
         None => Some(value),
         Some((true, _)) => None,
-        Some((false, below)) => remove(value, below, typing),
+        Some((false, below)) if below.is_empty() => Some(value),
+        Some((false, below)) => Some(remove(value, below, typing)),
     }
 }
 
-fn remove(value: Value, gone: &FieldSet<'_>, typing: Typing<'_>) -> Option<Value> {
+/// Upstream leaves null where all went: who owns the place goes on to own it.
+fn remove(value: Value, gone: &FieldSet<'_>, typing: Typing<'_>) -> Value {
     let relation = typing.relation(&value);
     let granular = matches!(relation, Relation::Set(_) | Relation::Keyed(..) | Relation::Granular);
     match value {
@@ -216,11 +218,12 @@ fn remove(value: Value, gone: &FieldSet<'_>, typing: Typing<'_>) -> Option<Value
                 match found {
                     None => Some(item),
                     Some((true, _)) => None,
-                    Some((false, below)) => remove(item, below, item_type),
+                    Some((false, below)) if below.is_empty() => Some(item),
+                    Some((false, below)) => Some(remove(item, below, item_type)),
                 }
             });
             let kept: Vec<Value> = kept.collect();
-            (!kept.is_empty()).then_some(Value::Array(kept))
+            if kept.is_empty() { Value::Null } else { Value::Array(kept) }
         }
         Value::Object(map) if granular => {
             let kept = map.into_iter().filter_map(|(name, value)| {
@@ -228,9 +231,10 @@ fn remove(value: Value, gone: &FieldSet<'_>, typing: Typing<'_>) -> Option<Value
                 Some((name, value))
             });
             let kept: Map<String, Value> = kept.collect();
-            (!kept.is_empty()).then_some(Value::Object(kept))
+            if kept.is_empty() { Value::Null } else { Value::Object(kept) }
         }
-        // Atomic values go as a whole or not at all.
-        _ => None,
+        // Lists and maps that are owned as a whole go as a whole.
+        Value::Array(_) | Value::Object(_) => Value::Null,
+        scalar => scalar,
     }
 }

@@ -1,6 +1,8 @@
 //! Server-side apply replayed against what Kubernetes' own field manager did (`cases.jsonl`: sequences of apply, update and
 //! merge patch by several managers, with the object, the owners or the error after each step), and its messages.
 
+mod upstream;
+
 use std::time::Instant;
 
 use serde_json::{Map, Value, json};
