@@ -3,6 +3,7 @@
 //! Pure; defaults are set before, types and unknown fields are decoding's business.
 
 mod api_service;
+mod autoscale;
 mod classes;
 mod condition;
 mod env;
@@ -60,6 +61,7 @@ pub fn validate(facts: &Facts, resource: &Resource, new: &Value, old: Option<&Va
         ("admissionregistration.k8s.io", "MutatingAdmissionPolicyBinding") => {
             policy::check_binding(new, true, &mut errors);
         }
+        ("autoscaling", "HorizontalPodAutoscaler") => autoscale::check(new, &mut errors),
         ("policy", "PodDisruptionBudget") => frozen::check_budget(new, &mut errors),
         ("scheduling.k8s.io", "PriorityClass") => classes::check_priority(new, old, &mut errors),
         ("node.k8s.io", "RuntimeClass") => classes::check_runtime(new, old, &mut errors),

@@ -83,7 +83,7 @@ async fn strategic_merge_patches_of_many_items_are_bounded() {
     let hub = Hub::start().await;
     let services = "/api/v1/namespaces/default/services";
     let ports = |count: u32| -> Vec<Value> {
-        (1..=count).map(|port| json!({"name": format!("p{port}"), "port": port, "targetPort": port})).collect()
+        (1..=count).rev().map(|port| json!({"name": format!("p{port}"), "port": port, "targetPort": port})).collect()
     };
     let body = json!({"apiVersion": "v1", "kind": "Service", "metadata": {"name": "s"}, "spec": {"ports": ports(1)}});
     hub.post(services, &body).await.expect(201);

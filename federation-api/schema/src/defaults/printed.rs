@@ -64,8 +64,7 @@ pub(super) type Printed = HashMap<TypeId, Vec<(String, Value)>>;
 
 /// Reads the table and the schema.
 pub(super) fn printed(facts: &Facts) -> Printed {
-    let nulls: HashMap<String, &[&str]> =
-        NULLS.iter().map(|(ty, fields)| (format!("io.k8s.{ty}"), *fields)).collect();
+    let nulls: HashMap<String, &[&str]> = NULLS.iter().map(|(ty, fields)| (format!("io.k8s.{ty}"), *fields)).collect();
     let whole: Vec<TypeId> = facts.resources().map(|resource| resource.ty).collect();
     let mut out = Printed::new();
     let of_kubernetes = |name: &str| name.starts_with("io.k8s.api.") || name.starts_with("io.k8s.apimachinery.");
@@ -107,7 +106,9 @@ mod tests {
     #[test]
     fn every_null_names_a_field() {
         let facts = kubernetes();
-        for (ty, fields) in NULLS.iter().copied().chain(SILENT.iter().map(|(ty, field)| (*ty, std::slice::from_ref(field)))) {
+        for (ty, fields) in
+            NULLS.iter().copied().chain(SILENT.iter().map(|(ty, field)| (*ty, std::slice::from_ref(field))))
+        {
             let id = facts.type_named(&format!("io.k8s.{ty}")).unwrap_or_else(|| panic!("no type {ty}"));
             for field in fields {
                 assert!(facts.field(id, field).is_some(), "{ty} has no {field}");

@@ -79,7 +79,6 @@ pub(super) fn check_ingress(new: &Value, errors: &mut Vec<FieldError>) {
     }
 }
 
-
 pub(super) fn check_runtime(new: &Value, old: Option<&Value>, errors: &mut Vec<FieldError>) {
     let (handler, path) = (text(new, "handler"), FieldPath::root("handler"));
     for complaint in format::dns_label(handler) {

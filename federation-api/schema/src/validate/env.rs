@@ -131,9 +131,15 @@ mod tests {
                 json!({"valueFrom": {"fieldRef": {"apiVersion": "v1", "fieldPath": "no.such"}}}),
                 "error converting fieldPath: field label not supported: no.such",
             ),
-            (json!({"valueFrom": {"resourceFieldRef": {}}}), "env[0].valueFrom.resourceFieldRef.resource: Required value"),
+            (
+                json!({"valueFrom": {"resourceFieldRef": {}}}),
+                "env[0].valueFrom.resourceFieldRef.resource: Required value",
+            ),
             (json!({"valueFrom": {"resourceFieldRef": {"resource": "limits.hugepages-1Gi"}}}), ""),
-            (json!({"valueFrom": {"secretKeyRef": {"name": "s"}}}), "env[0].valueFrom.secretKeyRef.key: Required value"),
+            (
+                json!({"valueFrom": {"secretKeyRef": {"name": "s"}}}),
+                "env[0].valueFrom.secretKeyRef.key: Required value",
+            ),
             (
                 json!({"value": "x", "valueFrom": {"secretKeyRef": {"name": "s", "key": "k"}}}),
                 "env[0].valueFrom: Invalid value: \"\": may not be specified when `value` is not empty",

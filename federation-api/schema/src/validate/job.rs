@@ -52,7 +52,8 @@ pub(super) fn check_selector(new: &Value, errors: &mut Vec<FieldError>) {
             Some(_) => {}
         }
     }
-    let all: Map<String, Value> = expected.iter().map(|(label, value)| ((*label).to_owned(), (*value).clone())).collect();
+    let all: Map<String, Value> =
+        expected.iter().map(|(label, value)| ((*label).to_owned(), (*value).clone())).collect();
     let path = FieldPath::root("spec.selector");
     if let Ok(parsed) = LabelSelector::from_object(selector, &path)
         && !parsed.matches(&Some(&all))

@@ -2,8 +2,8 @@
 
 use serde_json::Value;
 
-use super::{frozen, job};
 use super::read::{at, deep};
+use super::{frozen, job};
 use crate::facts::Resource;
 use crate::field::{FieldError, FieldPath};
 
@@ -35,6 +35,9 @@ pub(super) fn check(resource: &Resource, new: &Value, old: &Value, errors: &mut 
     if of_kind("", "Service") {
         check_address(new, old, errors);
     }
+    if resource.group == "apps" {
+        check_collisions(at(new, "status"), at(old, "status"), errors);
+    }
     // Most writes are of a status.
     if at(new, "spec") != at(old, "spec") {
         frozen::check(resource, new, old, errors);
@@ -48,6 +51,17 @@ pub(super) fn check(resource: &Resource, new: &Value, old: &Value, errors: &mut 
                 errors.push(FieldError::forbidden(&FieldPath::root(name), detail));
             }
         }
+    }
+}
+
+/// Names that were taken are counted up only.
+fn check_collisions(now: &Value, before: &Value, errors: &mut Vec<FieldError>) {
+    let count = |status: &Value| at(status, "collisionCount").as_i64();
+    if let Some(before) = count(before)
+        && count(now).is_none_or(|now| now < before)
+    {
+        let path = FieldPath::root("status.collisionCount");
+        errors.push(FieldError::invalid(&path, count(now).unwrap_or(0), "cannot be decremented"));
     }
 }
 

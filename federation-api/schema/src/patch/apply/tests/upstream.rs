@@ -153,7 +153,8 @@ fn changed(
     let versions = Alike(typing);
     let reset = reset.get(text("v")).copied().unwrap_or(&[]);
     let (manager, api_version) = (text("m"), text("v"));
-    let write = Write { manager, subresource: "", api_version, now: "2026-01-02T03:04:05Z", reset, versions: &versions };
+    let write =
+        Write { manager, subresource: "", api_version, now: "2026-01-02T03:04:05Z", reset, versions: &versions };
     if text("op") != "update" {
         return apply(typing, live, &op["o"], &write, text("op") == "force").map(|applied| applied.object);
     }
