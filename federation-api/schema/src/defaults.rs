@@ -12,6 +12,7 @@ use std::collections::HashMap;
 use std::sync::LazyLock;
 
 use base64::Engine as _;
+use federation_types::label;
 use serde_json::{Map, Value};
 
 use crate::facts::{Facts, Shape, TypeId, kubernetes};
@@ -145,10 +146,14 @@ impl Plan {
     }
 }
 
+/// The type of an object of Kubernetes; our own kinds say what they say.
 fn type_of(object: &Value) -> Option<TypeId> {
     let text = |name: &str| object.get(name).and_then(Value::as_str);
     let (version, kind) = (text("apiVersion")?, text("kind")?);
     let (group, version) = version.split_once('/').unwrap_or(("", version));
+    if group == label::GROUP {
+        return None;
+    }
     kubernetes().by_kind(group, version, kind).map(|resource| resource.ty)
 }
 
