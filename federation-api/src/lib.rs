@@ -7,6 +7,7 @@
 //!   → authenticate              certificate, token … or the caller's typed identity → UserInfo
 //!   → impersonate               each wish is a right to ask for
 //!   → authorize                 RBAC over the stored roles, as new as the last write
+//!   → another server's          APIServices that name a Service: handed on as the user, answered as it comes
 //!   → the facts' Resource       unknown: 404
 //!   → verb                      get list watch ← cache;  create update patch delete → the write pipeline:
 //!       decode → (patch) → prepare → admission → defaults → managed fields → validate → store.txn(expected)

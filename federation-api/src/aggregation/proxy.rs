@@ -115,7 +115,8 @@ async fn exchange(server: &Arc<Server>, remote: &Remote, asked: Forward, ends: I
         let why = format!("invalid upgrade response: status code {}", code.as_u16());
         return Some(refuse(StatusCode::SERVICE_UNAVAILABLE, &why));
     }
-    if code.is_redirection() && response.headers().get(header::LOCATION).is_some_and(|to| !to.is_empty()) {
+    let to = response.headers().get(header::LOCATION).filter(|to| !to.is_empty() && code.is_redirection());
+    if to.is_some_and(|to| !is_newer_document(&path, to)) {
         return Some(refuse(StatusCode::BAD_GATEWAY, REDIRECTED));
     }
     let (mut parts, body) = response.into_parts();
@@ -123,6 +124,12 @@ async fn exchange(server: &Arc<Server>, remote: &Remote, asked: Forward, ends: I
     let until = (!is_stream).then_some(ends);
     let chunks = chunks(Arc::clone(server), remote.clone(), (body, sender), until);
     Some(Response::from_parts(parts, Body::stream(chunks).holding(place)))
+}
+
+/// Whether a redirect leads to the same OpenAPI document under the hash that it has by now.
+fn is_newer_document(path: &str, to: &HeaderValue) -> bool {
+    let rest = to.to_str().ok().and_then(|to| to.strip_prefix(path));
+    path.starts_with("/openapi/v3/") && rest.is_some_and(|rest| rest.starts_with("?hash="))
 }
 
 /// `/apis/GROUP/VERSION` and nothing below.
@@ -312,7 +319,7 @@ mod tests {
     use auth::UserInfo;
     use http::{HeaderMap, HeaderName, HeaderValue, header};
 
-    use super::{introduce, outgoing, target};
+    use super::{introduce, is_newer_document, outgoing, target};
 
     /// Protocol: G1, SR6
     #[test]
@@ -372,6 +379,21 @@ mod tests {
             ("/apis/g/v1/%2e", Some(""), "/apis/g/v1/%252e?"),
         ] {
             assert_eq!(target(path, query).expect("a path").as_str(), want);
+        }
+    }
+
+    /// Protocol: G1, O2
+    #[test]
+    fn only_a_stale_hash_is_redirected() {
+        let document = "/openapi/v3/apis/g/v1";
+        for (path, to, safe) in [
+            (document, "/openapi/v3/apis/g/v1?hash=A", true),
+            (document, "/openapi/v3/apis/g/v1/x?hash=A", false),
+            (document, "//evil/openapi/v3/apis/g/v1?hash=A", false),
+            (document, "https://evil/?hash=A", false),
+            ("/apis/g/v1", "/apis/g/v1?hash=A", false),
+        ] {
+            assert_eq!(is_newer_document(path, &HeaderValue::from_static(to)), safe, "{to}");
         }
     }
 }

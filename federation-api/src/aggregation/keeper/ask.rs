@@ -21,8 +21,10 @@ use crate::server::Server;
 const TIMEOUT: Duration = Duration::from_secs(5);
 /// Longest document that is read.
 const MAX_DOCUMENT_BYTES: usize = 6 * 1024 * 1024;
-/// Questions at once, of which one answer is enough: each may reach another endpoint.
+/// Questions of which one good answer is enough: each may reach another endpoint.
 const ATTEMPTS: usize = 5;
+/// How long the first of them is waited for alone.
+const HEDGE: Duration = Duration::from_millis(500);
 const AGGREGATED: &str = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList";
 const JSON: &str = "application/json";
 
@@ -48,15 +50,27 @@ pub(super) async fn probe(server: &Server, remote: &Remote) -> Result<(), String
             Err(reason) => Err(failed(format!("Get {url:?}: {reason}"))),
         }
     };
-    let mut attempts: FuturesUnordered<_> = (0..ATTEMPTS).map(|_| attempt()).collect();
-    let mut last = Ok(());
-    while let Some(outcome) = attempts.next().await {
-        last = outcome;
-        if last.is_ok() {
-            break;
+    let mut attempts = FuturesUnordered::from_iter([attempt()]);
+    let mut others = Some(std::pin::pin!(tokio::time::sleep(HEDGE)));
+    loop {
+        let outcome = match &mut others {
+            Some(late) => tokio::select! {
+                outcome = attempts.next() => outcome,
+                () = late => None,
+            },
+            None => attempts.next().await,
+        };
+        // Where the first answer is none, or late, another endpoint may have a better one.
+        if others.is_some() && !matches!(outcome, Some(Ok(()))) {
+            others = None;
+            attempts.extend((1..ATTEMPTS).map(|_| attempt()));
+        }
+        match outcome {
+            Some(Err(_)) if !attempts.is_empty() => {}
+            Some(outcome) => return outcome,
+            None => {}
         }
     }
-    last
 }
 
 /// Asks what the server serves.
