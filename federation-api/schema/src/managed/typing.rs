@@ -135,6 +135,19 @@ impl<'f> Typing<'f> {
     }
 }
 
+impl Typing<'_> {
+    /// Whether upstream's Go type prints this field as that very zero before anybody sets it.
+    pub(crate) fn prints_zero(self, name: &str, value: &Value) -> bool {
+        let Some(field) = self.ty.and_then(|ty| self.facts.field(ty, name)) else { return false };
+        match value {
+            Value::String(text) => text.is_empty() && field.default == "\"\"",
+            Value::Number(number) => number.as_i64() == Some(0) && field.default == "0",
+            Value::Bool(flag) => !flag && field.default == "false",
+            _ => false,
+        }
+    }
+}
+
 /// The path element of an item of a set or keyed list.
 ///
 /// # Errors

@@ -247,6 +247,7 @@ impl<'a> Diff<'a> {
 fn fill<'a>(sides: Sides<'a>, typing: Typing<'_>, name: &str) -> Sides<'a> {
     match sides {
         (None, Some(one)) if typing.always_present(name) => (Some(bare_like(one)), Some(one)),
+        (None, Some(one)) if typing.prints_zero(name, one) => (Some(one), Some(one)),
         other => other,
     }
 }
