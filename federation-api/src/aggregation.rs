@@ -39,8 +39,10 @@ pub(crate) struct Aggregation {
     /// What the servers were last heard to serve, by the name of the APIService.
     known: ArcSwap<BTreeMap<String, Documents>>,
     merged: ArcSwapOption<Merged>,
-    /// Guards the making of routes, knowledge and merged documents; never held across an await.
+    /// Guards the making of routes and knowledge; never held across an await.
     making: Mutex<()>,
+    /// Guards the making of merged documents, which takes longer: no request waits for it that asks for none.
+    merging: Mutex<()>,
 }
 
 /// The remote APIServices at one revision.
@@ -65,7 +67,7 @@ impl Aggregation {
         let source = cache.resource(STORAGE);
         let routes = ArcSwap::from_pointee(Routes::compile(&source));
         let (known, merged) = (ArcSwap::default(), ArcSwapOption::empty());
-        Self { source, routes, known, merged, making: Mutex::new(()) }
+        Self { source, routes, known, merged, making: Mutex::new(()), merging: Mutex::new(()) }
     }
 
     /// The remote APIServices, as new as the last write.
@@ -151,10 +153,14 @@ impl Aggregation {
             return None;
         }
         let known = self.known.load_full();
-        if let Some(merged) = self.merged.load_full().filter(|merged| merged.is_of(table, &routes, &known)) {
+        let made = || self.merged.load_full().filter(|merged| merged.is_of(table, &routes, &known));
+        if let Some(merged) = made() {
             return Some(merged);
         }
-        let _only = self.making.lock();
+        let _only = self.merging.lock();
+        if let Some(merged) = made() {
+            return Some(merged);
+        }
         let none = Documents::default();
         let remotes = routes.iter().map(|remote| {
             let documents = known.get(&remote.name).unwrap_or(&none);

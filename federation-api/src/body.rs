@@ -1,8 +1,8 @@
 //! The one body type of answers, and how request bodies come in, whoever the caller is.
 //!
-//! Knows no Kubernetes: bytes only. Error free on the way out: a stream that cannot go on just ends.
+//! Knows no Kubernetes: bytes only. A stream of ours that cannot go on just ends; only what another server has broken off
+//! is broken off on the way out too.
 
-use std::convert::Infallible;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
@@ -13,6 +13,11 @@ use http_body::{Body as HttpBody, Frame, SizeHint};
 /// Any error a request body may fail with.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
+/// Another server has not told its answer to the end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the answer was broken off")]
+pub struct BrokenOff;
+
 /// The body of a request, erased: sockets and in-process callers bring different types.
 ///
 /// The lock guards nothing: it is never contended, it only makes the request shareable between threads.
@@ -20,7 +25,7 @@ pub struct RequestBody(parking_lot::Mutex<Erased>);
 
 type Erased = Pin<Box<dyn HttpBody<Data = Bytes, Error = BoxError> + Send>>;
 
-type Chunks = Pin<Box<dyn Stream<Item = Bytes> + Send>>;
+type Chunks = Pin<Box<dyn Stream<Item = Result<Bytes, BrokenOff>> + Send>>;
 
 type Pieces = Box<dyn Iterator<Item = Bytes> + Send>;
 
@@ -105,7 +110,7 @@ impl Body {
         match self.0 {
             Inner::Stream(chunks) => {
                 let held = parking_lot::Mutex::new(held);
-                Self::stream(futures_util::StreamExt::inspect(chunks, move |_| {
+                Self::fallible(futures_util::StreamExt::inspect(chunks, move |_| {
                     let _alive = &held;
                 }))
             }
@@ -115,15 +120,20 @@ impl Body {
 
     /// Buffers as they come; each is flushed on its own.
     pub fn stream(chunks: impl Stream<Item = Bytes> + Send + 'static) -> Self {
+        Self::fallible(futures_util::StreamExt::map(chunks, Ok))
+    }
+
+    /// As [`Body::stream`]; an error ends it, and the receiver notices.
+    pub fn fallible(chunks: impl Stream<Item = Result<Bytes, BrokenOff>> + Send + 'static) -> Self {
         Self(Inner::Stream(Box::pin(chunks)))
     }
 }
 
 impl HttpBody for Body {
     type Data = Bytes;
-    type Error = Infallible;
+    type Error = BrokenOff;
 
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BrokenOff>>> {
         match &mut self.0 {
             Inner::Empty => Poll::Ready(None),
             Inner::Full(bytes) => {
@@ -141,7 +151,7 @@ impl HttpBody for Body {
                     Poll::Ready(None)
                 }
             },
-            Inner::Stream(chunks) => chunks.as_mut().poll_next(cx).map(|next| next.map(|bytes| Ok(Frame::data(bytes)))),
+            Inner::Stream(chunks) => chunks.as_mut().poll_next(cx).map(|next| next.map(|bytes| bytes.map(Frame::data))),
         }
     }
 

@@ -1,14 +1,14 @@
 //! Calls to HTTPS servers that people have named in objects: admission webhooks and whatever else of upstream has a
 //! `clientConfig`, with one JSON body out and one JSON answer back, and aggregated API servers.
 //!
-//! Connections are kept and used again, answers are bounded, redirects are answers like any other failure. Knows nothing
+//! Connections are used again, answers are bounded, redirects are answers like any other failure. Knows nothing
 //! of what is said.
 
 mod connect;
+mod line;
 mod resolve;
 mod unverified;
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,19 +17,18 @@ use bytes::Bytes;
 use http::{HeaderValue, Request, Response, StatusCode, Uri, header};
 use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::body::Incoming;
-use parking_lot::Mutex;
+use member_cluster::AddressPolicy;
 use serde_json::Value;
 
 use crate::server::Server;
 use connect::TlsCache;
-pub(crate) use connect::{Identity, Outgoing, Sender};
+pub(crate) use connect::{Identity, Outgoing};
+pub(crate) use line::Line;
+use line::Pool;
+pub(crate) use resolve::slices;
 
 /// Longest answer that is read; an object is at most half of it, and a patch may be as long.
 const MAX_ANSWER_BYTES: usize = 6 * 1024 * 1024;
-/// Idle connections that are kept to one server.
-const MAX_IDLE: usize = 8;
-/// Servers to which idle connections are kept.
-const MAX_SERVERS: usize = 256;
 /// The port where none is named.
 const HTTPS: u16 = 443;
 
@@ -68,8 +67,9 @@ pub(crate) enum CallError {
 #[derive(Debug, Default)]
 pub(crate) struct Hooks {
     tls: TlsCache,
-    /// Guards the idle connections; held to take or to put one.
-    idle: Mutex<HashMap<Destination, Vec<Sender>>>,
+    idle: Arc<Pool>,
+    /// Where the endpoints of Services may be.
+    policy: AddressPolicy,
 }
 
 impl Destination {
@@ -120,8 +120,8 @@ fn rooted(path: &str) -> String {
 
 impl Hooks {
     /// With what tells servers that a request comes from here.
-    pub(crate) fn new(identity: Option<Identity>) -> Self {
-        Self { tls: TlsCache::new(identity), idle: Mutex::default() }
+    pub(crate) fn new(identity: Option<Identity>, policy: AddressPolicy) -> Self {
+        Self { tls: TlsCache::new(identity), idle: Arc::default(), policy }
     }
 
     /// Posts `body` and reads the answer's JSON; gives up after `timeout`.
@@ -148,10 +148,8 @@ impl Hooks {
         };
         match tokio::time::timeout(timeout, exchange).await {
             Ok(outcome) => {
-                let (value, sender) = outcome?;
-                if let Some(sender) = sender {
-                    self.keep(to, sender);
-                }
+                let (value, line) = outcome?;
+                self.keep(to, line);
                 Ok(value)
             }
             Err(_) => Err(unreachable("context deadline exceeded".to_owned())),
@@ -159,7 +157,7 @@ impl Hooks {
     }
 
     /// Sends over a kept connection, or over a new one where those are gone; what is sent is the path, not the URL.
-    /// Whoever has read the whole answer gives the connection back with [`Hooks::keep`].
+    /// Whoever has read the whole answer gives the connection back with [`Hooks::keep`]; to drop it ends the answer.
     ///
     /// # Errors
     /// The reason, as a text for people.
@@ -168,24 +166,21 @@ impl Hooks {
         server: &Server,
         to: &Destination,
         mut request: Request<Outgoing>,
-    ) -> Result<(Response<Incoming>, Sender), String> {
+    ) -> Result<(Response<Incoming>, Line), String> {
         let host = HeaderValue::try_from(to.authority()).map_err(|error| error.to_string())?;
         request.headers_mut().insert(header::HOST, host);
         loop {
-            let kept = self.idle.lock().get_mut(to).and_then(Vec::pop);
+            let kept = self.idle.take(to);
             let fresh = kept.is_none();
-            let mut sender = match kept {
-                Some(sender) => sender,
+            let mut line = match kept {
+                Some(line) => line,
                 None => self.tls.connect(server, to).await?,
             };
-            if sender.ready().await.is_err() {
-                if fresh {
-                    return Err("EOF".to_owned());
-                }
-                continue;
+            if fresh && line.sender.ready().await.is_err() {
+                return Err("EOF".to_owned());
             }
-            match sender.try_send_request(request).await {
-                Ok(response) => return Ok((response, sender)),
+            match line.sender.try_send_request(request).await {
+                Ok(response) => return Ok((response, line)),
                 Err(mut error) => match error.take_message().filter(|_| !fresh) {
                     // Never sent over a kept connection: the other side had closed it.
                     Some(unsent) => request = unsent,
@@ -195,20 +190,9 @@ impl Hooks {
         }
     }
 
-    /// Takes a connection back that is free again.
-    pub(crate) fn keep(&self, to: &Destination, sender: Sender) {
-        if sender.is_closed() {
-            return;
-        }
-        let mut idle = self.idle.lock();
-        if idle.len() >= MAX_SERVERS && !idle.contains_key(to) {
-            idle.clear();
-        }
-        let kept = idle.entry(to.clone()).or_default();
-        kept.retain(|sender| !sender.is_closed());
-        if kept.len() < MAX_IDLE {
-            kept.push(sender);
-        }
+    /// Takes a connection back whose answer is read.
+    pub(crate) fn keep(&self, to: &Destination, line: Line) {
+        self.idle.keep(to, line);
     }
 }
 
@@ -227,10 +211,7 @@ pub(crate) fn whole(body: Bytes) -> Outgoing {
     Full::new(body).map_err(|never| match never {}).boxed_unsync()
 }
 
-async fn read(
-    (response, sender): (Response<Incoming>, Sender),
-    url: &str,
-) -> Result<(Value, Option<Sender>), CallError> {
+async fn read((response, line): (Response<Incoming>, Line), url: &str) -> Result<(Value, Line), CallError> {
     let (parts, body) = response.into_parts();
     let whole = Limited::new(body, MAX_ANSWER_BYTES).collect().await;
     let bytes = whole
@@ -244,7 +225,7 @@ async fn read(
     }
     let value = serde_json::from_slice(&bytes)
         .map_err(|error| CallError::Refused(format!("couldn't get version/kind; json parse error: {error}")))?;
-    Ok((value, Some(sender)))
+    Ok((value, line))
 }
 
 /// What a status other than 2xx means, as upstream's REST client says it.

@@ -12,6 +12,7 @@ use bytes::Bytes;
 use federation_schema::facts::{self, Facts};
 use federation_store::{Options, RedbStore, Store};
 use federation_types::extension::{NoPlacement, PlacementView};
+use member_cluster::AddressPolicy;
 use tokio_util::sync::CancellationToken;
 
 use crate::access::Access;
@@ -63,6 +64,7 @@ pub struct Builder {
     components: Vec<String>,
     account_key: Option<ServiceAccountKey>,
     front_proxy: Option<crate::hook::Identity>,
+    endpoints: AddressPolicy,
     address: String,
     now: Now,
     audit: Option<Audit>,
@@ -124,6 +126,7 @@ impl Default for Builder {
             components: Vec::new(),
             account_key: None,
             front_proxy: None,
+            endpoints: AddressPolicy::Public,
             address: String::new(),
             now: Arc::new(jiff::Timestamp::now),
             audit: None,
@@ -204,6 +207,13 @@ impl Builder {
         let identity = crate::hook::Identity::from_pem(certificate_pem, key_pem);
         self.front_proxy = Some(identity.map_err(OpenError::FrontProxy)?);
         Ok(self)
+    }
+
+    /// Where the endpoints of Services may be that this server calls; on this machine only where everything is.
+    #[must_use]
+    pub fn endpoints(mut self, policy: AddressPolicy) -> Self {
+        self.endpoints = policy;
+        self
     }
 
     /// `HOST:PORT` that `/api` tells old clients.
@@ -290,7 +300,7 @@ impl Builder {
             is_hub: self.placement.is_some(),
             placement: self.placement.unwrap_or_else(|| Arc::new(NoPlacement)),
             service_range: self.service_range,
-            hooks: crate::hook::Hooks::new(self.front_proxy),
+            hooks: crate::hook::Hooks::new(self.front_proxy, self.endpoints),
             webhooks: crate::admission::webhook::Webhooks::default(),
             quotas: Arc::default(),
             policies: crate::admission::policy::Policies::default(),

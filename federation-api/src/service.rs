@@ -172,7 +172,7 @@ impl Api {
         let seat = server.admit(admission, cache.as_ref().map(|(cache, _)| &**cache), trace).await?;
         server.authorize(&user, &info, trace.audit.as_deref()).await?;
         if let Some(remote) = remote {
-            return hand_on(server, &remote, asked, (user, info)).await;
+            return hand_on((server, &remote), asked, (user, info), seat).await;
         }
         if !info.is_resource {
             trace.known = true;
@@ -226,20 +226,22 @@ fn call(
 
 /// Lets the server answer that the group version is registered for.
 async fn hand_on(
-    server: &Arc<Server>,
-    remote: &Remote,
+    (server, remote): (&Arc<Server>, &Remote),
     mut asked: Asked,
     (user, info): (Arc<UserInfo>, RequestInfo),
+    seat: Option<Seat>,
 ) -> Result<Response<Body>, ApiError> {
     let upgrade: Option<OnUpgrade> = asked.extensions.remove();
-    let upgrade = upgrade.filter(|_| asked.headers.contains_key(header::UPGRADE));
+    let upgrade = upgrade.filter(|_| proxy::is_tunnel(&asked.headers));
     let is_stream = upgrade.is_some() || matches!(load_of(&info), Load::Watch | Load::Tunnel);
     let inside = asked.extensions.get::<Authenticated>().is_some();
     let place = if is_stream && !inside { Some(server.in_flight.watch(&user.name)?) } else { None };
     let Asked { method, uri, headers, extensions, body } = asked;
     let peer = extensions.get::<PeerAddress>().map(|peer| peer.0.ip());
     let forward = Forward { method, uri, path: info.path, headers, user, peer, upgrade, body, place, is_stream };
-    proxy::forward(server, remote, forward).await
+    // A stream has a place instead, as a watch here.
+    let seat = if is_stream { None } else { seat };
+    proxy::forward(server, remote, forward).await.map(|response| Held::by(response, seat))
 }
 
 /// The verbs, and which methods they answer on which paths.

@@ -16,7 +16,7 @@ use federation_api::{Api, ServiceRange, StoreConfig};
 use federation_types::{ClusterName, Gvr};
 use hub_client::{ApiError, Caller, WriteOptions};
 use jiff::Timestamp;
-use member_cluster::{Credentials, Target};
+use member_cluster::{AddressPolicy, Credentials, Target};
 use serde_json::json;
 use tokio::io::DuplexStream;
 use tokio::net::{TcpListener, TcpStream};
@@ -89,6 +89,7 @@ impl SimulatedMember {
         let service_cidr = range.cidr().to_owned();
         let key = ServiceAccountKey::open(&dir.join("service-account.key"))?;
         let builder = Api::builder().authenticators(chain).service_range(range).service_accounts(key);
+        let builder = builder.endpoints(AddressPolicy::AllowLoopback);
         let api = builder.open(StoreConfig::Redb(dir.join("member.redb"))).await?;
         let root = UserInfo::new("system:admin", [auth::PRIVILEGED_GROUP]);
         let admin = Caller::new(kube::Client::new(api.in_process(root), "default"));

@@ -43,6 +43,7 @@ pub(super) async fn open(config: &ServeConfig) -> Result<Local, Failure> {
         .authorization_modes(config.authorization_modes.clone())
         .components(auth::bootstrap::COMPONENTS.map(label::component_user))
         .service_range(network::handed_out())
+        .endpoints(planes::address_policy(config))
         .service_accounts(service_account_key(config)?);
     let proxy = &identity.front_proxy;
     builder = builder

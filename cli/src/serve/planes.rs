@@ -80,8 +80,7 @@ pub(super) async fn members(
     tasks: &mut Tasks,
     stop: &CancellationToken,
 ) -> Result<(), Failure> {
-    let policy = if config.playground { AddressPolicy::AllowLoopback } else { AddressPolicy::Public };
-    let members = Members::new(Connector::direct(policy));
+    let members = Members::new(Connector::direct(address_policy(config)));
     let (registry, hub, hold) = (members.clone(), callers.component("mirror"), stop.clone());
     spawn(tasks, async move { registry.run(hub, hold).await });
     if let Some(local) = local {
@@ -100,6 +99,11 @@ pub(super) async fn members(
         spawn(tasks, placement::run(placement, stop.clone()));
     }
     Ok(())
+}
+
+/// Where members and endpoints of Services may be.
+pub(super) fn address_policy(config: &ServeConfig) -> AddressPolicy {
+    if config.playground { AddressPolicy::AllowLoopback } else { AddressPolicy::Public }
 }
 
 /// UID of the hub's own kube-system namespace: what marks a member's object as this hub's.

@@ -22,6 +22,7 @@ use super::condition::{self, Condition};
 use super::service::Remote;
 use super::{GROUP, PLURAL, STORAGE};
 use crate::cache::{Entry, ResourceCache, Scope, Watcher};
+use crate::hook::slices;
 use crate::server::Server;
 use crate::service::Api;
 
@@ -177,13 +178,6 @@ fn fingerprint(server: &Server, remote: &Remote) -> u64 {
 
 fn service(server: &Server, namespace: &str, name: &str) -> Option<Arc<Entry>> {
     server.cache.resource("core/services").get(&format!("{namespace}/{name}"))
-}
-
-fn slices(server: &Server, namespace: &str, name: &str) -> Vec<Arc<Entry>> {
-    let slices = server.cache.resource("discovery.k8s.io/endpointslices").snapshot();
-    let of = ["metadata", "labels", "kubernetes.io/service-name"];
-    let own = |entry: &&Arc<Entry>| entry.text(&of).as_deref() == Some(name);
-    slices.range(&Scope::Namespace(namespace.to_owned()), "").filter(own).cloned().collect()
 }
 
 /// Asks one server, writes down how it is and remembers what it serves; says whether all is well.

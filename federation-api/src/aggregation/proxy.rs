@@ -9,9 +9,10 @@ use std::time::Duration;
 
 use auth::UserInfo;
 use bytes::Bytes;
-use futures_util::{Stream, StreamExt as _};
+use futures_util::Stream;
 use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri, header};
+use http_body::Body as _;
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
@@ -20,9 +21,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::service::Remote;
 use crate::answer;
-use crate::body::{Body, RequestBody};
+use crate::body::{Body, BrokenOff, RequestBody};
 use crate::error::ApiError;
-use crate::hook::{Outgoing, Sender};
+use crate::hook::{Line, Outgoing};
 use crate::limit::{Place, REQUEST_TIMEOUT};
 use crate::server::Server;
 use crate::tunnel::{Tunnel, without_tokens};
@@ -36,8 +37,9 @@ const GROUP: HeaderName = HeaderName::from_static("x-remote-group");
 const EXTRA: &str = "x-remote-extra-";
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 /// Headers that are about one connection, not about what goes over it.
-const HOP_BY_HOP: [HeaderName; 9] = [
+const HOP_BY_HOP: [HeaderName; 10] = [
     header::CONNECTION,
+    HeaderName::from_static("http2-settings"),
     HeaderName::from_static("keep-alive"),
     header::PROXY_AUTHENTICATE,
     header::PROXY_AUTHORIZATION,
@@ -47,6 +49,10 @@ const HOP_BY_HOP: [HeaderName; 9] = [
     header::TRANSFER_ENCODING,
     header::UPGRADE,
 ];
+
+/// What a connection may be switched to. Over another protocol a user could send requests of his own, which the other
+/// server would take for ours: it knows this connection by our certificate.
+const TUNNELS: [&str; 2] = ["websocket", "SPDY/3.1"];
 
 /// A request that was authenticated and authorized.
 pub(crate) struct Forward {
@@ -62,6 +68,14 @@ pub(crate) struct Forward {
     /// The place of a stream that stays open; a request without one has to come to an end.
     pub(crate) place: Option<Place>,
     pub(crate) is_stream: bool,
+}
+
+/// Whether a request asks for a protocol that its connection may be switched to.
+pub(crate) fn is_tunnel(headers: &HeaderMap) -> bool {
+    let mut asked = headers.get_all(header::UPGRADE).iter();
+    let known =
+        |value: &HeaderValue| TUNNELS.iter().any(|known| value.as_bytes().eq_ignore_ascii_case(known.as_bytes()));
+    asked.next().is_some_and(known) && asked.next().is_none()
 }
 
 /// Hands the request on and the answer back.
@@ -98,7 +112,7 @@ async fn exchange(server: &Arc<Server>, remote: &Remote, asked: Forward, ends: I
     }
     forwarded_for(peer, request.headers_mut());
     let exchange = server.hooks.exchange(server, &remote.destination, request);
-    let (response, sender) = match tokio::time::timeout_at(ends, exchange).await {
+    let (response, line) = match tokio::time::timeout_at(ends, exchange).await {
         Ok(Ok(exchanged)) => exchanged,
         Ok(Err(reason)) => {
             tracing::debug!(name = %remote.name, %reason, "an aggregated API server does not answer");
@@ -109,7 +123,7 @@ async fn exchange(server: &Arc<Server>, remote: &Remote, asked: Forward, ends: I
     let code = response.status();
     if code == StatusCode::SWITCHING_PROTOCOLS {
         let offer = wants.zip(upgrade.take());
-        return Some(switch(server, remote, (response, offer), place));
+        return Some(switch(server, remote, (response, offer), (line, place)));
     }
     if wants.is_some() && code.as_u16() < 400 {
         let why = format!("invalid upgrade response: status code {}", code.as_u16());
@@ -122,8 +136,8 @@ async fn exchange(server: &Arc<Server>, remote: &Remote, asked: Forward, ends: I
     let (mut parts, body) = response.into_parts();
     drop_hop_by_hop(&mut parts.headers);
     let until = (!is_stream).then_some(ends);
-    let chunks = chunks(Arc::clone(server), remote.clone(), (body, sender), until);
-    Some(Response::from_parts(parts, Body::stream(chunks).holding(place)))
+    let chunks = chunks(Arc::clone(server), remote.clone(), (body, line), until);
+    Some(Response::from_parts(parts, Body::fallible(chunks).holding(place)))
 }
 
 /// Whether a redirect leads to the same OpenAPI document under the hash that it has by now.
@@ -259,7 +273,7 @@ fn switch(
     server: &Server,
     remote: &Remote,
     (response, offer): (Response<Incoming>, Option<(HeaderValue, OnUpgrade)>),
-    place: Option<Place>,
+    held: (Line, Option<Place>),
 ) -> Response<Body> {
     let to = response.headers().get(header::UPGRADE).cloned();
     let accepted =
@@ -278,40 +292,61 @@ fn switch(
     }
     let closed: CancellationToken = server.draining.clone();
     let tunnel = Tunnel { downstream, upstream: hyper::upgrade::on(response), closed };
-    tokio::spawn(tunnel.run(remote.name.clone(), place));
+    tokio::spawn(tunnel.run(remote.name.clone(), held));
     answer
 }
 
-/// The answer's body as it comes; its connection is kept once all of it is read.
+/// The answer's body as it comes; its connection is kept once all of it is read. What does not come to its end, or not in
+/// time, breaks off here too.
 fn chunks(
     server: Arc<Server>,
     remote: Remote,
-    (body, sender): (Incoming, Sender),
+    (body, line): (Incoming, Line),
     until: Option<Instant>,
-) -> impl Stream<Item = Bytes> + Send {
+) -> impl Stream<Item = Result<Bytes, BrokenOff>> + Send {
     let draining = server.draining.clone();
-    let state = (Box::pin(body.into_data_stream()), Some(sender), server, remote);
-    let chunks =
-        futures_util::stream::unfold(state, async |(mut body, mut sender, server, remote)| match body.next().await {
-            Some(Ok(bytes)) => Some((bytes, (body, sender, server, remote))),
-            Some(Err(error)) => {
-                tracing::debug!(name = %remote.name, %error, "an aggregated API server broke off its answer");
-                None
-            }
-            None => {
-                if let Some(sender) = sender.take() {
-                    server.hooks.keep(&remote.destination, sender);
-                }
-                None
-            }
-        });
     let late = async move {
         match until {
-            Some(until) => tokio::time::sleep_until(until).await,
-            None => draining.cancelled_owned().await,
+            Some(until) => {
+                tokio::time::sleep_until(until).await;
+                Some(Err(BrokenOff))
+            }
+            None => {
+                draining.cancelled_owned().await;
+                None
+            }
         }
     };
-    chunks.take_until(Box::pin(late))
+    let state = (body, Box::pin(late), line);
+    futures_util::stream::unfold(Some(state), move |state| {
+        let (server, remote) = (Arc::clone(&server), remote.clone());
+        async move {
+            let (mut body, mut late, line) = state?;
+            let next = tokio::select! {
+                cut = &mut late => return cut.map(|cut| (cut, None)),
+                next = body.frame() => next,
+            };
+            match next {
+                Some(Ok(frame)) => {
+                    let bytes = frame.into_data().unwrap_or_else(|_trailers| Bytes::new());
+                    if !body.is_end_stream() {
+                        return Some((Ok(bytes), Some((body, late, line))));
+                    }
+                    // Nobody asks for more where the length was said.
+                    server.hooks.keep(&remote.destination, line);
+                    Some((Ok(bytes), None))
+                }
+                Some(Err(error)) => {
+                    tracing::debug!(name = %remote.name, %error, "an aggregated API server broke off its answer");
+                    Some((Err(BrokenOff), None))
+                }
+                None => {
+                    server.hooks.keep(&remote.destination, line);
+                    None
+                }
+            }
+        }
+    })
 }
 
 #[cfg(test)]
@@ -319,7 +354,7 @@ mod tests {
     use auth::UserInfo;
     use http::{HeaderMap, HeaderName, HeaderValue, header};
 
-    use super::{introduce, is_newer_document, outgoing, target};
+    use super::{introduce, is_newer_document, is_tunnel, outgoing, target};
 
     /// Protocol: G1, SR6
     #[test]
@@ -337,6 +372,7 @@ mod tests {
             ("connection", "keep-alive, x-mine"),
             ("x-mine", "secret"),
             ("te", "trailers"),
+            ("http2-settings", "secret"),
             ("transfer-encoding", "chunked"),
             ("proxy-authorization", "secret"),
             ("sec-websocket-protocol", "base64url.bearer.authorization.k8s.io.secret, v5.channel.k8s.io"),
@@ -368,6 +404,27 @@ mod tests {
         }
         let upgraded = outgoing(sent, Some(&HeaderValue::from_static("websocket")));
         assert_eq!(upgraded[header::UPGRADE], "websocket");
+    }
+
+    /// Protocol: G1, SR3
+    #[test]
+    fn a_connection_becomes_nothing_that_requests_go_over() {
+        for (asked, tunnel) in [
+            (&["websocket"][..], true),
+            (&["WebSocket"], true),
+            (&["SPDY/3.1"], true),
+            (&["h2c"], false),
+            (&["websocket, h2c"], false),
+            (&["websocket", "h2c"], false),
+            (&["TLS/1.0"], false),
+            (&[], false),
+        ] {
+            let mut headers = HeaderMap::new();
+            for one in asked {
+                headers.append(header::UPGRADE, HeaderValue::from_static(one));
+            }
+            assert_eq!(is_tunnel(&headers), tunnel, "{asked:?}");
+        }
     }
 
     /// Protocol: G1

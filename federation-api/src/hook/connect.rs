@@ -13,7 +13,9 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::pki_types::pem::PemObject as _;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use tokio_rustls::rustls::{ClientConfig, RootCertStore, crypto};
+use tokio_util::task::AbortOnDropHandle;
 
+use super::line::Line;
 use super::unverified::AnyServer;
 use super::{Destination, Trust, resolve};
 use crate::body::BoxError;
@@ -25,7 +27,7 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 const MAX_CONFIGS: usize = 64;
 
 /// One HTTP/1.1 connection; upstream speaks no HTTP/2 to webhooks either, so that they are balanced.
-pub(crate) type Sender = SendRequest<Outgoing>;
+pub(super) type Sender = SendRequest<Outgoing>;
 /// The body of a request that goes out.
 pub(crate) type Outgoing = UnsyncBoxBody<Bytes, BoxError>;
 
@@ -70,7 +72,7 @@ impl TlsCache {
     ///
     /// # Errors
     /// The reason, as a text for people.
-    pub(super) async fn connect(&self, server: &Server, to: &Destination) -> Result<Sender, String> {
+    pub(super) async fn connect(&self, server: &Server, to: &Destination) -> Result<Line, String> {
         let addresses = resolve::addresses(server, to).await?;
         let connector = TlsConnector::from(self.config(to)?);
         let name = ServerName::try_from(to.host.clone()).map_err(|error| error.to_string())?;
@@ -92,12 +94,12 @@ impl TlsCache {
             }
             let stream = connector.connect(name.clone(), stream).await.map_err(|error| tls_words(&error))?;
             let (sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(|e| e.to_string())?;
-            tokio::spawn(async move {
+            let moves = tokio::spawn(async move {
                 if let Err(error) = connection.with_upgrades().await {
                     tracing::debug!(%error, "a connection to another server ended");
                 }
             });
-            return Ok(sender);
+            return Ok(Line::new(sender, AbortOnDropHandle::new(moves)));
         }
         Err(last)
     }

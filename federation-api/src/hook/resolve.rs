@@ -1,10 +1,14 @@
 //! Where a destination is: a name of the network, or the endpoints of a Service.
 //!
-//! A Service's own address is no place here, members' pods behind it are: their slices are mirrored.
+//! A Service's own address is no place here, members' pods behind it are: their slices are mirrored. What a member has
+//! of its own under the same name is not believed, and no endpoint is on this machine or its link.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use federation_types::label;
+use member_cluster::IDENTITY_NAMESPACE;
+use member_cluster::address::check_ip;
 use rand::seq::SliceRandom as _;
 use serde_json::Value;
 
@@ -27,20 +31,38 @@ pub(super) async fn addresses(server: &Server, to: &Destination) -> Result<Vec<S
     let service = service.value();
     if service.pointer("/spec/type").and_then(Value::as_str) == Some("ExternalName") {
         let host = service.pointer("/spec/externalName").and_then(Value::as_str).unwrap_or("");
-        return look_up(host, to.port).await;
+        let found = look_up(host, to.port).await?;
+        return allowed(server, found).ok_or_else(|| format!("no endpoints available for service {name:?}"));
     }
     let ports = service.pointer("/spec/ports").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
     let port = ports.iter().find(|port| port.get("port").and_then(Value::as_u64) == Some(to.port.into()));
     let Some(port) = port else { return Err(format!("no service port {} found for service {name:?}", to.port)) };
     let port_name = port.get("name").and_then(Value::as_str).unwrap_or("");
-    let slices = server.cache.resource("discovery.k8s.io/endpointslices").snapshot();
-    let within = Scope::Namespace(namespace.clone());
-    let own = |entry: &&Arc<Entry>| entry.text(&["metadata", "labels", OF_SERVICE]).as_deref() == Some(name);
-    let mut found: Vec<SocketAddr> =
-        slices.range(&within, "").filter(own).flat_map(|entry| ready(&entry.value(), port_name)).collect();
+    let slices = slices(server, namespace, name);
+    let found = slices.iter().flat_map(|entry| ready(&entry.value(), port_name)).collect();
+    let mut found = allowed(server, found).ok_or_else(|| format!("no endpoints available for service {name:?}"))?;
     // Nobody is asked first by everybody.
     found.shuffle(&mut rand::rng());
-    if found.is_empty() { Err(format!("no endpoints available for service {name:?}")) } else { Ok(found) }
+    Ok(found)
+}
+
+/// The slices of a Service: the hub's own, and mirrored ones of what this hub has put into a member.
+pub(crate) fn slices(server: &Server, namespace: &str, name: &str) -> Vec<Arc<Entry>> {
+    let hub = server.cache.resource("core/namespaces").get(IDENTITY_NAMESPACE);
+    let hub = hub.and_then(|namespace| namespace.text(&["metadata", "uid"]));
+    let believed = |entry: &&Arc<Entry>| {
+        let said = |name: &str| entry.text(&["metadata", "labels", name]);
+        said(OF_SERVICE).as_deref() == Some(name)
+            && (said(label::CLUSTER).is_none() || hub.is_some() && said(label::HUB) == hub)
+    };
+    let slices = server.cache.resource("discovery.k8s.io/endpointslices").snapshot();
+    slices.range(&Scope::Namespace(namespace.to_owned()), "").filter(believed).cloned().collect()
+}
+
+/// The addresses that endpoints may have; none where there are no such.
+fn allowed(server: &Server, mut found: Vec<SocketAddr>) -> Option<Vec<SocketAddr>> {
+    found.retain(|address| check_ip(address.ip(), server.hooks.policy).is_ok());
+    (!found.is_empty()).then_some(found)
 }
 
 /// The ready addresses of a slice, with its port of that name.

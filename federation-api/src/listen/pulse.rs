@@ -13,7 +13,7 @@ use bytes::Bytes;
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use parking_lot::Mutex;
 
-use crate::body::Body;
+use crate::body::{Body, BrokenOff};
 
 /// An answer goes out in pieces of at most so many bytes: what a client does not read is held piece by piece.
 const PIECE_BYTES: usize = 32 * 1024;
@@ -144,17 +144,14 @@ impl Drop for Told {
 
 impl HttpBody for Told {
     type Data = Bytes;
-    type Error = std::convert::Infallible;
+    type Error = BrokenOff;
 
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, std::convert::Infallible>>> {
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BrokenOff>>> {
         if self.rest.is_empty() {
             let frame = match std::task::ready!(Pin::new(&mut self.body).poll_frame(cx)) {
                 None => return Poll::Ready(None),
                 Some(Ok(frame)) => frame,
-                Some(Err(never)) => match never {},
+                Some(Err(broken)) => return Poll::Ready(Some(Err(broken))),
             };
             match frame.into_data() {
                 Ok(data) => self.rest = data,

@@ -16,10 +16,12 @@ use http_body_util::{BodyExt as _, Full, StreamBody};
 use hyper::body::{Frame, Incoming};
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
+use member_cluster::AddressPolicy;
 use serde_json::{Value, json};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
 
 use crate::hub::{Hub, PATIENCE, Reply};
 
@@ -60,6 +62,26 @@ pub fn json_answer(code: u16, body: &Value) -> Answer {
 
 impl Remote {
     pub async fn start(behaviour: impl Fn(&Heard) -> Answer + Send + Sync + 'static) -> Self {
+        let heard: Arc<parking_lot::Mutex<Vec<Heard>>> = Arc::default();
+        let (behaviour, noted): (Arc<Behaviour>, _) = (Arc::new(behaviour), heard.clone());
+        let serving = Self::raw(move |stream: TlsStream<TcpStream>| {
+            let (behaviour, noted) = (behaviour.clone(), noted.clone());
+            async move {
+                let introduced = stream.get_ref().1.peer_certificates().is_some_and(|chain| !chain.is_empty());
+                let serve = service_fn(move |request| reply(request, introduced, (behaviour.clone(), noted.clone())));
+                let served = hyper::server::conn::http1::Builder::new()
+                    .serve_connection(TokioIo::new(stream), serve)
+                    .with_upgrades();
+                served.await.ok();
+            }
+        });
+        Self { heard, ..serving.await }
+    }
+
+    /// One that talks as it likes.
+    pub async fn raw<F: Future<Output = ()> + Send + 'static>(
+        talk: impl Fn(TlsStream<TcpStream>) -> F + Send + Sync + 'static,
+    ) -> Self {
         let now = jiff::Timestamp::now();
         let authority = CertificateAuthority::generate("wardle", now).expect("an authority");
         let names = ServingNames { dns: vec!["api.default.svc".to_owned()], addresses: Vec::new() };
@@ -68,24 +90,17 @@ impl Remote {
         let tls = TlsAcceptor::from(Arc::new(server_config(Arc::new(pair)).expect("a configuration")));
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a port");
         let port = listener.local_addr().expect("an address").port();
-        let heard: Arc<parking_lot::Mutex<Vec<Heard>>> = Arc::default();
-        let (behaviour, noted): (Arc<Behaviour>, _) = (Arc::new(behaviour), heard.clone());
+        let talk = Arc::new(talk);
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
-                let (tls, behaviour, noted) = (tls.clone(), behaviour.clone(), noted.clone());
+                let (tls, talk) = (tls.clone(), talk.clone());
                 tokio::spawn(async move {
                     let Ok(stream) = tls.accept(stream).await else { return };
-                    let introduced = stream.get_ref().1.peer_certificates().is_some_and(|chain| !chain.is_empty());
-                    let serve =
-                        service_fn(move |request| reply(request, introduced, (behaviour.clone(), noted.clone())));
-                    let served = hyper::server::conn::http1::Builder::new()
-                        .serve_connection(TokioIo::new(stream), serve)
-                        .with_upgrades();
-                    served.await.ok();
+                    talk(stream).await;
                 });
             }
         });
-        Self { port, ca_pem: authority.certificate_pem().to_owned(), heard }
+        Self { port, ca_pem: authority.certificate_pem().to_owned(), heard: Arc::default() }
     }
 
     pub fn heard(&self, target: &str) -> Vec<Heard> {
@@ -207,6 +222,7 @@ async fn with_front_proxy() -> Hub {
     let authority = CertificateAuthority::generate("front-proxy-ca", now).expect("an authority");
     let issued = authority.issue_client("front-proxy-client", &[], HOUR, now).expect("a certificate");
     let builder = Api::builder().front_proxy(&issued.certificate_pem, issued.key_pem.expose()).expect("a pair");
+    let builder = builder.endpoints(AddressPolicy::AllowLoopback);
     Hub::with(builder.open(StoreConfig::Memory).await.expect("a store in memory")).await
 }
 

@@ -14,6 +14,7 @@ use futures_util::StreamExt as _;
 use http::{Response, StatusCode, header};
 use http_body_util::{BodyExt as _, StreamBody};
 use hyper::body::Frame;
+use member_cluster::AddressPolicy;
 use serde_json::json;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
@@ -211,7 +212,8 @@ async fn an_upgrade_that_was_asked_for_becomes_a_tunnel() {
     let pair = ServingCertificate::from_pem(&issued.certificate_pem, issued.key_pem.expose()).expect("a pair");
     let known = ClientCertificates::new(authority.certificate_pem()).expect("an authority");
     let chain = AuthenticatorChain::new(vec![Arc::new(known)], None);
-    let api = Api::builder().authenticators(chain).open(StoreConfig::Memory).await.expect("a store in memory");
+    let builder = Api::builder().authenticators(chain).endpoints(AddressPolicy::AllowLoopback);
+    let api = builder.open(StoreConfig::Memory).await.expect("a store in memory");
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let address = listener.local_addr().expect("an address");
     let tls = Arc::new(server_config(Arc::new(pair)).expect("a configuration"));
@@ -238,8 +240,9 @@ async fn an_upgrade_that_was_asked_for_becomes_a_tunnel() {
     let connector = tokio_rustls::TlsConnector::from(Arc::new(config));
     let name = "localhost".try_into().expect("a name");
     let mut stream = connector.connect(name, stream).await.expect("TLS");
-    let request =
-        format!("GET {FLUNDERS}/x/echo HTTP/1.1\r\nhost: localhost\r\nconnection: Upgrade\r\nupgrade: echo\r\n\r\n");
+    let request = format!(
+        "GET {FLUNDERS}/x/echo HTTP/1.1\r\nhost: localhost\r\nconnection: Upgrade\r\nupgrade: websocket\r\n\r\n"
+    );
     stream.write_all(request.as_bytes()).await.expect("sent");
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {

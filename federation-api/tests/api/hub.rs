@@ -7,6 +7,7 @@ use bytes::{Bytes, BytesMut};
 use federation_api::{Api, Body, InProcess, StoreConfig};
 use http::{HeaderMap, Method, Request, StatusCode};
 use http_body_util::{BodyExt, Full};
+use member_cluster::AddressPolicy;
 use serde_json::{Value, json};
 use tower::Service;
 
@@ -35,7 +36,14 @@ pub struct Watch {
 
 impl Hub {
     pub async fn start() -> Self {
-        Self::with(Api::builder().open(StoreConfig::Memory).await.expect("a store in memory")).await
+        Self::with(
+            Api::builder()
+                .endpoints(AddressPolicy::AllowLoopback)
+                .open(StoreConfig::Memory)
+                .await
+                .expect("a store in memory"),
+        )
+        .await
     }
 
     pub async fn with(api: Api) -> Self {

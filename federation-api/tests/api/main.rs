@@ -2,6 +2,7 @@
 
 mod aggregation;
 mod aggregation_hostile;
+mod aggregation_lines;
 mod audit;
 mod bounds;
 mod clients;

@@ -125,12 +125,12 @@ async fn ask(server: &Server, remote: &Remote, path: &str, accept: &'static str)
     let user = UserInfo::new("system:kube-aggregator", [auth::PRIVILEGED_GROUP]);
     proxy::introduce(&user, request.headers_mut());
     let exchange = async {
-        let (response, sender) = server.hooks.exchange(server, &remote.destination, request).await?;
+        let (response, line) = server.hooks.exchange(server, &remote.destination, request).await?;
         let (parts, body) = response.into_parts();
         let body = Limited::new(body, MAX_DOCUMENT_BYTES).collect().await;
         let body = body.map_err(|error| format!("reading the answer: {error}"))?.to_bytes();
         if parts.status != StatusCode::SWITCHING_PROTOCOLS {
-            server.hooks.keep(&remote.destination, sender);
+            server.hooks.keep(&remote.destination, line);
         }
         Ok(Heard { code: parts.status, headers: parts.headers, body })
     };
