@@ -1,7 +1,7 @@
-//! Bindings of kinds that the hub does not serve: held while their definition is there, withdrawn when it is gone.
+//! Bindings of kinds that the hub does not serve: held, but for those whose template was seen to go before its definition.
 //!
-//! A definition leaves only after all of its objects, so that its absence is proof of theirs. A built-in kind that is not
-//! served proves nothing.
+//! A definition leaves after its objects; whoever tears it out leaves the objects in the store, and copies stay as well. A
+//! built-in kind that is not served proves nothing.
 
 use std::sync::Arc;
 
@@ -21,7 +21,9 @@ pub(crate) async fn reconcile(world: Arc<World>, name: String) -> Result<(), Rec
     let (group, _) = template.api_version.split_once('/').unwrap_or_default();
     let built_in = facts::kubernetes().resources().any(|resource| resource.group == group);
     let served = world.kind(&template.api_version, &template.kind).is_some();
-    if built_in || served || is_defined(&world, group, template).await? {
+    let seen_to_go =
+        world.departed.lock().contains(&template.uid) || fresh.binding.spec.clusters.iter().all(|c| c.withdraw);
+    if built_in || served || !seen_to_go || is_defined(&world, group, template).await? {
         return Ok(());
     }
     let known = |name: &str| world.clusters.get("", name).is_some();

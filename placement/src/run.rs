@@ -77,6 +77,7 @@ fn watch(config: PlacementConfig, tasks: &TaskTracker, ending: &CancellationToke
         cluster_overrides: wide_overrides.reflection(),
         namespaces: namespaces.reflection(),
         bindings: bindings.reflection(),
+        departed: Mutex::default(),
         templates: RwLock::default(),
         discovered: AtomicBool::new(false),
         index: Mutex::default(),

@@ -26,6 +26,8 @@ use crate::world::{ClusterSeen, NamespaceSeen, TemplateKey, TemplateSeen, World,
 const REDISCOVER: Duration = Duration::from_secs(60);
 /// Before one more look after something said so: it may have said so before the discovery did.
 const REDISCOVER_ASKED: Duration = Duration::from_secs(1);
+/// What the watch of a kind may still tell when the kind is not served any more.
+const LAST_WORDS: Duration = Duration::from_secs(5);
 /// Before a failed discovery is tried again.
 const REDISCOVER_FAILED: Duration = Duration::from_millis(500);
 
@@ -119,6 +121,9 @@ impl Wires {
             wires.world.bound(name, old, new);
             wires.queues.aggregate.add(name.clone());
             let Some(binding) = new.or(old) else { return };
+            if new.is_none() {
+                wires.world.departed.lock().remove(&binding.spec.template.uid);
+            }
             let spec_changed = old.map(|b| &b.spec) != new.map(|b| &b.spec);
             if spec_changed {
                 wires.wake(binding);
@@ -146,6 +151,11 @@ impl Wires {
             // Also where its status alone has changed: that is when the kind begins to be served.
             if kind.kind == "CustomResourceDefinition" {
                 rediscover.notify_one();
+            }
+            if let (Some(old), None) = (old, new) {
+                for binding in wires.world.depart(&kind.gvk(), &key, &old.uid) {
+                    wires.queues.orphans.add(binding);
+                }
             }
             for needed in wires.world.needs(&key, old, new) {
                 wires.queues.bind.add(needed);
@@ -176,7 +186,7 @@ impl Wires {
                     watching.retain(|kind, token| {
                         let served = kinds.contains(kind);
                         if !served {
-                            token.cancel();
+                            tasks.spawn(last_words(token.clone()));
                             self.world.templates.write().remove(kind);
                         }
                         served
@@ -280,6 +290,14 @@ impl Wires {
 
     fn wake(&self, binding: &PlacementBinding) {
         self.fleet.wake(&binding.metadata.name, binding.spec.clusters.iter().map(|row| row.name.clone()));
+    }
+}
+
+/// Ends a watch of a kind that is not served any more, once it has told of the objects that went before.
+async fn last_words(watch: CancellationToken) {
+    tokio::select! {
+        () = watch.cancelled() => {}
+        () = tokio::time::sleep(LAST_WORDS) => watch.cancel(),
     }
 }
 

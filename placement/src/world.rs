@@ -2,7 +2,7 @@
 //!
 //! Readers only; whatever a reconcile writes, it reads afresh first.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
@@ -68,6 +68,8 @@ pub(crate) struct World {
     pub cluster_overrides: Reflection<Override>,
     pub namespaces: Reflection<NamespaceSeen>,
     pub bindings: Reflection<PlacementBinding>,
+    /// UIDs of bound templates that were seen to go, until their bindings have. Guards the set; held for single changes.
+    pub departed: Mutex<HashSet<String>>,
     /// Guards the table of kinds and their templates; held for look-ups and single inserts only.
     pub templates: RwLock<BTreeMap<Kind, Reflection<TemplateSeen>>>,
     /// The kinds of the hub have been read once.
@@ -290,6 +292,16 @@ impl World {
     pub(crate) fn needed_by(&self, gvk: &Gvk, key: &TemplateKey) -> Vec<TemplateKey> {
         let index = self.index.lock();
         index.needed_by.get(&Subject::of(gvk, key)).into_iter().flatten().cloned().collect()
+    }
+
+    /// Notes that a template was seen to go, where it is bound; answers by which bindings.
+    pub(crate) fn depart(&self, gvk: &Gvk, key: &TemplateKey, uid: &str) -> Vec<String> {
+        let bindings = self.bindings_of(gvk, key).into_iter().filter(|binding| binding.spec.template.uid == uid);
+        let names: Vec<String> = bindings.map(|binding| binding.metadata.name.clone()).collect();
+        if !names.is_empty() {
+            self.departed.lock().insert(uid.to_owned());
+        }
+        names
     }
 
     /// Keeps the index of bindings by template.

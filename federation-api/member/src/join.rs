@@ -68,7 +68,7 @@ pub fn objects(permissions: Permissions) -> Vec<(Gvr, Value)> {
     let mut all = vec![
         (Gvr::new("v1", "namespaces"), namespace),
         (Gvr::new("v1", "serviceaccounts"), account),
-        (rights::roles(), role("fedgate:hub", hub_rules())),
+        (rights::roles(), role("fedgate:hub", hub_rules(permissions))),
         (bindings(), binding("fedgate:hub", &hub)),
     ];
     let executor = match permissions {
@@ -83,10 +83,11 @@ pub fn objects(permissions: Permissions) -> Vec<(Gvr, Value)> {
     all.push((rights::roles(), role("fedgate:executor", executor)));
     all.push((bindings(), binding("fedgate:executor", &user)));
     // Without rules: those that the hub adds later stay when a member joins again.
-    for ((name, _), subject) in rights::ROLES.into_iter().zip([&hub, &user]) {
+    for ((name, _), subject) in rights::ROLES.into_iter().zip([&user, &hub]) {
         all.push((rights::roles(), json!({"apiVersion": RBAC, "kind": "ClusterRole", "metadata": {"name": name}})));
         all.push((bindings(), binding(name, subject)));
     }
+    all.extend(rights::guard(&label::component_user(HUB_ACCOUNT)));
     all
 }
 
@@ -114,7 +115,11 @@ pub async fn join_simulated(member_admin: &Caller) -> Result<Credentials, ApiErr
 async fn prepare(cluster_admin: &Caller, permissions: Permissions) -> Result<(), ApiError> {
     let how = WriteOptions { field_manager: FIELD_MANAGER, force: true, ..WriteOptions::default() };
     for (gvr, object) in objects(permissions) {
-        cluster_admin.apply(&gvr, &object, &how).await.map_err(|e| named(&object, e))?;
+        match cluster_admin.apply(&gvr, &object, &how).await {
+            // A member from before Kubernetes 1.30 knows no such policies.
+            Err(error) if error.is_not_found() && gvr.group == "admissionregistration.k8s.io" => {}
+            answer => drop(answer.map_err(|error| named(&object, error))?),
+        }
     }
     Ok(())
 }
@@ -180,23 +185,27 @@ fn binding(name: &str, subject: &Value) -> Value {
 }
 
 /// The hub itself only reads, and impersonates the executor; other people's Secrets it never sees.
-fn hub_rules() -> Value {
-    json!([
-        {"apiGroups": [""], "verbs": ["get", "list", "watch"], "resources": [
+fn hub_rules(permissions: Permissions) -> Value {
+    let mut rules = vec![
+        json!({"apiGroups": [""], "verbs": ["get", "list", "watch"], "resources": [
             "bindings", "componentstatuses", "configmaps", "endpoints", "events", "limitranges", "namespaces", "nodes",
             "persistentvolumeclaims", "persistentvolumes", "pods", "pods/log", "podtemplates",
-            "replicationcontrollers", "resourcequotas", "serviceaccounts", "services"]},
-        {"apiGroups": ["apps", "batch", "autoscaling", "networking.k8s.io", "policy", "discovery.k8s.io",
+            "replicationcontrollers", "resourcequotas", "serviceaccounts", "services"]}),
+        json!({"apiGroups": ["apps", "batch", "autoscaling", "networking.k8s.io", "policy", "discovery.k8s.io",
             "events.k8s.io", "storage.k8s.io", "apiextensions.k8s.io", "scheduling.k8s.io", "metrics.k8s.io"],
-            "resources": ["*"], "verbs": ["get", "list", "watch"]},
-        {"apiGroups": [""], "resources": ["users"], "verbs": ["impersonate"],
-            "resourceNames": [label::DEFAULT_EXECUTOR]},
+            "resources": ["*"], "verbs": ["get", "list", "watch"]}),
+        json!({"apiGroups": ["apiregistration.k8s.io"], "resources": ["apiservices"], "verbs": ["get", "list", "watch"]}),
+        json!({"apiGroups": [""], "resources": ["users"], "verbs": ["impersonate"],
+            "resourceNames": [label::DEFAULT_EXECUTOR]}),
+        json!({"nonResourceURLs": ["/version", "/livez", "/readyz", "/healthz", "/api", "/api/*", "/apis", "/apis/*",
+            "/openapi", "/openapi/*"], "verbs": ["get"]}),
+    ];
+    if permissions != Permissions::Read {
         // Custom kinds are let in when their definitions arrive.
-        {"apiGroups": ["rbac.authorization.k8s.io"], "resources": ["clusterroles"], "verbs": ["get", "update", "escalate"],
-            "resourceNames": rights::ROLES.map(|(name, _)| name)},
-        {"nonResourceURLs": ["/version", "/livez", "/readyz", "/healthz", "/api", "/api/*", "/apis", "/apis/*",
-            "/openapi", "/openapi/*"], "verbs": ["get"]},
-    ])
+        rules.push(json!({"apiGroups": ["rbac.authorization.k8s.io"], "resources": ["clusterroles"],
+            "verbs": ["get", "update", "escalate"], "resourceNames": rights::ROLES.map(|(name, _)| name)}));
+    }
+    rules.into()
 }
 
 /// What templates are made of; roles and admission stay with the member's own administrators.

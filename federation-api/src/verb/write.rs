@@ -377,6 +377,10 @@ fn copy_field(new: &mut Value, old: &Value, field: &str) {
 }
 
 fn set_generation(call: &Call, old: &Value, new: &mut Value, part: Part) {
+    // What this server fills in beside a status is nobody's wish.
+    if part == Part::Status {
+        return;
+    }
     let differs = match call.kind.custom() {
         // Without an endpoint of its own the status is content like everything else.
         Some(_) if !kind::has_status(&call.kind) => object::differs(old, new, &["apiVersion", "kind", "metadata"]),
@@ -389,7 +393,7 @@ fn set_generation(call: &Call, old: &Value, new: &mut Value, part: Part) {
         ("apps", "deployments") => moved("/metadata/annotations"),
         _ => false,
     };
-    if kind::counts_generations(&call.kind) && (differs || relabelled && part != Part::Status) {
+    if kind::counts_generations(&call.kind) && (differs || relabelled) {
         object::set_meta(new, "generation", object::generation(old) + 1);
     }
 }

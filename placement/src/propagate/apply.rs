@@ -341,22 +341,32 @@ impl Copy<'_> {
         writer.apply(&namespaces, &object, &how).await.map(|_| ())
     }
 
+    /// Makes sure that nothing goes with a definition, and gives back the right to its kind.
+    async fn let_go(&self) -> Result<(), ReconcileError> {
+        let (member, name) = (&self.room.member.reader, &self.place.2);
+        let held = match definition::held(member, name, &self.world().hub_uid).await {
+            Ok(held) => held,
+            Err(error) => return self.failed(error),
+        };
+        let (wait, why) = match held {
+            None => {
+                return match definition::revoke(member, name).await {
+                    Ok(()) => Ok(()),
+                    Err(error) => self.failed(error),
+                };
+            }
+            Some(definition::Held::Unseen(why)) => (definition::AWAITED, why),
+            Some(definition::Held::Objects(count)) => {
+                (IN_THE_WAY, format!("{count} objects of this kind are still there; held, since they would go with it"))
+            }
+        };
+        self.keep(self.last.clone().with(Phase::Deleting, why.clone()));
+        Err(ReconcileError::Wait(wait, why))
+    }
+
     async fn delete(&self, uid: &str) -> Result<(), ReconcileError> {
         if definition::is_definition(&self.kind) {
-            match definition::objects(&self.room.member.reader, &self.place.2).await {
-                Ok(0) => {
-                    if let Err(error) = definition::revoke(&self.room.member.reader, &self.place.2).await {
-                        return self.failed(error);
-                    }
-                }
-                Ok(count) => {
-                    let why =
-                        format!("{count} objects of this kind are still there; held, since they would go with it");
-                    self.keep(self.last.clone().with(Phase::Deleting, why.clone()));
-                    return Err(ReconcileError::Wait(IN_THE_WAY, why));
-                }
-                Err(error) => return self.failed(error),
-            }
+            self.let_go().await?;
         }
         let writer = match self.writer().await {
             Ok(writer) => writer,

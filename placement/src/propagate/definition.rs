@@ -4,7 +4,6 @@
 
 use std::time::Duration;
 
-use federation_schema::facts;
 use federation_types::text::{list_at, str_at};
 use federation_types::{Gvr, label};
 use hub_client::{ApiError, Caller, Collection};
@@ -51,14 +50,31 @@ pub(super) async fn missing(room: &Room, place: &Place, name: &str, hub_uid: &st
     let (gvr, namespace, object) = place;
     match member.get(gvr, namespace, object).await {
         Ok(_) => Ok(None),
-        // What somebody else defined there is theirs to let us in.
-        Err(error) if error.is_forbidden() && is_ours(&definition, hub_uid) && !is_built_in(&gvr.group) => {
-            match rights::grant(member, &gvr.group, &gvr.resource).await {
-                Ok(_) => Ok(Some(format!("waits for the right to {} there", gvr.resource))),
-                Err(kept) if kept.is_forbidden() || kept.is_not_found() => Err(error),
-                Err(error) => Err(error),
-            }
-        }
+        Err(error) if error.is_forbidden() => ask_in(member, &definition, hub_uid, error).await.map(Some),
+        Err(error) => Err(error),
+    }
+}
+
+/// Asks for the right to a kind that this hub has defined; answers what is waited for then.
+///
+/// # Errors
+/// `forbidden` where the right is not ours to take: somebody else defined the kind, or serves it, or keeps the right.
+async fn ask_in(member: &Caller, definition: &Value, hub_uid: &str, forbidden: ApiError) -> Result<String, ApiError> {
+    let (group, resource) = (str_at(definition, &["spec", "group"]), str_at(definition, &["spec", "names", "plural"]));
+    let ours = str_at(definition, &["metadata", "labels", label::HUB]) == hub_uid;
+    if !ours || !rights::is_custom(group) {
+        return Err(forbidden);
+    }
+    let granted = match rights::is_elsewhere(member, group).await {
+        Ok(true) => return Err(forbidden),
+        Ok(false) => rights::grant(member, group, resource).await,
+        Err(error) => Err(error),
+    };
+    match granted {
+        Ok(_) => Ok(format!("waits for the right to {resource} there")),
+        Err(kept) if kept.is_forbidden() || kept.is_not_found() => Err(forbidden),
+        // Another copy was faster.
+        Err(error) if error.is_conflict() => Ok(format!("waits for the right to {resource} there")),
         Err(error) => Err(error),
     }
 }
@@ -79,28 +95,32 @@ fn is_established(condition: &Value) -> bool {
     condition["type"] == "Established" && condition["status"] == "True"
 }
 
-fn is_ours(definition: &Value, hub_uid: &str) -> bool {
-    str_at(definition, &["metadata", "labels", label::HUB]) == hub_uid
+/// What keeps a definition in a member.
+pub(super) enum Held {
+    /// Objects of its kind, whoever they belong to.
+    Objects(usize),
+    /// We cannot see yet whether there are any.
+    Unseen(String),
 }
 
-/// Whether Kubernetes itself serves the group: a definition is no way to its kinds.
-fn is_built_in(group: &str) -> bool {
-    facts::kubernetes().resources().any(|resource| resource.group == group)
-}
-
-/// How many objects of a definition a member holds, whoever they belong to.
+/// What keeps a definition in a member; none where it may go.
 ///
 /// # Errors
 /// As the member answers.
-pub(super) async fn objects(member: &Caller, name: &str) -> Result<usize, ApiError> {
-    let Some(found) = member.get(&definitions(), "", name).await? else { return Ok(0) };
+pub(super) async fn held(member: &Caller, name: &str, hub_uid: &str) -> Result<Option<Held>, ApiError> {
+    let Some(found) = member.get(&definitions(), "", name).await? else { return Ok(None) };
     let mut served = list_at(&found, &["spec", "versions"]).filter(|version| version["served"] == true);
-    let Some(version) = served.next() else { return Ok(0) };
+    let Some(version) = served.next() else { return Ok(None) };
     let group_version = format!("{}/{}", str_at(&found, &["spec", "group"]), str_at(version, &["name"]));
     let gvr = Gvr::new(&group_version, str_at(&found, &["spec", "names", "plural"]));
     match member.list(&Collection::all(gvr)).await {
-        Ok(listed) => Ok(listed.items.len()),
-        Err(error) if error.is_not_found() => Ok(0),
+        Ok(listed) if listed.items.is_empty() => Ok(None),
+        Ok(listed) => Ok(Some(Held::Objects(listed.items.len()))),
+        Err(error) if error.is_not_found() => Ok(None),
+        // A kind that never had a copy there was never asked for.
+        Err(error) if error.is_forbidden() => {
+            ask_in(member, &found, hub_uid, error).await.map(|why| Some(Held::Unseen(why)))
+        }
         Err(error) => Err(error),
     }
 }
@@ -115,5 +135,18 @@ pub(super) async fn served_by(member: &Caller, api_version: &str, kind: &str) ->
         Ok(resources) => Ok(of_version(&resources, api_version).into_iter().find(|found| found.kind == kind)),
         Err(error) if error.is_not_found() => Ok(None),
         Err(error) => Err(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use federation_schema::facts;
+    use member_cluster::rights;
+
+    #[test]
+    fn no_definition_leads_to_kinds_of_kubernetes() {
+        for resource in facts::kubernetes().resources().filter(|resource| resource.group != "fedgate.dev") {
+            assert!(!rights::is_custom(&resource.group), "{}", resource.group);
+        }
     }
 }

@@ -6,7 +6,7 @@ mod outage;
 mod traffic;
 
 use std::io::Write;
-use std::process::Stdio;
+use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
@@ -35,7 +35,9 @@ pub const STEPS: &[Step] = &[
     ("DNS answers with pods of all members", traffic::dns),
     ("the ingress reaches pods of all members", traffic::ingress_reaches_all),
     ("a custom kind: its definition and its object arrive everywhere", custom::arrives),
+    ("the hub's account there gets no more than custom kinds", custom::is_guarded),
     ("kubectl delete crd: definition, object and rights leave", custom::leaves),
+    ("a definition without objects comes and leaves", custom::leaves_without_objects),
     ("a member's API server stops: its pods keep their traffic, nothing is deleted", outage::stop),
     ("the other members go on", outage::others_go_on),
     ("the API server comes back: the member catches up, nothing restarted", outage::back),
@@ -82,11 +84,16 @@ fn apply(journey: &mut Journey) -> Result<()> {
 /// Runs kubectl at the hub with a manifest on standard input.
 pub fn feed(journey: &Journey, line: &str, manifest: &str) -> Result<()> {
     let mut kubectl = journey.hub_kubectl(line);
-    let mut running = kubectl.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
-    running.stdin.take().context("kubectl's standard input")?.write_all(manifest.as_bytes())?;
-    let output = running.wait_with_output()?;
+    let output = fed(&mut kubectl, manifest)?;
     ensure!(output.status.success(), "{}: {}", invoke::line(&kubectl), invoke::transcript(&output));
     Ok(())
+}
+
+/// Runs a kubectl with a manifest on standard input, whatever comes of it.
+fn fed(kubectl: &mut Command, manifest: &str) -> Result<Output> {
+    let mut running = kubectl.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
+    running.stdin.take().context("kubectl's standard input")?.write_all(manifest.as_bytes())?;
+    Ok(running.wait_with_output()?)
 }
 
 /// Every member's own Deployment wants and has that many Ready replicas.

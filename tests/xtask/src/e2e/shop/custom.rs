@@ -4,7 +4,7 @@ use anyhow::{Result, ensure};
 
 use super::super::journey::Journey;
 use super::super::wait::{same, until};
-use super::{SOON, feed, gone};
+use super::{SOON, fed, feed, gone};
 use crate::invoke;
 
 const DEFINITION: &str = "crd/coupons.shop.example";
@@ -46,6 +46,29 @@ pub fn arrives(journey: &mut Journey) -> Result<()> {
         })?;
     }
     Ok(())
+}
+
+/// The hub's account may add kinds to its roles there, and nothing wider: the members' policy refuses it.
+pub fn is_guarded(journey: &mut Journey) -> Result<()> {
+    const WIDE: &str = r#"{"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole",
+        "metadata": {"name": "fedgate:hub:custom"},
+        "rules": [{"apiGroups": ["*"], "resources": ["*"], "verbs": ["*"]}]}"#;
+    let line = "replace -f - --as=system:serviceaccount:fedgate-system:fedgate-hub";
+    for name in journey.names() {
+        let outcome = fed(&mut journey.member_kubectl(&name, line), WIDE)?;
+        let said = invoke::transcript(&outcome);
+        ensure!(!outcome.status.success() && said.contains("single custom kinds"), "{name} allowed it: {said}");
+    }
+    Ok(())
+}
+
+/// A definition that never had an object leaves as well: the hub has to be let in to see that there is none.
+pub fn leaves_without_objects(journey: &mut Journey) -> Result<()> {
+    feed(journey, "apply -f -", MANIFESTS[0])?;
+    for name in journey.names() {
+        until(&name, SOON, || journey.member_get(&name, DEFINITION).map(|_| ()))?;
+    }
+    leaves(journey)
 }
 
 pub fn leaves(journey: &mut Journey) -> Result<()> {
