@@ -8,6 +8,7 @@ mod condition;
 mod configuration;
 mod exchange;
 mod matching;
+mod version;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -29,7 +30,7 @@ use crate::verb::review;
 use crate::verb::write::Part;
 use configuration::{Compiled, Webhook};
 use exchange::Verdict;
-use matching::Invocation;
+use version::{Invocation, Side};
 
 /// The webhooks of one server.
 #[derive(Debug, Default)]
@@ -54,7 +55,7 @@ pub(crate) async fn mutate(call: &mut Call, new: &mut Value, review: &Review<'_>
         }
         let verdict = exchange::ask(call, webhook, &invocation, (Some(new), review)).await;
         let changed = match settle(call, webhook, verdict)? {
-            Some(patch) => patched(call, webhook, &invocation, (new, review), patch)?,
+            Some(patch) => patched(call, webhook, &invocation, (new, review), patch).await?,
             None => false,
         };
         if changed {
@@ -143,7 +144,7 @@ fn settle(call: &mut Call, webhook: &Webhook, verdict: Verdict) -> Result<Option
 }
 
 /// Applies a webhook's patch; says whether it has changed anything.
-fn patched(
+async fn patched(
     call: &mut Call,
     webhook: &Webhook,
     invocation: &Invocation,
@@ -157,7 +158,7 @@ fn patched(
         );
         return Err(ApiError::Internal(text));
     }
-    let shown = invocation.shown(call, new);
+    let shown = invocation.shown(call, (Side::New, new));
     let outcome = federation_schema::patch::json::apply(shown, patch.clone())
         .map_err(|error| ApiError::Internal(error.to_string()))?;
     if review.part == Part::Scale {
@@ -173,7 +174,7 @@ fn patched(
         *new = outcome;
         return Ok(changed);
     }
-    let ty = invocation.kind.ty;
+    let (outcome, ty) = invocation.back(call, outcome).await?;
     let mut outcome = decode::patched(call, ty, outcome, (&patch.to_string(), &[]), validation)?;
     convert::to_stored(&invocation.kind, &call.stored, &mut outcome);
     confine(call, new, &mut outcome, review);

@@ -51,6 +51,23 @@ pub(crate) async fn convert(
     Ok(done)
 }
 
+/// An object of another version in that version, with all that it says: what the version does not know stays, until the
+/// object is stored.
+///
+/// # Errors
+/// As [`convert`].
+pub(crate) async fn whole(server: &Server, shared: &Shared, to: &Version, object: Value) -> Result<Value, ApiError> {
+    let mut done = match &shared.conversion {
+        Conversion::None => object,
+        Conversion::Webhook(webhook) => {
+            let done = webhook.convert(server, &to.api_version, vec![object]).await?.pop();
+            done.expect("as many as were given")
+        }
+    };
+    done["apiVersion"] = Value::from(&*to.api_version);
+    Ok(done)
+}
+
 /// The object as it is stored; none where that is how it is already.
 ///
 /// # Errors

@@ -8,12 +8,12 @@ use crate::hub::{Hub, names, rev};
 use crate::webhooks::Server;
 
 /// The path of all foos in one version.
-fn foos(version: &str) -> String {
+pub fn foos(version: &str) -> String {
     format!("/apis/example.com/{version}/namespaces/default/foos")
 }
 
 /// A foo of v1 has `hostPort: HOST:PORT`, one of v2 has `host` and `port`.
-fn foo(version: &str, name: &str, more: Value) -> Value {
+pub fn foo(version: &str, name: &str, more: Value) -> Value {
     let mut object = json!({"apiVersion": format!("example.com/{version}"), "kind": "Foo", "metadata": {"name": name}});
     for (key, value) in more.as_object().expect("an object") {
         object[key] = value.clone();
@@ -22,7 +22,7 @@ fn foo(version: &str, name: &str, more: Value) -> Value {
 }
 
 /// Foos that are stored as v1, and that a webhook converts.
-fn converted_by(webhook: Value) -> Value {
+pub fn converted_by(webhook: Value) -> Value {
     let of = |name: &str, fields: &[&str]| {
         let properties: serde_json::Map<String, Value> =
             fields.iter().map(|field| ((*field).to_owned(), json!({"type": "string"}))).collect();
@@ -53,7 +53,7 @@ fn convert(object: &Value, to: &Value) -> Value {
     made
 }
 
-fn answer(review: &Value, change: impl Fn(&mut Value)) -> (StatusCode, Value) {
+pub fn answer(review: &Value, change: impl Fn(&mut Value)) -> (StatusCode, Value) {
     let request = &review["request"];
     let objects = request["objects"].as_array().expect("objects");
     let converted: Vec<Value> = objects.iter().map(|of| convert(of, &request["desiredAPIVersion"])).collect();

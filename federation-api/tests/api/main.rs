@@ -35,3 +35,4 @@ mod restart;
 mod versions;
 mod watch;
 mod webhooks;
+mod webhooks_versions;

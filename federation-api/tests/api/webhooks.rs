@@ -60,7 +60,7 @@ impl Server {
     }
 
     /// One that allows everything that `judge` has nothing to say about.
-    async fn judging(judge: impl Fn(&Value) -> Value + Send + Sync + 'static) -> Self {
+    pub async fn judging(judge: impl Fn(&Value) -> Value + Send + Sync + 'static) -> Self {
         Self::start(move |review| {
             let mut response = judge(&review["request"]);
             response["uid"] = review["request"]["uid"].clone();
@@ -104,7 +104,7 @@ async fn reply(
     Ok(response.body(Full::new(body.to_string().into())).expect("a response"))
 }
 
-fn webhook(name: &str, destination: Value, change: impl Fn(&mut Value)) -> Value {
+pub fn webhook(name: &str, destination: Value, change: impl Fn(&mut Value)) -> Value {
     let rule = json!({"operations": ["CREATE", "UPDATE", "DELETE"], "apiGroups": [""], "apiVersions": ["v1"], "resources": ["configmaps"]});
     let mut webhook = json!({"name": format!("{name}.hooks.example.com"), "clientConfig": destination, "rules": [rule],
         "sideEffects": "None", "admissionReviewVersions": ["v1"]});
@@ -112,14 +112,14 @@ fn webhook(name: &str, destination: Value, change: impl Fn(&mut Value)) -> Value
     webhook
 }
 
-async fn configure(hub: &Hub, kind: &str, name: &str, webhooks: Vec<Value>) {
+pub async fn configure(hub: &Hub, kind: &str, name: &str, webhooks: Vec<Value>) {
     let object = json!({"apiVersion": "admissionregistration.k8s.io/v1", "kind": format!("{kind}WebhookConfiguration"),
         "metadata": {"name": name}, "webhooks": webhooks});
     let plural = format!("{}webhookconfigurations", kind.to_lowercase());
     hub.post(&format!("{BASE}/{plural}"), &object).await.expect(201);
 }
 
-fn patch(operations: &Value) -> Value {
+pub fn patch(operations: &Value) -> Value {
     let encoded = base64::engine::general_purpose::STANDARD.encode(operations.to_string());
     json!({"patchType": "JSONPatch", "patch": encoded})
 }

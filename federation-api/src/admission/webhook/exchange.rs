@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 
 use super::configuration::Webhook;
 use super::denied;
-use super::matching::Invocation;
+use super::version::{Invocation, Side};
 use crate::admission::{Operation, Review};
 use crate::call::Call;
 use crate::error::Status;
@@ -81,7 +81,8 @@ pub(super) fn question(
     let (kind, own) = (&invocation.kind, &call.kind);
     let (shown_kind, own_kind) = (kind_json(kind, &call.info.subresource), kind_json(own, &call.info.subresource));
     let about = new.or(review.old).unwrap_or(&Value::Null);
-    let shown = |object: Option<&Value>| object.map_or(Value::Null, |object| invocation.shown(call, object));
+    let shown =
+        |side, object: Option<&Value>| object.map_or(Value::Null, |object| invocation.shown(call, (side, object)));
     let is_delete = review.operation == Operation::Delete;
     let namespace = if crate::kind::is_namespace(own) { object::name(about) } else { call.namespace() };
     let mut question = json!({
@@ -92,8 +93,8 @@ pub(super) fn question(
         "requestResource": {"group": &*own.group, "version": &*own.version, "resource": &*own.plural},
         "operation": review.operation.word(),
         "userInfo": serde_json::to_value(&*call.user).expect("users serialise"),
-        "object": if is_delete { Value::Null } else { shown(new) },
-        "oldObject": shown(review.old),
+        "object": if is_delete { Value::Null } else { shown(Side::New, new) },
+        "oldObject": shown(Side::Old, review.old),
         "dryRun": review.options.dry_run,
         "options": options(call, review),
     });

@@ -7,35 +7,12 @@ use serde_json::Value;
 use super::condition::{self, Asked};
 use super::configuration::Webhook;
 use super::exchange;
+use super::version::{Invocation, Side};
 use crate::admission::authorize::Answers;
 use crate::admission::{Operation, Review};
 use crate::call::Call;
-use crate::convert;
 use crate::error::ApiError;
-use crate::kinds::Kind;
 use crate::object;
-use crate::verb::subresource;
-
-/// How a webhook is asked: as whose kind it sees the object.
-#[derive(Debug, Clone)]
-pub(super) struct Invocation {
-    pub(super) kind: Kind,
-}
-
-impl Invocation {
-    /// An object in the shape of the invocation's kind; ours is the stored one.
-    pub(super) fn shown(&self, call: &Call, object: &Value) -> Value {
-        if call.info.subresource == "scale" {
-            return subresource::scale_of(object);
-        }
-        let mut shown = object.clone();
-        if request_type(call).is_some() {
-            return shown;
-        }
-        convert::from_stored(&self.kind, &call.stored, &mut shown);
-        shown
-    }
-}
 
 /// The type of an object that asks for something and is never stored, where the request is such a one.
 pub(super) fn request_type(call: &Call) -> Option<TypeId> {
@@ -46,22 +23,21 @@ pub(super) fn request_type(call: &Call) -> Option<TypeId> {
 /// How a webhook is to be asked about a write, if at all.
 ///
 /// # Errors
-/// 404 where the namespace is not there, 500 where a selector cannot be read.
+/// 404 where the namespace is not there, 500 where a selector cannot be read or the object not be converted.
 pub(super) async fn should_call(
     call: &Call,
     webhook: &Webhook,
     (new, review): (&Value, &Review<'_>),
 ) -> Result<Option<Invocation>, ApiError> {
     let Some(kind) = webhook.matches.find(call, (new, review))? else { return Ok(None) };
-    // A custom object is told in its own version: to convert it may mean to call somebody else first.
-    let kind = if kind.custom().is_some() { call.kind.clone() } else { kind };
-    let invocation = Invocation { kind };
+    let invocation = Invocation::of(call, kind, (new, review)).await?;
     if webhook.conditions.is_empty() {
         return Ok(Some(invocation));
     }
     let new = (review.operation != Operation::Delete).then_some(new);
-    let shown = |object: Option<&Value>| object.map_or(Value::Null, |object| invocation.shown(call, object));
-    let (object, old) = (shown(new), shown(review.old));
+    let shown =
+        |side, object: Option<&Value>| object.map_or(Value::Null, |object| invocation.shown(call, (side, object)));
+    let (object, old) = (shown(Side::New, new), shown(Side::Old, review.old));
     let mut request = exchange::question(call, &invocation, (new, review), "");
     for field in ["object", "oldObject"] {
         request[field] = Value::Null;
