@@ -5,6 +5,7 @@
 
 mod policy;
 mod seed;
+mod trust;
 
 use std::net::SocketAddr;
 
@@ -55,8 +56,8 @@ struct Seed {
 enum Upkeep {
     /// Left as people made it.
     Leave,
-    /// Its `data` is made ours again.
-    Data,
+    /// Its `data` says what we say, beside what other servers say.
+    Trust,
     /// Its Service ports or endpoints are made ours again: the address may have changed.
     Address,
     /// Mended as a part of the default policy.
@@ -141,12 +142,19 @@ fn plan(stored: Option<&Value>, seed: &Seed) -> Option<Write> {
     let Some(stored) = stored else { return Some(Write::Create(wanted.clone())) };
     match upkeep {
         Upkeep::Leave => None,
-        Upkeep::Data => with_fields(stored, wanted, &["/data"]),
+        Upkeep::Trust => trusted(stored, wanted),
         Upkeep::Address => with_fields(stored, wanted, &["/spec/ports", "/endpoints", "/ports"]),
         Upkeep::Policy => policy::mended(stored, wanted),
         Upkeep::FlowControl => flow_control::revised(stored, wanted).map(Write::Replace),
         Upkeep::ApiService => api_services::revised(stored, wanted).map(Write::Replace),
     }
+}
+
+/// The stored object with whom to believe besides.
+fn trusted(stored: &Value, wanted: &Value) -> Option<Write> {
+    let mut object = stored.clone();
+    object["data"] = trust::combined(&stored["data"], &wanted["data"]);
+    (object != *stored).then_some(Write::Replace(object))
 }
 
 /// The stored object with these fields as they are wanted, where the seed has them.

@@ -81,7 +81,7 @@ fn extension_authentication(config: &Bootstrap) -> Option<Seed> {
     }
     let metadata = json!({"name": "extension-apiserver-authentication", "namespace": "kube-system"});
     let object = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": data});
-    Some(Seed { gvr: Gvr::new("v1", "configmaps"), object, upkeep: Upkeep::Data })
+    Some(Seed { gvr: Gvr::new("v1", "configmaps"), object, upkeep: Upkeep::Trust })
 }
 
 /// Whether `stored` says all that `wanted` says; a server adds defaults to what it stores.

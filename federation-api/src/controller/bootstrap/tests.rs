@@ -84,9 +84,11 @@ fn rule(verb: &str, resource: &str) -> Value {
 fn what_exists_is_left_or_mended() {
     let wanted = json!({"data": {"a": "new"}});
     assert_eq!(mend(Upkeep::Leave, &json!({"data": {"a": "old"}}), &wanted), None);
-    let mended = json!({"data": {"a": "new"}});
-    assert_eq!(mend(Upkeep::Data, &json!({"data": {"a": "old"}}), &wanted), Some(Write::Replace(mended)));
-    assert_eq!(mend(Upkeep::Data, &json!({"data": {"a": "new"}}), &wanted), None);
+    let names = |names: &str| json!({"data": {"requestheader-allowed-names": names}});
+    let (ours, both) = (names(r#"["ours"]"#), names(r#"["theirs","ours"]"#));
+    let mended = mend(Upkeep::Trust, &names(r#"["theirs"]"#), &ours);
+    assert_eq!(mended, Some(Write::Replace(both.clone())), "other servers have said something too");
+    assert_eq!(mend(Upkeep::Trust, &both, &ours), None);
     let wanted = json!({"spec": {"ports": [{"port": 443, "targetPort": 6443}]}});
     let stored = |target: u16| json!({"spec": {"clusterIP": "10.1.0.1", "ports": [{"port": 443, "targetPort": target, "protocol": "TCP"}]}});
     assert_eq!(mend(Upkeep::Address, &stored(6443), &wanted), None, "defaults are no difference");
