@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 use testkit::wait::{SOON, holds};
-use testkit::{Federation, FederationConfig, eventually};
+use testkit::{Federation, FederationConfig, Kubectl, eventually};
 
 use crate::shop;
 
@@ -27,10 +27,7 @@ fn widget(name: &str) -> Value {
     json!({"apiVersion": "example.com/v1", "kind": "Widget", "metadata": {"name": name, "namespace": "default"}, "spec": {}})
 }
 
-#[tokio::test]
-async fn a_custom_kind_goes_where_its_objects_go() {
-    let federation = Federation::start(FederationConfig::default()).await;
-    let hub = federation.hub();
+async fn define(hub: &Kubectl) {
     hub.apply(&definition()).await;
     eventually("the definition is established", SOON, async || {
         let found = hub.get("customresourcedefinitions", DEFINITION).await?;
@@ -39,6 +36,40 @@ async fn a_custom_kind_goes_where_its_objects_go() {
         holds(established, || format!("{conditions:?}"))
     })
     .await;
+}
+
+/// The object comes back while the first definition is on its way out of the members: it must not keep it there.
+#[tokio::test]
+async fn a_definition_that_comes_back_replaces_the_one_before() {
+    let federation = Federation::start(FederationConfig::default()).await;
+    let hub = federation.hub();
+    let everywhere = async || {
+        let uid = hub.get("customresourcedefinitions", DEFINITION).await?["metadata"]["uid"].clone();
+        for member in shop::MEMBERS {
+            let copy = federation.member(member).kubectl.get("customresourcedefinitions", DEFINITION).await?;
+            let of = &copy["metadata"]["labels"]["fedgate.dev/template-uid"];
+            holds(*of == uid, || format!("the definition in {member} is of {of}, not of {uid}"))?;
+        }
+        shop::is_in(&federation, "widgets", "one", &shop::MEMBERS).await
+    };
+    for _ in 0..3 {
+        define(hub).await;
+        hub.apply(&widget("one")).await;
+        eventually("both are everywhere", SOON, everywhere).await;
+        hub.delete("customresourcedefinitions", DEFINITION).await;
+        eventually("the kind is gone at the hub", SOON, async || {
+            hub.gone("customresourcedefinitions", DEFINITION).await
+        })
+        .await;
+    }
+    federation.stop().await;
+}
+
+#[tokio::test]
+async fn a_custom_kind_goes_where_its_objects_go() {
+    let federation = Federation::start(FederationConfig::default()).await;
+    let hub = federation.hub();
+    define(hub).await;
     hub.apply(&widget("one")).await;
     hub.apply(&widget("two")).await;
     eventually("both are everywhere", SOON, async || {

@@ -117,7 +117,7 @@ impl Copy<'_> {
         };
         if !self.row.withdraw
             && let Some(definition) = definition::of(self.world(), &self.kind.gvr)
-            && self.room.known(&self.place) == Seen::Unknown
+            && !matches!(self.room.known(&self.place), Seen::There(_))
         {
             match definition::missing(self.room, &self.place, &definition, &self.world().hub_uid).await {
                 Ok(None) => {}

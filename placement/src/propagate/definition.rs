@@ -28,24 +28,41 @@ pub(super) fn is_definition(kind: &Kind) -> bool {
     kind.kind == KIND && kind.gvr.group == "apiextensions.k8s.io"
 }
 
-/// The name of the hub's definition of a resource; none for built-in ones.
-pub(super) fn of(world: &World, gvr: &Gvr) -> Option<String> {
+/// The hub's definition of a resource.
+pub(super) struct Definition {
+    pub name: String,
+    uid: String,
+}
+
+/// The hub's definition of a resource; none for built-in ones.
+pub(super) fn of(world: &World, gvr: &Gvr) -> Option<Definition> {
     let name = format!("{}.{}", gvr.resource, gvr.group);
     let templates = world.templates.read();
     let (_, known) = templates.iter().find(|(kind, _)| is_definition(kind))?;
-    known.get("", &name).map(|_| name)
+    let uid = known.get("", &name)?.uid.clone();
+    Some(Definition { name, uid })
 }
 
 /// What a copy of a custom kind still waits for in a member; none where it can be written.
 ///
 /// # Errors
 /// As the member answers.
-pub(super) async fn missing(room: &Room, place: &Place, name: &str, hub_uid: &str) -> Result<Option<String>, ApiError> {
+pub(super) async fn missing(
+    room: &Room,
+    place: &Place,
+    wanted: &Definition,
+    hub_uid: &str,
+) -> Result<Option<String>, ApiError> {
     let member = &room.member.reader;
-    let found = member.get(&definitions(), "", name).await?;
-    let established = |found: &Value| list_at(found, &["status", "conditions"]).any(is_established);
-    let Some(definition) = found.filter(established) else {
-        return Ok(Some(format!("waits for the definition {name} there")));
+    let found = member.get(&definitions(), "", &wanted.name).await?;
+    let stands = |found: &Value| list_at(found, &["status", "conditions"]).any(is_established);
+    // An object under a definition that is on its way out would keep it there, and its successor out.
+    let current = |found: &Value| {
+        let label = |name| str_at(found, &["metadata", "labels", name]);
+        label(label::HUB) != hub_uid || label(label::TEMPLATE_UID) == wanted.uid
+    };
+    let Some(definition) = found.filter(|found| stands(found) && current(found)) else {
+        return Ok(Some(format!("waits for the definition {} there", wanted.name)));
     };
     let (gvr, namespace, object) = place;
     match member.get(gvr, namespace, object).await {
