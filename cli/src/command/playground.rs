@@ -228,7 +228,7 @@ pub async fn sim(sim: &Sim) -> Result<(), Failure> {
         Ok(done) => super::print(&format!("{done}\n")),
         Err(e) if matches!(e.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::ConnectionRefused) => {
             Err(Failure::new("FG-UP-002", format!("no playground runs in {}", dir.path().display()))
-                .fix("fedgate up --demo"))
+                .fix("fedgate up --demo; or --dir DIR, if one runs elsewhere"))
         }
         Err(e) => Err(Failure::new("FG-CLI-001", e.to_string())),
     }

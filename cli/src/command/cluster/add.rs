@@ -133,12 +133,13 @@ fn target(add: &Add, context: &Context) -> Target {
     }
 }
 
-/// A member on this machine's loopback is fine for a hub on this machine, so the probe may go there; the server decides
+/// A member on this machine's loopback is fine for a playground, so the probe may go there; the server decides
 /// for itself and says so in a condition.
 fn policy(target: &Target) -> AddressPolicy {
     let allowed = |policy| member_cluster::address::check(&target.server, policy).is_ok();
     if allowed(AddressPolicy::AllowLoopback) && !allowed(AddressPolicy::Public) {
-        progress(&format!("{} is a loopback address: fine only for a hub on this machine", target.server));
+        let fix = "only `fedgate up` connects to those; for any other hub give --server-address";
+        progress(&format!("{} is a loopback address: {fix}", target.server));
     }
     AddressPolicy::AllowLoopback
 }
