@@ -8,7 +8,7 @@ use bytes::Bytes;
 use http::{HeaderValue, Response, StatusCode, header};
 use serde_json::Value;
 
-use crate::body::Body;
+use crate::body::{Body, PIECE_BYTES};
 use crate::cache::Entry;
 use crate::convert;
 use crate::error::{ApiError, Status};
@@ -111,8 +111,8 @@ impl ListAnswer {
 
 /// What follows the items of a list.
 const LIST_END: &[u8] = b"]}";
-/// Lists go out in chunks of about this size, in bytes.
-const CHUNK_BYTES: usize = 64 * 1024;
+/// Lists go out in chunks of this size, in bytes: four of the pieces in which the listener sends them.
+const CHUNK_BYTES: usize = 4 * PIECE_BYTES;
 
 /// An object as a list shows it, but for the brace that opens it: items of built-in kinds carry no type.
 fn item(entry: &Entry, typed: bool) -> &[u8] {
@@ -164,7 +164,10 @@ impl Iterator for Chunks {
             }
             chunk.extend_from_slice(lent.as_ref());
             if chunk.len() >= CHUNK_BYTES && self.items.len() > 0 {
-                self.chunk = Some(Vec::with_capacity(chunk.len() + chunk.len() / 8));
+                let mut next = Vec::with_capacity(chunk.capacity());
+                next.extend_from_slice(&chunk[CHUNK_BYTES..]);
+                chunk.truncate(CHUNK_BYTES);
+                self.chunk = Some(next);
                 return Some(chunk.into());
             }
         }

@@ -10,6 +10,10 @@ use bytes::Bytes;
 use futures_util::Stream;
 use http_body::{Body as HttpBody, Frame, SizeHint};
 
+/// An answer goes out in pieces of at most so many bytes: what a client does not read is held piece by piece. With the
+/// head of its HTTP/2 frame, a piece fills one TLS record.
+pub(crate) const PIECE_BYTES: usize = 16 * 1024 - 9;
+
 /// Any error a request body may fail with.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use auth::UserInfo;
 use bytes::Bytes;
+use federation_schema::decode::legacy::Legacy;
 use http::{HeaderMap, Method};
 
 use crate::audit::Record;
@@ -30,6 +31,8 @@ pub(crate) struct Call {
     pub(crate) kind: Kind,
     /// The kind as which its objects are stored: the same, but for views.
     pub(crate) stored: Kind,
+    /// The version of older days that the client speaks, where it does.
+    pub(crate) old: Option<&'static Legacy>,
     pub(crate) cache: Arc<ResourceCache>,
     pub(crate) body: Option<RequestBody>,
     /// The connection itself, where the client offers to go on without HTTP.

@@ -53,8 +53,9 @@ pub(crate) fn translate(info: &mut RequestInfo) -> Option<&'static Legacy> {
 ///
 /// # Errors
 /// As decoding it in the old version says: 400, 413, 415.
-pub(crate) async fn translate_body(call: &mut Call, old: &Legacy) -> Result<(), ApiError> {
+pub(crate) async fn translate_body(call: &mut Call, old: &'static Legacy) -> Result<(), ApiError> {
     call.warn(old.warning());
+    call.old = Some(old);
     let whole = match call.info.verb.as_str() {
         "create" | "update" => true,
         "patch" => false,

@@ -3,10 +3,10 @@
 //! Builds requests from bytes alone: no extension of an in-process caller can come in here.
 
 mod crowd;
+mod line;
 mod pulse;
 
 use std::net::SocketAddr;
-use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -22,6 +22,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use self::crowd::{Crowd, Place};
+use self::line::Line;
 use self::pulse::{Patience, Pulse, Told, Verdict};
 use crate::service::{Api, Held};
 
@@ -185,10 +186,9 @@ impl Connection {
         let pulse = Arc::clone(&place.pulse);
         let service = Introduced { api, peer, address: PeerAddress(address), pulse: Arc::clone(&pulse) };
         let builder = builder(limits.header);
-        let serving = builder
-            .serve_connection_with_upgrades(TokioIo::new(stream), TowerToHyperService::new(service))
-            .into_owned();
-        let mut serving = pin!(serving);
+        let mut serving = Line::new(stream).turns(|line| {
+            builder.serve_connection_with_upgrades(TokioIo::new(line), TowerToHyperService::new(service)).into_owned()
+        });
         let patience = Patience { idle: limits.idle, stalled: limits.stalled };
         // What begins meanwhile is looked at in time.
         let step = limits.idle.min(limits.stalled);
@@ -199,7 +199,7 @@ impl Connection {
                 (_, Verdict::Stalled) => return tracing::debug!(%address, "an answer is not read"),
                 (Some(end), _) if Instant::now() >= end => return,
                 (None, Verdict::Idle) => {
-                    serving.as_mut().graceful_shutdown();
+                    serving.speaker().graceful_shutdown();
                     *end.insert(Instant::now() + LEAVE_TIMEOUT)
                 }
                 (Some(end), Verdict::Until(next)) => next.min(end),
@@ -214,7 +214,7 @@ impl Connection {
                     return;
                 }
                 () = drain.cancelled(), if end.is_none() => {
-                    serving.as_mut().graceful_shutdown();
+                    serving.speaker().graceful_shutdown();
                     end = Some(Instant::now() + DRAIN_TIMEOUT);
                 }
                 () = place.leave.cancelled() => return,

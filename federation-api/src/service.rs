@@ -209,6 +209,7 @@ fn call(
         server: Arc::clone(server),
         cache,
         stored: kind.stored(),
+        old: None,
         kind,
         method: asked.method,
         uri: asked.uri,
@@ -245,7 +246,7 @@ async fn hand_on(
 }
 
 /// The verbs, and which methods they answer on which paths.
-async fn dispatch(call: &mut Call, old: Option<&Legacy>) -> Result<Answer, ApiError> {
+async fn dispatch(call: &mut Call, old: Option<&'static Legacy>) -> Result<Answer, ApiError> {
     if let Some(old) = old {
         legacy::translate_body(call, old).await?;
     }

@@ -13,10 +13,7 @@ use bytes::Bytes;
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use parking_lot::Mutex;
 
-use crate::body::{Body, BrokenOff};
-
-/// An answer goes out in pieces of at most so many bytes: what a client does not read is held piece by piece.
-const PIECE_BYTES: usize = 32 * 1024;
+use crate::body::{Body, BrokenOff, PIECE_BYTES};
 
 /// The state of one connection.
 #[derive(Debug)]
@@ -185,8 +182,8 @@ mod tests {
 
     use http_body_util::BodyExt;
 
-    use super::{PIECE_BYTES, Patience, Pulse, Verdict};
-    use crate::body::Body;
+    use super::{Patience, Pulse, Verdict};
+    use crate::body::{Body, PIECE_BYTES};
 
     const PATIENCE: Patience = Patience { idle: Duration::from_secs(90), stalled: Duration::from_secs(60) };
 

@@ -125,6 +125,9 @@ fn applied(call: &mut Call, old: Option<&Value>, config: &Value, intent: Intent<
     let outcome = surgery::apply(typing, &shown, config, &write, intent.options.force).map_err(refused)?;
     let mut new = decode::patched(call, kind.ty, outcome.object, ("", &[]), FieldValidation::Ignore)?;
     decode::check_name(call, &new)?;
+    if let (None, Some(version)) = (old, call.old) {
+        version.complete(&mut new);
+    }
     federation_schema::defaults::fold_string_data(&mut new);
     convert::to_stored(&call.kind, &call.stored, &mut new);
     // The configuration pins a revision only if it names one itself.

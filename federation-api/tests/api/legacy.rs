@@ -79,6 +79,38 @@ async fn old_rules_are_kept() {
 }
 
 #[tokio::test]
+async fn who_applies_an_old_object_need_not_say_what_the_old_version_knew() {
+    let hub = Hub::start().await;
+    let path = "/apis/extensions/v1beta1/namespaces/default/daemonsets/a?fieldManager=helm";
+    let kind = [("content-type", "application/apply-patch+yaml")];
+    let config = |image: &str, more: &str| {
+        format!(
+            "{{apiVersion: extensions/v1beta1, kind: DaemonSet, metadata: {{name: a}}, spec: {{template: \
+            {{metadata: {{labels: {{app: a{more}}}}}, spec: {{containers: [{{name: c, image: {image}}}]}}}}}}}}"
+        )
+    };
+    let made = hub.send(Method::PATCH, path, &kind, config("one", "")).await.expect(201);
+    assert_eq!(made["spec"]["selector"], json!({"matchLabels": {"app": "a"}}));
+    assert_eq!(made["spec"]["updateStrategy"]["type"], "OnDelete");
+    let owned = made["metadata"]["managedFields"][0]["fieldsV1"].to_string();
+    assert!(!owned.contains("f:selector"), "nobody has set what the version fills in: {owned}");
+    // What is there stays, also where the labels go on.
+    let applied = hub.send(Method::PATCH, path, &kind, config("two", ", tier: front")).await.expect(200);
+    assert_eq!(applied["spec"]["selector"], json!({"matchLabels": {"app": "a"}}));
+    assert_eq!(applied.pointer("/spec/template/spec/containers/0/image"), Some(&json!("two")));
+    let (reason, _) = hub
+        .send(
+            Method::PATCH,
+            "/apis/apps/v1/namespaces/default/daemonsets/b?fieldManager=helm",
+            &kind,
+            config("one", "").replace("extensions/v1beta1", "apps/v1").replace("name: a", "name: b"),
+        )
+        .await
+        .refused(422);
+    assert_eq!(reason, "Invalid", "today's version has no such default");
+}
+
+#[tokio::test]
 async fn discovery_knows_the_old_paths_behind_todays() {
     let hub = Hub::start().await;
     let groups = hub.get("/apis").await.expect(200);

@@ -126,15 +126,24 @@ impl Legacy {
     /// Turns the old form into the current one; whatever does not look like the old form stays as it is.
     pub fn upgrade(&self, object: &mut Value) {
         self.rename(object, api_version(self.current.0, self.current.1));
+        self.complete(object);
+        if self.change == Change::Backends
+            && let Some(spec) = object.get_mut("spec").and_then(Value::as_object_mut)
+        {
+            upgrade_ingress(spec);
+        }
+    }
+
+    /// Fills in what the old version did by itself, in a new object that is of the current version already.
+    pub fn complete(&self, object: &mut Value) {
         let Some(spec) = object.get_mut("spec").and_then(Value::as_object_mut) else { return };
         match self.change {
-            Change::Nothing => {}
+            Change::Nothing | Change::Backends => {}
             Change::Selector => default_selector(spec),
             Change::SelectorOnDelete => {
                 default_selector(spec);
                 spec.entry("updateStrategy").or_insert_with(|| json!({"type": "OnDelete"}));
             }
-            Change::Backends => upgrade_ingress(spec),
         }
     }
 
