@@ -3,6 +3,7 @@
 //! Reads the route table and nothing else of the control side; never waits on anything but the two peers.
 
 pub mod body;
+mod forward;
 pub mod head;
 mod id;
 mod tunnel;
@@ -17,34 +18,27 @@ use arc_swap::ArcSwap;
 use bytes::Bytes;
 use http::header::{self, HeaderValue};
 use http::request::Parts;
-use http::{Method, Request, Response, StatusCode, Version};
+use http::{Request, Response, StatusCode, Version};
 use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
 use tokio_util::task::TaskTracker;
 
 use crate::access::Line;
-use crate::clock;
 use crate::config::{Limits, Timeouts};
 use crate::metrics::{Count, Shard};
-use crate::route::{Backend, Endpoint, InFlight, Route, RouteTable};
+use crate::route::RouteTable;
 use body::{AnswerBody, Progress, RequestBody, Watch};
+use forward::Answered;
 use head::{Inspected, Peer, Refusal};
+
 use id::RequestIds;
-use upstream::{ConnectError, ExchangeError, Lease, Pool, Upstream};
+use upstream::Pool;
 
 /// `Server` of answers that bring none.
 const SERVER: HeaderValue = HeaderValue::from_static("fedgate");
 
 const NO_ROUTE: Refusal = own(StatusCode::NOT_FOUND, "no route for this host and path");
-const NO_ENDPOINT: Refusal = own(StatusCode::SERVICE_UNAVAILABLE, "no endpoint is ready");
 const TOO_LARGE: Refusal = Refusal { close: true, ..own(StatusCode::PAYLOAD_TOO_LARGE, "the body is too large") };
-const BODY_IDLE: Refusal = Refusal { close: true, ..own(StatusCode::REQUEST_TIMEOUT, "the body stood still") };
-const BODY_BROKEN: Refusal =
-    Refusal { close: true, ..own(StatusCode::BAD_REQUEST, "the body is malformed or broke off") };
-const UPSTREAM_LOST: Refusal = own(StatusCode::BAD_GATEWAY, "the endpoint closed or answered badly");
-const UPSTREAM_SLOW: Refusal = own(StatusCode::GATEWAY_TIMEOUT, "the endpoint did not answer in time");
-const CONNECT_FAILED: Refusal = own(StatusCode::BAD_GATEWAY, "no endpoint accepts connections");
-const CONNECT_SLOW: Refusal = own(StatusCode::GATEWAY_TIMEOUT, "no endpoint accepts connections in time");
 const UPGRADE_UNASKED: Refusal = own(StatusCode::BAD_GATEWAY, "the endpoint upgraded unasked");
 
 /// An answer of ours after which the connection may go on.
@@ -73,20 +67,6 @@ pub struct Shared {
     pub limits: Limits,
     pub timeouts: Timeouts,
     pub log_every: u32,
-}
-
-/// An answer's head, and the connection that its body comes over.
-struct Answered {
-    response: Response<Incoming>,
-    lease: Lease,
-    in_flight: Option<InFlight>,
-}
-
-enum Attempt {
-    /// The endpoint saw nothing of the request.
-    Unsent(Box<Request<RequestBody>>, ConnectError),
-    /// It may have; `again` where another endpoint may be asked if the request can be repeated.
-    Failed { refusal: Refusal, again: bool },
 }
 
 impl Proxy {
@@ -181,153 +161,6 @@ impl Proxy {
         Ok((body, Some(watch)))
     }
 
-    async fn forward(
-        &self,
-        route: &Route,
-        mut request: Request<RequestBody>,
-        watch: Option<&Watch>,
-        line: &mut Option<Box<Line>>,
-    ) -> Result<Answered, Refusal> {
-        let backend = &*route.backend;
-        let repeatable = request.body().is_none() && idempotent(request.method());
-        let mut tried = Vec::new();
-        let mut verdict = NO_ENDPOINT;
-        let mut last: Option<Arc<Endpoint>> = None;
-        let mut fresh = false;
-        for attempt in 0..self.limits.attempts.max(1) {
-            let picked = backend.pick(clock::now(), &tried).cloned();
-            let Some(endpoint) = picked.or_else(|| last.take()) else { break };
-            if attempt > 0 {
-                self.shard.count(Count::Retry);
-            }
-            if let Some(line) = line {
-                line.attempts = attempt + 1;
-                line.endpoint = Some(endpoint.key.address);
-            }
-            let in_flight = backend.counts_in_flight().then(|| endpoint.enter());
-            let spare = repeatable.then(|| copy_of_head(&request));
-            match self.attempt(&endpoint, request, watch, fresh).await {
-                Ok((response, lease)) => {
-                    endpoint.succeeded();
-                    return Ok(Answered { response, lease, in_flight });
-                }
-                Err(Attempt::Unsent(whole, error)) => {
-                    verdict = self.connect_failed(backend, &endpoint, &error);
-                    request = *whole;
-                }
-                Err(Attempt::Failed { refusal, again }) => {
-                    if refusal.status == StatusCode::GATEWAY_TIMEOUT {
-                        // It takes connections and says nothing, as a pod behind a broken network does.
-                        self.eject(backend, &endpoint);
-                    }
-                    let Some(copy) = spare.filter(|_| again) else { return Err(refusal) };
-                    verdict = refusal;
-                    request = copy;
-                    fresh = true;
-                    // Nobody else may be there: the same endpoint over a new connection is worth one try.
-                    last = (attempt == 0).then(|| endpoint.clone());
-                }
-            }
-            tried.push(endpoint.id);
-        }
-        Err(verdict)
-    }
-
-    /// One endpoint: kept connections first, unless `fresh`, then a new one.
-    async fn attempt(
-        &self,
-        endpoint: &Arc<Endpoint>,
-        mut request: Request<RequestBody>,
-        watch: Option<&Watch>,
-        fresh: bool,
-    ) -> Result<(Response<Incoming>, Lease), Attempt> {
-        while !fresh && let Some(lease) = self.pool.take(endpoint.id) {
-            self.shard.count(Count::Reused);
-            match self.exchange(lease, request, watch).await {
-                Err(Exchanged::Unsent(whole)) => request = *whole,
-                Err(Exchanged::Failed { refusal, again }) => return Err(Attempt::Failed { refusal, again }),
-                Ok(answered) => return Ok(answered),
-            }
-        }
-        let upstream = match Upstream::connect(endpoint, &self.timeouts, self.limits.head_bytes).await {
-            Ok(upstream) => upstream,
-            Err(error) => return Err(Attempt::Unsent(Box::new(request), error)),
-        };
-        let lease = self.pool.lease(upstream, endpoint.id);
-        match self.exchange(lease, request, watch).await {
-            Ok(answered) => Ok(answered),
-            Err(Exchanged::Unsent(whole)) => {
-                let error = std::io::Error::from(std::io::ErrorKind::ConnectionReset);
-                Err(Attempt::Unsent(whole, ConnectError::Failed(error)))
-            }
-            Err(Exchanged::Failed { refusal, again }) => Err(Attempt::Failed { refusal, again }),
-        }
-    }
-
-    async fn exchange(
-        &self,
-        mut lease: Lease,
-        request: Request<RequestBody>,
-        watch: Option<&Watch>,
-    ) -> Result<(Response<Incoming>, Lease), Exchanged> {
-        let result = {
-            let mut exchange = std::pin::pin!(lease.upstream().exchange(request));
-            loop {
-                let answer = tokio::time::timeout(self.timeouts.response, exchange.as_mut()).await;
-                // An upload may take longer; its own idle time is watched where it is read.
-                let uploading = watch.is_some_and(|watch| watch.progress() == Progress::Streaming);
-                if answer.is_ok() || !uploading {
-                    break answer;
-                }
-            }
-        };
-        match result {
-            Ok(Ok(response)) => Ok((response, lease)),
-            Ok(Err(ExchangeError::Unsent(whole))) => Err(Exchanged::Unsent(whole)),
-            Ok(Err(ExchangeError::Lost(error))) => {
-                tracing::debug!(%error, "an exchange failed");
-                Err(self.lost(watch, &error))
-            }
-            Err(_) => {
-                self.shard.count(Count::ResponseTimeout);
-                Err(Exchanged::Failed { refusal: UPSTREAM_SLOW, again: false })
-            }
-        }
-    }
-
-    /// Whose fault it was that an exchange broke.
-    fn lost(&self, watch: Option<&Watch>, error: &hyper::Error) -> Exchanged {
-        let refusal = match watch.map(Watch::progress) {
-            Some(Progress::TooLarge) => TOO_LARGE,
-            Some(Progress::Idle) => BODY_IDLE,
-            Some(Progress::Broken) => BODY_BROKEN,
-            _ => {
-                self.shard.count(Count::UpstreamClosed);
-                return Exchanged::Failed { refusal: UPSTREAM_LOST, again: !error.is_parse() };
-            }
-        };
-        self.shard.count(Count::Refused);
-        Exchanged::Failed { refusal, again: false }
-    }
-
-    fn eject(&self, backend: &Backend, endpoint: &Endpoint) {
-        if backend.eject(endpoint, clock::now()) {
-            self.shard.count(Count::Ejection);
-        }
-    }
-
-    fn connect_failed(&self, backend: &Backend, endpoint: &Endpoint, error: &ConnectError) -> Refusal {
-        self.eject(backend, endpoint);
-        let address = endpoint.key.address;
-        tracing::debug!(backend = &*backend.name, %address, member = %endpoint.key.cluster, %error, "connect failed");
-        if let ConnectError::Timeout = error {
-            self.shard.count(Count::ConnectTimeout);
-            return CONNECT_SLOW;
-        }
-        self.shard.count(Count::ConnectFailed);
-        CONNECT_FAILED
-    }
-
     fn respond(
         &self,
         answered: Answered,
@@ -350,25 +183,6 @@ impl Proxy {
         *response.version_mut() = Version::HTTP_11;
         Ok(response.map(|incoming| AnswerBody::upstream(incoming, lease, self.timeouts.idle, in_flight)))
     }
-}
-
-enum Exchanged {
-    Unsent(Box<Request<RequestBody>>),
-    Failed { refusal: Refusal, again: bool },
-}
-
-/// Methods that may be sent twice (RFC 9110 §9.2.2).
-fn idempotent(method: &Method) -> bool {
-    matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS | Method::PUT | Method::DELETE)
-}
-
-/// A request without a body once more; values are shared, not copied.
-fn copy_of_head(request: &Request<RequestBody>) -> Request<RequestBody> {
-    let mut copy = Request::new(RequestBody::none());
-    *copy.method_mut() = request.method().clone();
-    *copy.uri_mut() = request.uri().clone();
-    *copy.headers_mut() = request.headers().clone();
-    copy
 }
 
 /// An answer of our own: the status, and why in one line of text.
