@@ -80,8 +80,15 @@ impl Statuses {
         }
     }
 
-    async fn write(&self, name: &ClusterName, list: Vec<Condition>, more: impl Fn(&mut ClusterStatus)) {
-        let Some(known) = self.registered.get("", name.as_str()) else { return };
+    /// Waits until this cluster is read: who connects to it may know of it first. False where nothing is read any more.
+    async fn knows(&self, name: &ClusterName) -> bool {
+        let mut changes = self.registered.changes();
+        changes.wait_for(|_| self.registered.get("", name.as_str()).is_some()).await.is_ok()
+    }
+
+    /// Whether it stands there now.
+    async fn write(&self, name: &ClusterName, list: Vec<Condition>, more: impl Fn(&mut ClusterStatus)) -> bool {
+        let Some(known) = self.registered.get("", name.as_str()) else { return false };
         let mut status = known.status.clone().unwrap_or_default();
         let now = jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
         for condition in list {
@@ -89,14 +96,18 @@ impl Statuses {
         }
         more(&mut status);
         if known.status.as_ref() == Some(&status) {
-            return;
+            return true;
         }
         let (gvr, how) = (clusters(), WriteOptions { subresource: "status", ..WriteOptions::default() });
         let patch = json!({"status": status});
-        if let Err(error) = self.hub.merge_patch(At::new(&gvr, "", name.as_str()), &patch, &how).await
-            && !error.is_not_found()
-        {
-            tracing::warn!(cluster = %name, error = %error, "cannot write the status of a cluster");
+        match self.hub.merge_patch(At::new(&gvr, "", name.as_str()), &patch, &how).await {
+            Ok(_) => true,
+            Err(error) => {
+                if !error.is_not_found() {
+                    tracing::warn!(cluster = %name, error = %error, "cannot write the status of a cluster");
+                }
+                false
+            }
         }
     }
 
@@ -115,22 +126,24 @@ impl Statuses {
 
 /// Probes one member for as long as it is connected.
 pub async fn watch(member: &Member, seen: &Seen, statuses: &Statuses) {
-    if !statuses.registered.synced().await {
+    if !statuses.knows(&member.name).await {
         return;
     }
     let mut failures = 0;
     loop {
+        // Waited for from here on: what becomes complete while the status is written is told at once.
+        let mut progress = std::pin::pin!(seen.progress.notified());
+        progress.as_mut().enable();
+        let complete = seen.is_complete();
         let probed = probe(member).await;
         failures = if matches!(probed, Probed::Silent(_)) { failures + 1 } else { 0 };
         let counts = failures == 0 || failures >= FAILURES;
-        if counts {
-            report(member, seen, statuses, &probed).await;
-        }
-        let settled = seen.is_complete() && (failures == 0 || failures > FAILURES);
+        let told = !counts || report((member, seen, complete), statuses, &probed).await;
+        let settled = told && complete && (failures == 0 || failures > FAILURES);
         let wait = tokio::time::sleep(if settled { PERIOD } else { SOON });
         tokio::select! {
             () = wait => {}
-            () = seen.progress.notified(), if !seen.is_complete() => {}
+            () = progress, if !complete => {}
         }
     }
 }
@@ -166,7 +179,8 @@ async fn identity(member: &Member) -> Result<String, ApiError> {
     Ok(uid.to_owned())
 }
 
-async fn report(member: &Member, seen: &Seen, statuses: &Statuses, probed: &Probed) {
+/// Whether the status says it.
+async fn report((member, seen, complete): (&Member, &Seen, bool), statuses: &Statuses, probed: &Probed) -> bool {
     let (list, facts) = match probed {
         Probed::Silent(why) => {
             let unreachable = |kind| Condition::new(kind, Some(false), "Unreachable", why.clone());
@@ -182,11 +196,10 @@ async fn report(member: &Member, seen: &Seen, statuses: &Statuses, probed: &Prob
         ),
         Probed::Answered { version, uid } => {
             let compatible = compatible(member, statuses, version, uid);
-            (verdict(&compatible, seen.is_complete()), compatible.holds().then_some((version, uid)))
+            (verdict(&compatible, complete), compatible.holds().then_some((version, uid)))
         }
     };
     let sums = seen.tally.sums();
-    let complete = seen.is_complete();
     statuses
         .write(&member.name, list, |status| {
             if let Some((version, uid)) = facts {
@@ -199,7 +212,7 @@ async fn report(member: &Member, seen: &Seen, statuses: &Statuses, probed: &Prob
                 status.requested.clone_from(&sums.requested);
             }
         })
-        .await;
+        .await
 }
 
 fn compatible(member: &Member, statuses: &Statuses, version: &str, uid: &str) -> Condition {
