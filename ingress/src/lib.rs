@@ -25,6 +25,7 @@ pub mod publish;
 pub mod route;
 pub mod secret;
 mod serve;
+mod sniff;
 pub mod snapshot;
 mod stream;
 mod tls;

@@ -1,4 +1,4 @@
-//! A downstream connection's bytes, plain or TLS, with a limit on writes that do not move.
+//! A downstream connection's bytes, plain or TLS: looked at before they are served, with a limit on writes that do not move.
 //!
 //! Knows no HTTP.
 
@@ -8,10 +8,21 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use bytes::{Buf, BytesMut};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::Sleep;
 use tokio_rustls::server::TlsStream;
+
+/// Bytes that are asked for at once while a connection is looked at: most requests' heads come whole.
+const LOOK: usize = 2048;
+
+/// An accepted socket whose first bytes can be looked at before somebody reads them.
+pub struct Socket {
+    stream: TcpStream,
+    /// Read from the socket, but not yet by whoever serves the connection.
+    early: BytesMut,
+}
 
 /// A client's connection.
 pub struct Downstream {
@@ -20,8 +31,8 @@ pub struct Downstream {
 }
 
 enum Inner {
-    Plain(TcpStream),
-    Tls(Box<TlsStream<TcpStream>>),
+    Plain(Socket),
+    Tls(Box<TlsStream<Socket>>),
 }
 
 trait Writer: AsyncWrite + Unpin {}
@@ -33,16 +44,88 @@ struct Stall {
     sleep: Option<Pin<Box<Sleep>>>,
 }
 
+impl Socket {
+    /// A socket of which nothing was read yet.
+    #[must_use]
+    pub fn new(stream: TcpStream) -> Self {
+        Self { stream, early: BytesMut::new() }
+    }
+
+    /// Reads until `decide` knows; the bytes stay there to be read again.
+    ///
+    /// # Errors
+    /// What the socket says; that it ended; that `most` bytes were not enough.
+    pub async fn look<T>(&mut self, most: usize, decide: impl Fn(&[u8]) -> Option<T>) -> io::Result<T> {
+        loop {
+            if let Some(found) = decide(&self.early) {
+                return Ok(found);
+            }
+            if self.early.len() >= most {
+                return Err(io::Error::new(io::ErrorKind::InvalidData, "too many bytes before anything was clear"));
+            }
+            self.early.reserve(LOOK);
+            if self.stream.read_buf(&mut self.early).await? == 0 {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+        }
+    }
+
+    fn read_early(&mut self, buf: &mut ReadBuf<'_>) {
+        let length = self.early.len().min(buf.remaining());
+        buf.put_slice(&self.early[..length]);
+        self.early.advance(length);
+        if self.early.is_empty() {
+            self.early = BytesMut::new();
+        }
+    }
+}
+
+impl AsyncRead for Socket {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        if !self.early.is_empty() {
+            self.read_early(buf);
+            return Poll::Ready(Ok(()));
+        }
+        Pin::new(&mut self.stream).poll_read(cx, buf)
+    }
+}
+
+impl AsyncWrite for Socket {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(cx, buf)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write_vectored(cx, bufs)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
+
 impl Downstream {
     /// A connection whose writes may stand still for `limit`.
     #[must_use]
-    pub fn plain(stream: TcpStream, limit: Duration) -> Self {
+    pub fn plain(stream: Socket, limit: Duration) -> Self {
         Self { inner: Inner::Plain(stream), stall: Stall { limit, sleep: None } }
     }
 
     /// The same over TLS.
     #[must_use]
-    pub fn tls(stream: TlsStream<TcpStream>, limit: Duration) -> Self {
+    pub fn tls(stream: TlsStream<Socket>, limit: Duration) -> Self {
         Self { inner: Inner::Tls(Box::new(stream)), stall: Stall { limit, sleep: None } }
     }
 

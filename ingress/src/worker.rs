@@ -9,11 +9,12 @@ use std::sync::Arc;
 use std::task::Context;
 use std::time::Duration;
 
-use http::{HeaderValue, Request, Response};
+use http::{HeaderValue, Request, Response, StatusCode};
 use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
 use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 use tokio_rustls::TlsAcceptor;
@@ -25,7 +26,8 @@ use crate::metrics::Count;
 use crate::proxy::Proxy;
 use crate::proxy::body::AnswerBody;
 use crate::proxy::head::Peer;
-use crate::stream::Downstream;
+use crate::sniff::{self, Spoken};
+use crate::stream::{Downstream, Socket};
 
 /// How often idle upstream connections are looked over.
 const SWEEP: Duration = Duration::from_secs(1);
@@ -33,6 +35,10 @@ const SWEEP: Duration = Duration::from_secs(1);
 const MAX_STREAMS: u32 = 128;
 /// Streams a client may reset before their turn came (CVE-2023-44487).
 const MAX_PENDING_RESETS: usize = 20;
+
+/// The answer to TLS on a port for plain HTTP.
+const TLS_REFUSED: &[u8] = b"HTTP/1.1 400 Bad Request\r\nServer: fedgate\r\nContent-Type: text/plain; charset=utf-8\r\n\
+    Content-Length: 41\r\nConnection: close\r\n\r\n400 TLS on a port that serves plain HTTP\n";
 
 /// What a worker thread is started with.
 pub struct Worker {
@@ -76,8 +82,8 @@ impl Worker {
 
     async fn serve(&self, accepted: Accepted) {
         let Accepted { stream, peer: address, port, tls, seat } = accepted;
-        let stream = match TcpStream::from_std(stream).and_then(|s| s.set_nodelay(true).map(|()| s)) {
-            Ok(stream) => stream,
+        let socket = match TcpStream::from_std(stream).and_then(|s| s.set_nodelay(true).map(|()| s)) {
+            Ok(stream) => Socket::new(stream),
             Err(error) => {
                 tracing::debug!(%error, "a connection was gone before it was served");
                 return;
@@ -92,24 +98,56 @@ impl Worker {
             scheme: HeaderValue::from_static(if tls { "https" } else { "http" }),
             trusted: self.trusted.iter().any(|network| network.holds(address)),
         });
-        let stall = self.proxy.timeouts.idle;
         match &self.tls {
-            Some(acceptor) if tls => {
-                let Some(stream) = self.handshake(acceptor, stream).await else { return };
-                let h2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
-                let stream = Downstream::tls(stream, stall);
-                if h2 { self.http2(stream, peer).await } else { self.http1(stream, peer).await }
-            }
-            _ => self.http1(Downstream::plain(stream, stall), peer).await,
+            Some(acceptor) if tls => self.secure(acceptor, socket, peer).await,
+            _ => self.plain(socket, peer).await,
         }
         drop(seat);
+    }
+
+    async fn secure(&self, acceptor: &TlsAcceptor, socket: Socket, peer: Arc<Peer>) {
+        let Some(stream) = self.handshake(acceptor, socket).await else { return };
+        let h2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
+        let stream = Downstream::tls(stream, self.proxy.timeouts.idle);
+        if h2 { self.http2(stream, peer).await } else { self.http1(stream, peer).await }
+    }
+
+    /// HTTP/1.1 or, if the client begins with its preface, HTTP/2 with prior knowledge (RFC 9113 §3.3).
+    async fn plain(&self, mut socket: Socket, peer: Arc<Peer>) {
+        let spoken = socket.look(sniff::PREFACE.len(), sniff::spoken);
+        let spoken = tokio::select! {
+            biased;
+            spoken = tokio::time::timeout(self.proxy.timeouts.head, spoken) => spoken,
+            () = self.drain.cancelled() => return,
+        };
+        let stall = self.proxy.timeouts.idle;
+        match spoken {
+            Ok(Ok(Spoken::Http1)) => self.http1(Downstream::plain(socket, stall), peer).await,
+            Ok(Ok(Spoken::Http2)) => self.http2(Downstream::plain(socket, stall), peer).await,
+            Ok(Ok(Spoken::Tls)) => self.refuse_tls(Downstream::plain(socket, stall)).await,
+            Ok(Err(error)) => tracing::debug!(%error, "a connection ended before its first request"),
+            Err(_) => tracing::debug!("a connection sent no request in time"),
+        }
+    }
+
+    /// The client took the port for the other one; what it sees of this answer depends on its TLS library.
+    async fn refuse_tls(&self, mut stream: Downstream) {
+        self.proxy.shard.count(Count::Refused);
+        self.proxy.shard.answered(StatusCode::BAD_REQUEST, Duration::ZERO);
+        let sent = async {
+            stream.write_all(TLS_REFUSED).await?;
+            stream.shutdown().await
+        };
+        if let Err(error) = sent.await {
+            tracing::debug!(%error, "a TLS client on the plain port did not wait for its answer");
+        }
     }
 
     async fn handshake(
         &self,
         acceptor: &TlsAcceptor,
-        stream: TcpStream,
-    ) -> Option<tokio_rustls::server::TlsStream<TcpStream>> {
+        stream: Socket,
+    ) -> Option<tokio_rustls::server::TlsStream<Socket>> {
         let error = match tokio::time::timeout(self.proxy.timeouts.handshake, acceptor.accept(stream)).await {
             Ok(Ok(stream)) => return Some(stream),
             Ok(Err(error)) => error.to_string(),
