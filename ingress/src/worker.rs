@@ -37,7 +37,8 @@ const MAX_STREAMS: u32 = 128;
 const MAX_PENDING_RESETS: usize = 20;
 
 /// The answer to TLS on a port for plain HTTP.
-const TLS_REFUSED: &[u8] = b"HTTP/1.1 400 Bad Request\r\nServer: fedgate\r\nContent-Type: text/plain; charset=utf-8\r\n\
+const TLS_REFUSED: &[u8] =
+    b"HTTP/1.1 400 Bad Request\r\nServer: fedgate\r\nContent-Type: text/plain; charset=utf-8\r\n\
     Content-Length: 41\r\nConnection: close\r\n\r\n400 TLS on a port that serves plain HTTP\n";
 
 /// What a worker thread is started with.

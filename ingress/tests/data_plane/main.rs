@@ -2,6 +2,8 @@
 
 mod fixture;
 mod forward;
+mod frames;
+mod h2;
 mod hostile;
 mod secure;
 mod watched;
