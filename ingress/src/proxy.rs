@@ -27,8 +27,9 @@ use crate::access::Line;
 use crate::config::{Limits, Timeouts};
 use crate::metrics::{Count, Shard};
 use crate::route::RouteTable;
+use crate::route::balance::Asked;
 use body::{AnswerBody, Progress, RequestBody, Watch};
-use forward::Answered;
+use forward::{Answered, Trip};
 use head::{Inspected, Peer, Refusal};
 
 use id::RequestIds;
@@ -137,10 +138,12 @@ impl Proxy {
         if let Some(reason) = route.backend.fault {
             return Err(own(StatusCode::SERVICE_UNAVAILABLE, reason));
         }
+        let way = route.delivery.way(|| asked(&parts, host.as_str(), peer));
         let (body, watch) = self.request_body(&parts, incoming)?;
         head::rewrite_request(&mut parts, peer, protocol.clone(), || self.ids.next());
         let outgoing = Request::from_parts(parts, body);
-        let answered = self.forward(&route, outgoing, watch.as_ref(), line).await?;
+        let trip = Trip { backend: &route.backend, way, watch: watch.as_ref() };
+        let answered = self.forward(trip, outgoing, line).await?;
         self.respond(answered, watch, upgrade.zip(protocol))
     }
 
@@ -183,6 +186,12 @@ impl Proxy {
         *response.version_mut() = Version::HTTP_11;
         Ok(response.map(|incoming| AnswerBody::upstream(incoming, lease, self.timeouts.idle, in_flight)))
     }
+}
+
+/// What a hash of the request may read.
+fn asked<'r>(parts: &'r Parts, host: &'r str, peer: &Peer) -> Asked<'r> {
+    let scheme = if peer.scheme == "https" { "https" } else { "http" };
+    Asked { parts, host, remote: peer.address, scheme }
 }
 
 /// An answer of our own: the status, and why in one line of text.

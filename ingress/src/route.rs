@@ -3,22 +3,30 @@
 //! Pure: no clock, no sockets, no hub. [`build`] makes it, the data plane only reads it.
 
 mod backend;
+pub mod balance;
 mod build;
 mod cert;
+mod delivery;
+mod endpoint;
 mod host;
 mod path;
 mod pool;
+mod upkeep;
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::fmt;
 use std::sync::Arc;
 
-pub use backend::{Backend, Balance, EJECT_BASE_MS, EJECT_MAX_MS, Endpoint, EndpointKey, InFlight};
+pub use backend::{Backend, Wish};
+pub use balance::{Balance, Way};
 pub use build::{BuildOptions, Classes, build};
 pub use cert::{CertError, Certs, parse as parse_certificate};
+pub use delivery::Delivery;
+pub use endpoint::{Endpoint, EndpointKey, InFlight, Mark, Standing};
 pub use host::{Host, HostError};
 pub use path::ambiguous;
 pub use pool::Locality;
+pub use upkeep::{EJECT_BASE_MS, EJECT_MAX_MS, Ejection, Upkeep};
 
 use crate::snapshot::Named;
 use path::HostRoutes;
@@ -28,6 +36,7 @@ use path::HostRoutes;
 pub struct Route {
     pub ingress: Named,
     pub backend: Arc<Backend>,
+    pub delivery: Delivery,
 }
 
 /// All routes, endpoints and certificates of one moment.

@@ -3,6 +3,7 @@
 //! Knows requests and endpoints; must not know how routes are made or what becomes of the answer.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use http::{Method, Request, Response, StatusCode};
 use hyper::body::Incoming;
@@ -14,7 +15,7 @@ use crate::proxy::body::{Progress, RequestBody, Watch};
 use crate::proxy::head::Refusal;
 use crate::proxy::upstream::{ConnectError, ExchangeError, Lease, Upstream};
 use crate::proxy::{Proxy, TOO_LARGE, own};
-use crate::route::{Backend, Endpoint, InFlight, Route};
+use crate::route::{Backend, Endpoint, InFlight, Way, Wish};
 
 const NO_ENDPOINT: Refusal = own(StatusCode::SERVICE_UNAVAILABLE, "no endpoint is ready");
 const BODY_IDLE: Refusal = Refusal { close: true, ..own(StatusCode::REQUEST_TIMEOUT, "the body stood still") };
@@ -24,6 +25,17 @@ const CONNECT_FAILED: Refusal = own(StatusCode::BAD_GATEWAY, "no endpoint accept
 const CONNECT_SLOW: Refusal = own(StatusCode::GATEWAY_TIMEOUT, "no endpoint accepts connections in time");
 const BODY_BROKEN: Refusal =
     Refusal { close: true, ..own(StatusCode::BAD_REQUEST, "the body is malformed or broke off") };
+
+/// What a failure counts as among the times of answers: an endpoint that fails fast must not look quick.
+const FAILURE_COST: Duration = Duration::from_secs(1);
+
+/// What one request's search for an endpoint goes by.
+#[derive(Clone, Copy)]
+pub(super) struct Trip<'r> {
+    pub backend: &'r Backend,
+    pub way: Way,
+    pub watch: Option<&'r Watch>,
+}
 
 /// An answer's head, and the connection that its body comes over.
 pub(super) struct Answered {
@@ -48,20 +60,19 @@ impl Proxy {
     /// Finds an endpoint that answers; asks another one where that is safe.
     pub(super) async fn forward(
         &self,
-        route: &Route,
+        trip: Trip<'_>,
         mut request: Request<RequestBody>,
-        watch: Option<&Watch>,
         line: &mut Option<Box<Line>>,
     ) -> Result<Answered, Refusal> {
-        let backend = &*route.backend;
+        let Trip { backend, way, watch } = trip;
         let repeatable = request.body().is_none() && idempotent(request.method());
-        let mut tried = Vec::new();
+        let mut tried = Vec::<Arc<Endpoint>>::new();
         let mut verdict = NO_ENDPOINT;
         let mut last: Option<Arc<Endpoint>> = None;
         let mut fresh = false;
         for attempt in 0..self.limits.attempts.max(1) {
-            let picked = backend.pick(clock::now(), &tried).cloned();
-            let Some(endpoint) = picked.or_else(|| last.take()) else { break };
+            let wish = Wish { now: clock::now(), way, tried: &tried, elsewhere: attempt > 1 };
+            let Some(endpoint) = backend.pick(&wish).cloned().or_else(|| last.take()) else { break };
             if attempt > 0 {
                 self.shard.count(Count::Retry);
             }
@@ -69,11 +80,15 @@ impl Proxy {
                 line.attempts = attempt + 1;
                 line.endpoint = Some(endpoint.key.address);
             }
-            let in_flight = backend.counts_in_flight().then(|| endpoint.enter());
+            let in_flight = (way == Way::Cheaper).then(|| (endpoint.enter(), Instant::now()));
             let spare = repeatable.then(|| copy_of_head(&request));
             match self.attempt(&endpoint, request, watch, fresh).await {
                 Ok((response, lease)) => {
-                    endpoint.succeeded();
+                    endpoint.succeeded(wish.now);
+                    let in_flight = in_flight.map(|(in_flight, began)| {
+                        endpoint.took(began.elapsed(), clock::now());
+                        in_flight
+                    });
                     return Ok(Answered { response, lease, in_flight });
                 }
                 Err(Attempt::Unsent(whole, error)) => {
@@ -81,9 +96,11 @@ impl Proxy {
                     request = *whole;
                 }
                 Err(Attempt::Failed { refusal, again }) => {
-                    if refusal.status == StatusCode::GATEWAY_TIMEOUT {
-                        // It takes connections and says nothing, as a pod behind a broken network does.
-                        self.eject(backend, &endpoint);
+                    if in_flight.is_some() {
+                        endpoint.took(FAILURE_COST, clock::now());
+                    }
+                    if refusal.status == StatusCode::GATEWAY_TIMEOUT && backend.silent(&endpoint, clock::now()) {
+                        self.shard.count(Count::Ejection);
                     }
                     let Some(copy) = spare.filter(|_| again) else { return Err(refusal) };
                     verdict = refusal;
@@ -93,7 +110,7 @@ impl Proxy {
                     last = (attempt == 0).then(|| endpoint.clone());
                 }
             }
-            tried.push(endpoint.id);
+            tried.push(endpoint);
         }
         Err(verdict)
     }
@@ -115,7 +132,10 @@ impl Proxy {
             }
         }
         let upstream = match Upstream::connect(endpoint, &self.timeouts, self.limits.head_bytes).await {
-            Ok(upstream) => upstream,
+            Ok(upstream) => {
+                endpoint.reached(clock::now());
+                upstream
+            }
             Err(error) => return Err(Attempt::Unsent(Box::new(request), error)),
         };
         let lease = self.pool.lease(upstream, endpoint.id);

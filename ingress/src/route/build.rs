@@ -8,10 +8,13 @@ use std::sync::Arc;
 
 use federation_types::label;
 
-use crate::route::backend::{Backend, Balance};
+use crate::route::backend::Backend;
+use crate::route::balance::Balance;
 use crate::route::cert::Certs;
+use crate::route::delivery::Delivery;
 use crate::route::path::HostRoutes;
 use crate::route::pool::{Identities, Locality, SliceIndex, routable};
+use crate::route::upkeep::Upkeep;
 use crate::route::{Problem, ProblemKind, Route, RouteTable};
 use crate::snapshot::{BackendRef, IngressClass, IngressObject, Named, PortRef, ServiceObject, Snapshot};
 
@@ -177,7 +180,8 @@ impl Builder<'_> {
                 ))
             }
         };
-        Arc::new(Route { ingress: ingress.key.clone(), backend })
+        let delivery = Delivery { balance: self.options.balance.clone() };
+        Arc::new(Route { ingress: ingress.key.clone(), backend, delivery })
     }
 
     fn service(&mut self, ingress: &IngressObject, name: &str, port: &PortRef, field: &str) -> Arc<Backend> {
@@ -212,7 +216,7 @@ impl Builder<'_> {
         let port = found.and_then(|service| service_port(service, port)).expect("its absence is a fault above");
         let tiers = self.index.tiers(&key, port, &mut self.ids, self.options);
         let before = self.before.and_then(|table| table.backends.get(&label)).map(|backend| &**backend);
-        let backend = Arc::new(Backend::new(label.clone(), self.options.balance, tiers).following(before));
+        let backend = Arc::new(Backend::new(label.clone(), Upkeep::default(), tiers).following(before));
         self.table.backends.insert(label, backend.clone());
         backend
     }

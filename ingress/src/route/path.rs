@@ -92,14 +92,18 @@ mod tests {
     use std::sync::Arc;
 
     use super::{HostRoutes, ambiguous};
-    use crate::route::{Backend, Balance, Route};
+    use crate::route::{Backend, Delivery, Route};
     use crate::snapshot::{Named, PathKind};
 
     fn routes(paths: &[(PathKind, &str)]) -> HostRoutes {
         let mut host = HostRoutes::default();
         for (kind, path) in paths {
-            let backend = Arc::new(Backend::new((*path).into(), Balance::RoundRobin, Vec::new()));
-            let route = Arc::new(Route { ingress: Named::new("n", &format!("{kind:?} {path}")), backend });
+            let backend = Arc::new(Backend::faulty((*path).into(), "none"));
+            let route = Arc::new(Route {
+                ingress: Named::new("n", &format!("{kind:?} {path}")),
+                backend,
+                delivery: Delivery::default(),
+            });
             assert!(host.add(*kind, path, route).is_none());
         }
         host

@@ -9,8 +9,8 @@ use std::sync::Arc;
 use federation_types::ClusterName;
 use federation_types::endpoint::{Clusters, Endpoint as Pod, Slice};
 
-use crate::route::backend::{Endpoint, EndpointKey};
 use crate::route::build::BuildOptions;
+use crate::route::endpoint::{Endpoint, EndpointKey};
 use crate::snapshot::{Named, ServicePort};
 
 /// Where this data plane runs; unknown means that all clusters serve in turn.

@@ -7,7 +7,7 @@ use federation_types::endpoint::{carry_over, group, marker};
 use federation_types::{ClusterName, label};
 use serde_json::{Value, json};
 
-use crate::route::{Balance, BuildOptions, Locality, ProblemKind, RouteTable, build};
+use crate::route::{Balance, BuildOptions, Locality, ProblemKind, RouteTable, Way, Wish, build};
 use crate::snapshot::{IngressClass, IngressObject, Named, ServiceObject, Snapshot, TlsSecret};
 
 fn ingress(name: &str, created: &str, spec: Value) -> Arc<IngressObject> {
@@ -203,8 +203,9 @@ fn clusters_share_one_pool_and_take_turns() {
     let west = ClusterName::new("west").expect("a label");
     let options = BuildOptions { locality: Some(Locality { cluster: west, zone: None }), ..BuildOptions::default() };
     let near = build(&given, None, &options);
-    let picked: Vec<_> =
-        (0..3).map(|_| near.backend("n/a:80").expect("there").pick(0, &[]).expect("one").key.address).collect();
+    let picked: Vec<_> = (0..3)
+        .map(|_| near.backend("n/a:80").expect("there").pick(&Wish::first(0, Way::Turn)).expect("one").key.address)
+        .collect();
     assert!(picked.iter().all(|address| address.to_string() == "10.2.0.1:8080"), "{picked:?}");
 }
 
@@ -317,7 +318,8 @@ fn tls_secrets_serve_the_hosts_that_name_them() {
 fn least_of_two_is_an_option_of_the_build() {
     let given = snapshot(vec![ingress("i", "1", json!({"defaultBackend": to("a")}))]);
     let options = BuildOptions { balance: Balance::LeastOfTwo, ..BuildOptions::default() };
-    assert!(build(&given, None, &options).backend("n/a:80").expect("there").counts_in_flight());
+    let table = build(&given, None, &options);
+    assert!(table.routes().all(|route| route.delivery.balance == Balance::LeastOfTwo));
 }
 
 #[test]

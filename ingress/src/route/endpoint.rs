@@ -1,0 +1,264 @@
+//! One pod's port: its lasting identity, whether it may get requests just now, how busy and how quick it is.
+//!
+//! Shared by all workers and by all routes that lead there; all of it atomics, time is passed in as milliseconds.
+
+mod latency;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::time::Duration;
+
+use federation_types::ClusterName;
+use ring::digest::{SHA256, digest};
+
+use latency::Latency;
+
+/// How long others wait while one request finds out whether an endpoint is back: longer than a connect may take.
+const TRIAL_MS: u64 = 2_000;
+
+/// What makes an endpoint the same one over rebuilds: a pod that inherits an address is another endpoint.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct EndpointKey {
+    pub cluster: ClusterName,
+    pub address: SocketAddr,
+    pub pod: Option<Arc<str>>,
+}
+
+impl EndpointKey {
+    /// 128 bits that every replica of the gateway computes alike, and that tell nobody the pod's address.
+    fn name(&self) -> u128 {
+        let mut text = self.cluster.as_str().to_owned();
+        text.push('\0');
+        match &self.pod {
+            Some(pod) => text.push_str(pod),
+            None => text.push_str(&self.address.to_string()),
+        }
+        let hash = digest(&SHA256, text.as_bytes());
+        let half: [u8; 16] = hash.as_ref()[..16].try_into().expect("SHA-256 has 32 bytes");
+        u128::from_be_bytes(half)
+    }
+
+    /// Names cluster and zone, as [`EndpointKey::name`] names the pod.
+    fn place(&self, zone: Option<&str>) -> u32 {
+        let text = format!("{}\0{}", self.cluster, zone.unwrap_or(""));
+        let hash = digest(&SHA256, text.as_bytes());
+        u32::from_be_bytes(hash.as_ref()[..4].try_into().expect("SHA-256 has 32 bytes"))
+    }
+}
+
+/// One pod's port, shared by all routes that lead to it.
+#[derive(Debug)]
+pub struct Endpoint {
+    /// Never used again for another endpoint while this process runs.
+    pub id: u64,
+    pub key: EndpointKey,
+    pub zone: Option<Arc<str>>,
+    /// The same in every process: what a cookie names, and what a consistent hash sorts by.
+    pub name: u128,
+    /// Cluster and zone, the same in every process.
+    pub place: u32,
+    health: Health,
+    latency: Latency,
+}
+
+/// What keeps requests away from an endpoint.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mark {
+    /// It could not be reached: asking it is in vain.
+    Unreachable,
+    /// It answers badly or not at all: better than nothing.
+    Failing,
+    /// The active check says no; stays until the check says yes.
+    Unwell,
+}
+
+/// Whether an endpoint may be picked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Standing {
+    Good,
+    /// Its time is over: one request may find out.
+    Due,
+    Out(Mark),
+}
+
+#[derive(Debug, Default)]
+struct Health {
+    /// 0, or when the mark ends in milliseconds × 4 + the mark: one load says that all is well.
+    mark: AtomicU64,
+    /// Failures in a row that we made up an answer for.
+    broken: AtomicU32,
+    /// Answers 5xx of the endpoint itself in a row.
+    errors: AtomicU32,
+    /// Ejections that followed closely on each other.
+    ejections: AtomicU32,
+    /// End of the last ejection.
+    ended: AtomicU64,
+    /// When it was first seen here or came back; 0 is never.
+    since: AtomicU64,
+    in_flight: AtomicU32,
+}
+
+/// Counts a request against its endpoint until dropped.
+#[derive(Debug)]
+pub struct InFlight(Arc<Endpoint>);
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        self.0.health.in_flight.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl Mark {
+    const fn bits(self) -> u64 {
+        match self {
+            Self::Unreachable => 1,
+            Self::Failing => 2,
+            Self::Unwell => 3,
+        }
+    }
+
+    const fn of(bits: u64) -> Self {
+        match bits & 3 {
+            2 => Self::Failing,
+            3 => Self::Unwell,
+            _ => Self::Unreachable,
+        }
+    }
+}
+
+impl Endpoint {
+    /// A healthy endpoint.
+    #[must_use]
+    pub fn new(id: u64, key: EndpointKey, zone: Option<Arc<str>>) -> Self {
+        let (name, place) = (key.name(), key.place(zone.as_deref()));
+        Self { id, key, zone, name, place, health: Health::default(), latency: Latency::default() }
+    }
+
+    /// Whether it may be picked at `now`.
+    #[must_use]
+    pub fn standing(&self, now: u64) -> Standing {
+        match self.health.mark.load(Ordering::Relaxed) {
+            0 => Standing::Good,
+            mark if mark >> 2 > now => Standing::Out(Mark::of(mark)),
+            _ => Standing::Due,
+        }
+    }
+
+    /// Whether a failure keeps requests away at `now`.
+    #[must_use]
+    pub fn ejected(&self, now: u64) -> bool {
+        matches!(self.standing(now), Standing::Out(_))
+    }
+
+    /// Takes the one trial that is due; everybody else finds the endpoint out until it is over.
+    pub(super) fn claim(&self, now: u64) -> bool {
+        let mark = self.health.mark.load(Ordering::Relaxed);
+        if mark == 0 {
+            return true;
+        }
+        let next = ((now + TRIAL_MS) << 2) | (mark & 3);
+        mark >> 2 <= now && self.health.mark.compare_exchange(mark, next, Ordering::Relaxed, Ordering::Relaxed).is_ok()
+    }
+
+    /// Keeps requests away until `until`; the longer of two marks stays.
+    pub(super) fn mark(&self, mark: Mark, until: u64) {
+        self.health.mark.fetch_max((until.min(u64::MAX >> 2) << 2) | mark.bits(), Ordering::Relaxed);
+    }
+
+    /// Ejections in close succession, this one included: they are forgotten when it stayed in for as long as `memory`.
+    pub(super) fn count_ejection(&self, now: u64, memory: u64) -> u32 {
+        let quiet = now.saturating_sub(self.health.ended.load(Ordering::Relaxed));
+        if quiet > memory {
+            self.health.ejections.store(1, Ordering::Relaxed);
+            return 1;
+        }
+        self.health.ejections.fetch_add(1, Ordering::Relaxed).saturating_add(1)
+    }
+
+    pub(super) fn ends(&self, at: u64) {
+        self.health.ended.store(at, Ordering::Relaxed);
+    }
+
+    /// Records a connection that was made: it can be reached.
+    pub fn reached(&self, now: u64) {
+        let mark = self.health.mark.load(Ordering::Relaxed);
+        if mark != 0 && Mark::of(mark) == Mark::Unreachable {
+            self.clear(mark, now);
+        }
+    }
+
+    /// Records an answer that is no server error: the endpoint is well, unless its check says otherwise.
+    pub fn succeeded(&self, now: u64) {
+        let health = &self.health;
+        if health.broken.load(Ordering::Relaxed) != 0 {
+            health.broken.store(0, Ordering::Relaxed);
+        }
+        if health.errors.load(Ordering::Relaxed) != 0 {
+            health.errors.store(0, Ordering::Relaxed);
+        }
+        let mark = health.mark.load(Ordering::Relaxed);
+        if mark != 0 && Mark::of(mark) != Mark::Unwell {
+            self.clear(mark, now);
+        }
+    }
+
+    /// What the active check found.
+    pub fn checked(&self, well: bool, now: u64) {
+        let mark = self.health.mark.load(Ordering::Relaxed);
+        match (well, mark != 0 && Mark::of(mark) == Mark::Unwell) {
+            (true, true) => self.clear(mark, now),
+            (false, false) => self.health.mark.store(u64::MAX, Ordering::Relaxed),
+            _ => {}
+        }
+    }
+
+    fn clear(&self, mark: u64, now: u64) {
+        if self.health.mark.compare_exchange(mark, 0, Ordering::Relaxed, Ordering::Relaxed).is_ok() {
+            self.health.since.store(now.max(1), Ordering::Relaxed);
+        }
+    }
+
+    /// Counts one more failure in a row that we answered for.
+    pub(super) fn broke(&self) -> u32 {
+        self.health.broken.fetch_add(1, Ordering::Relaxed).saturating_add(1)
+    }
+
+    /// Counts one more 5xx of its own in a row.
+    pub(super) fn erred(&self) -> u32 {
+        self.health.errors.fetch_add(1, Ordering::Relaxed).saturating_add(1)
+    }
+
+    /// Milliseconds since it was first seen or came back.
+    pub(super) fn age(&self, now: u64) -> u64 {
+        let since = self.health.since.load(Ordering::Relaxed);
+        if since == 0 {
+            self.health.since.store(now.max(1), Ordering::Relaxed);
+            return 0;
+        }
+        now.saturating_sub(since)
+    }
+
+    /// Counts one request in flight until the guard is dropped.
+    #[must_use]
+    pub fn enter(self: &Arc<Self>) -> InFlight {
+        self.health.in_flight.fetch_add(1, Ordering::Relaxed);
+        InFlight(self.clone())
+    }
+
+    /// Requests in flight, of those who count them.
+    #[must_use]
+    pub fn busy(&self) -> u32 {
+        self.health.in_flight.load(Ordering::Relaxed)
+    }
+
+    /// Takes the time of one answer, or of one failure, into account.
+    pub fn took(&self, time: Duration, now: u64) {
+        self.latency.observe(time, now);
+    }
+
+    /// What its answers take in microseconds, `None` before the first.
+    pub(super) fn latency(&self, now: u64) -> Option<f32> {
+        self.latency.at(now)
+    }
+}
