@@ -16,6 +16,7 @@
 //! - No text templates: whatever a user writes into an Ingress is compared, never interpreted.
 
 mod access;
+pub mod annotation;
 mod clock;
 pub mod config;
 mod listen;

@@ -10,6 +10,7 @@ mod delivery;
 mod endpoint;
 mod host;
 mod path;
+pub mod policy;
 mod pool;
 mod upkeep;
 

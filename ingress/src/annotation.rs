@@ -1,0 +1,72 @@
+//! Annotations of ingress-nginx, read into a [`Policy`]: what each of them becomes is a [`table`], never a template.
+//!
+//! Pure. Both prefixes mean the same, ours wins. A rule that guards and cannot be read closes the route.
+
+mod group;
+mod read;
+pub mod table;
+
+use std::collections::BTreeMap;
+
+use crate::route::policy::Policy;
+use read::Reader;
+
+/// Prefix of ingress-nginx's annotations.
+pub const NGINX: &str = "nginx.ingress.kubernetes.io/";
+/// Prefix of ours.
+pub const OURS: &str = "ingress.fedgate.dev/";
+
+/// What the annotations of one Ingress come to.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Reading {
+    pub policy: Policy,
+    /// Further names of its hosts.
+    pub aliases: Vec<String>,
+    pub findings: Vec<Finding>,
+}
+
+/// An annotation that is not followed, and why.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Finding {
+    /// Without prefix.
+    pub name: String,
+    pub message: String,
+}
+
+/// The annotations of an object that are about routing, without their prefix.
+pub fn of_routing<'a>(annotations: impl Iterator<Item = (&'a str, &'a str)>) -> BTreeMap<String, String> {
+    let mut found = BTreeMap::new();
+    for (key, value) in annotations {
+        if let Some(name) = key.strip_prefix(OURS) {
+            found.insert(name.to_owned(), value.to_owned());
+        } else if let Some(name) = key.strip_prefix(NGINX) {
+            found.entry(name.to_owned()).or_insert_with(|| value.to_owned());
+        }
+    }
+    found
+}
+
+/// Reads annotations, by name without prefix.
+#[must_use]
+pub fn read(annotations: &BTreeMap<String, String>) -> Reading {
+    if annotations.is_empty() {
+        return Reading::default();
+    }
+    let mut reader = Reader::new(annotations);
+    let mut policy = Policy::default();
+    group::redirects(&mut reader, &mut policy);
+    group::forwarding(&mut reader, &mut policy);
+    policy.cors = group::cors(&mut reader);
+    policy.access = group::access(&mut reader);
+    policy.limits = group::limits(&mut reader);
+    policy.answers = group::answers(&mut reader);
+    let aliases = group::aliases(&mut reader);
+    let (findings, closed) = reader.finish();
+    policy.closed = closed;
+    Reading { policy, aliases, findings }
+}
+
+#[cfg(test)]
+use group::rewrite as group_rewrite;
+#[cfg(test)]
+mod tests;

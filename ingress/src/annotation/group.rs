@@ -1,0 +1,217 @@
+//! Annotations that belong together, with the defaults of ingress-nginx.
+//!
+//! Source: ingress-nginx `internal/ingress/annotations/*`, `rootfs/etc/nginx/template/nginx.tmpl`.
+
+use http::{HeaderValue, StatusCode};
+
+use super::read::Reader;
+use crate::config::Network;
+use crate::route::policy::{
+    Access, AnswerRules, BodyLimit, Cors, Https, Origin, Origins, Piece, Policy, Protocol, Rate, RateLimits, Redirect,
+    Rewrite, Waits, WhenHttps,
+};
+
+/// How many requests may come at once for each that may come regularly.
+const BURST: u32 = 5;
+const CORS_HEADERS: &str =
+    "DNT,Keep-Alive,User-Agent,X-Requested-With,If-Modified-Since,Cache-Control,Content-Type,Range,Authorization";
+const CORS_METHODS: &str = "GET, PUT, POST, DELETE, PATCH, OPTIONS";
+const CORS_MAX_AGE: u32 = 1_728_000;
+
+/// Where requests are sent instead of being forwarded.
+pub(super) fn redirects(reader: &mut Reader<'_>, policy: &mut Policy) {
+    let forced = reader.flag("force-ssl-redirect").unwrap_or(false);
+    let wanted = reader.flag("ssl-redirect").unwrap_or(true);
+    let when = match (forced, wanted) {
+        (true, _) => WhenHttps::Always,
+        (false, true) => WhenHttps::Certified,
+        (false, false) => WhenHttps::Never,
+    };
+    policy.https = Https { when, keeps_slash: reader.flag("preserve-trailing-slash").unwrap_or(false) };
+    policy.app_root = reader.header("app-root");
+    if policy.app_root.as_ref().is_some_and(|root| !root.as_bytes().starts_with(b"/")) {
+        reader.wrong("app-root", "an absolute path");
+        policy.app_root = None;
+    }
+    let mut redirect = |to: &str, code: &str, default: StatusCode, last: u32| {
+        let to = reader.url(to)?;
+        let status = reader.number(code, 0).filter(|code| (300..=last).contains(code));
+        let status = status.and_then(|code| StatusCode::from_u16(u16::try_from(code).ok()?).ok());
+        Some(Redirect { status: status.unwrap_or(default), to })
+    };
+    let temporal = redirect("temporal-redirect", "temporal-redirect-code", StatusCode::FOUND, 307);
+    let permanent = redirect("permanent-redirect", "permanent-redirect-code", StatusCode::MOVED_PERMANENTLY, 308);
+    policy.redirect = temporal.or(permanent);
+}
+
+/// What endpoints get to see, and how long anybody may wait.
+pub(super) fn forwarding(reader: &mut Reader<'_>, policy: &mut Policy) {
+    policy.rewrite = reader.text("rewrite-target").and_then(|target| {
+        let rewrite = rewrite(target);
+        if rewrite.is_none() {
+            reader.wrong("rewrite-target", "a path with groups $1 to $9");
+        }
+        rewrite
+    });
+    policy.forwarded_prefix = reader.header("x-forwarded-prefix").filter(|_| policy.rewrite.is_some());
+    policy.upstream_host = reader.header("upstream-vhost");
+    policy.bodies = match reader.bytes("proxy-body-size") {
+        None => BodyLimit::Listener,
+        Some(0) => BodyLimit::None,
+        Some(bytes) => BodyLimit::Bytes(bytes),
+    };
+    policy.waits = Waits {
+        connect: reader.seconds("proxy-connect-timeout"),
+        read: reader.seconds("proxy-read-timeout"),
+        send: reader.seconds("proxy-send-timeout"),
+    };
+    let protocols = [
+        ("HTTP", Protocol::Http),
+        ("HTTPS", Protocol::Https),
+        ("GRPC", Protocol::Grpc),
+        ("GRPCS", Protocol::Grpcs),
+        ("AUTO_HTTP", Protocol::Auto),
+    ];
+    policy.protocol = reader.one_of("backend-protocol", &protocols).unwrap_or_default();
+    policy.logged = reader.flag("enable-access-log").unwrap_or(true);
+}
+
+pub(super) fn rewrite(target: &str) -> Option<Rewrite> {
+    let sound = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~/:$?&=%,".contains(&byte);
+    if !target.starts_with(['/', '$']) || !target.bytes().all(sound) {
+        return None;
+    }
+    let mut pieces = Vec::new();
+    for (number, part) in target.split('$').enumerate() {
+        let text = match (number, part.bytes().next()) {
+            (0, _) => part,
+            (_, Some(digit @ b'1'..=b'9')) => {
+                pieces.push(Piece::Group(usize::from(digit - b'0')));
+                &part[1..]
+            }
+            _ => return None,
+        };
+        if !text.is_empty() {
+            pieces.push(Piece::Text(text.into()));
+        }
+    }
+    Some(Rewrite(pieces.into()))
+}
+
+pub(super) fn cors(reader: &mut Reader<'_>) -> Option<Box<Cors>> {
+    if !reader.flag("enable-cors").unwrap_or(false) {
+        return None;
+    }
+    let origins = match reader.text("cors-allow-origin") {
+        None => Origins::Any,
+        Some(text) => {
+            let given = text.split(',').map(str::trim).filter(|origin| !origin.is_empty());
+            if given.clone().any(|origin| origin == "*") {
+                Origins::Any
+            } else {
+                let known: Vec<Origin> = given.clone().filter_map(origin).collect();
+                if known.len() < given.count() {
+                    reader.wrong("cors-allow-origin", "a list of origins such as https://*.example.com");
+                }
+                Origins::Listed(known.into())
+            }
+        }
+    };
+    let methods = reader.text("cors-allow-methods").unwrap_or(CORS_METHODS);
+    let sound = |method: &str| !method.is_empty() && method.bytes().all(|byte| byte.is_ascii_alphabetic());
+    let methods = if methods.split([',', ' ']).filter(|method| !method.is_empty()).all(sound) {
+        methods
+    } else {
+        reader.wrong("cors-allow-methods", "a list of methods");
+        CORS_METHODS
+    };
+    let max_age = reader.number("cors-max-age", 0).unwrap_or(CORS_MAX_AGE);
+    Some(Box::new(Cors {
+        origins,
+        methods: HeaderValue::from_str(methods).expect("letters, commas and blanks"),
+        headers: reader.header_names("cors-allow-headers").unwrap_or(HeaderValue::from_static(CORS_HEADERS)),
+        exposed: reader.header_names("cors-expose-headers"),
+        credentials: reader.flag("cors-allow-credentials").unwrap_or(true),
+        max_age: HeaderValue::from(max_age),
+    }))
+}
+
+/// `scheme://host[:port]`, the host with at most one leading `*.`, or `null`.
+fn origin(text: &str) -> Option<Origin> {
+    if text == "null" {
+        return Some(Origin::Exact(text.into()));
+    }
+    let (scheme, host) = text.split_once("://")?;
+    let sound = |byte: u8| byte.is_ascii_alphanumeric() || b"-.:".contains(&byte);
+    if scheme.is_empty() || !scheme.bytes().all(|byte| byte.is_ascii_lowercase()) {
+        return None;
+    }
+    let rest = host.strip_prefix("*.").unwrap_or(host);
+    if rest.is_empty() || !rest.bytes().all(sound) {
+        return None;
+    }
+    Some(match host.strip_prefix("*.") {
+        Some(rest) => Origin::Within { scheme: scheme.into(), rest: rest.to_ascii_lowercase().into() },
+        None => Origin::Exact(text.to_ascii_lowercase().into()),
+    })
+}
+
+pub(super) fn access(reader: &mut Reader<'_>) -> Access {
+    let allowed = reader.networks("allowlist-source-range").or_else(|| reader.networks("whitelist-source-range"));
+    Access { denied: reader.networks("denylist-source-range").unwrap_or_default(), allowed }
+}
+
+pub(super) fn limits(reader: &mut Reader<'_>) -> Option<Box<RateLimits>> {
+    let multiplier = reader.number("limit-burst-multiplier", 1).unwrap_or(BURST);
+    let mut rate = |name: &str| {
+        let count = reader.number(name, 0).filter(|count| *count > 0)?;
+        Some(Rate { count, burst: count.saturating_mul(multiplier) })
+    };
+    let (second, minute) = (rate("limit-rps"), rate("limit-rpm"));
+    let open = reader.number("limit-connections", 0).filter(|open| *open > 0);
+    let listed = reader.networks("limit-allowlist").or_else(|| reader.networks("limit-whitelist"));
+    let exempt: Box<[Network]> = listed.unwrap_or_default();
+    let any = second.is_some() || minute.is_some() || open.is_some();
+    any.then(|| Box::new(RateLimits { second, minute, open, exempt }))
+}
+
+/// Rewritten heads of answers.
+pub(super) fn answers(reader: &mut Reader<'_>) -> Option<Box<AnswerRules>> {
+    let from = reader.text("proxy-redirect-from").filter(|from| !matches!(*from, "off" | "default"));
+    let to = reader.text("proxy-redirect-to").filter(|to| *to != "off");
+    let mut pair = |name: &str| {
+        let text = reader.text(name).filter(|text| *text != "off")?;
+        let mut words = text.split_whitespace();
+        match (words.next(), words.next(), words.next()) {
+            (Some(from), Some(to), None) if !from.starts_with('~') && !text.contains('$') => {
+                Some((from.into(), to.into()))
+            }
+            _ => {
+                reader.wrong(name, "two words, from what to what, without patterns and variables");
+                None
+            }
+        }
+    };
+    let rules = AnswerRules {
+        set: Vec::new(),
+        cookie_domain: pair("proxy-cookie-domain"),
+        cookie_path: pair("proxy-cookie-path"),
+        location: from.zip(to).map(|(from, to)| (from.into(), to.into())),
+    };
+    (rules != AnswerRules::default()).then(|| Box::new(rules))
+}
+
+/// Further names for the hosts of the Ingress.
+pub(super) fn aliases(reader: &mut Reader<'_>) -> Vec<String> {
+    let Some(text) = reader.text("server-alias") else { return Vec::new() };
+    let sound = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_');
+    let (known, odd): (Vec<&str>, Vec<&str>) = text
+        .split(',')
+        .map(str::trim)
+        .filter(|alias| !alias.is_empty())
+        .partition(|alias| alias.strip_prefix("*.").unwrap_or(alias).bytes().all(sound));
+    if !odd.is_empty() {
+        reader.wrong("server-alias", "a list of host names; patterns are not supported");
+    }
+    known.into_iter().map(str::to_ascii_lowercase).collect()
+}

@@ -1,0 +1,222 @@
+//! Every annotation of ingress-nginx by name, and what becomes of it here.
+//!
+//! The one list: what is not in it is told as unknown. Source: ingress-nginx 1.15 `internal/ingress/annotations`.
+
+/// What becomes of an annotation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// As there.
+    Works,
+    /// It works, but for this.
+    Differs(&'static str),
+    /// There is nothing to do, because of this.
+    Ignored(&'static str),
+    /// It is not followed, because of this.
+    Refused(&'static str),
+}
+
+/// One annotation.
+#[derive(Debug, Clone, Copy)]
+pub struct Row {
+    /// Without prefix.
+    pub name: &'static str,
+    pub verdict: Verdict,
+    /// It keeps somebody out: where it is not followed, nobody comes in.
+    pub guards: bool,
+}
+
+/// The row of an annotation, by its name without prefix.
+#[must_use]
+pub fn row(name: &str) -> Option<&'static Row> {
+    ROWS.binary_search_by(|row| row.name.cmp(name)).ok().map(|at| &ROWS[at])
+}
+
+/// All rows, by name.
+#[must_use]
+pub const fn all() -> &'static [Row] {
+    ROWS
+}
+
+const fn works(name: &'static str) -> Row {
+    Row { name, verdict: Verdict::Works, guards: false }
+}
+
+const fn differs(name: &'static str, how: &'static str) -> Row {
+    Row { name, verdict: Verdict::Differs(how), guards: false }
+}
+
+const fn ignored(name: &'static str, why: &'static str) -> Row {
+    Row { name, verdict: Verdict::Ignored(why), guards: false }
+}
+
+const fn refused(name: &'static str, why: &'static str) -> Row {
+    Row { name, verdict: Verdict::Refused(why), guards: false }
+}
+
+impl Row {
+    const fn guards(self) -> Self {
+        Self { guards: true, ..self }
+    }
+}
+
+const YET: &str = "it is not served yet";
+const STREAMED: &str = "bodies are streamed, never buffered";
+const TEXTS: &str = "texts; no patterns and no variables";
+const TOO_MANY: &str = "the answer is 429 with Retry-After, there 503";
+const NO_WAF: &str = "there is no ModSecurity here";
+const SNIPPET: &str = "configuration of nginx is never executed";
+
+#[rustfmt::skip]
+static ROWS: &[Row] = &[
+    refused("affinity", YET),
+    refused("affinity-canary-behavior", YET),
+    refused("affinity-mode", YET),
+    works("allowlist-source-range").guards(),
+    works("app-root"),
+    refused("auth-always-set-cookie", YET),
+    refused("auth-cache-duration", YET),
+    refused("auth-cache-key", YET),
+    refused("auth-keepalive", YET),
+    refused("auth-keepalive-requests", YET),
+    refused("auth-keepalive-share-vars", YET),
+    refused("auth-keepalive-timeout", YET),
+    refused("auth-method", YET),
+    refused("auth-proxy-set-headers", YET),
+    refused("auth-realm", YET).guards(),
+    refused("auth-request-redirect", YET),
+    refused("auth-response-headers", YET),
+    refused("auth-secret", YET).guards(),
+    refused("auth-secret-type", YET).guards(),
+    refused("auth-signin", YET),
+    refused("auth-signin-redirect-param", YET),
+    refused("auth-snippet", SNIPPET).guards(),
+    refused("auth-tls-error-page", YET),
+    refused("auth-tls-match-cn", YET).guards(),
+    refused("auth-tls-pass-certificate-to-upstream", YET),
+    refused("auth-tls-secret", YET).guards(),
+    refused("auth-tls-verify-client", YET),
+    refused("auth-tls-verify-depth", YET),
+    refused("auth-type", YET).guards(),
+    refused("auth-url", YET).guards(),
+    refused("backend-protocol", YET),
+    refused("canary", YET),
+    refused("canary-by-cookie", YET),
+    refused("canary-by-header", YET),
+    refused("canary-by-header-pattern", YET),
+    refused("canary-by-header-value", YET),
+    refused("canary-weight", YET),
+    refused("canary-weight-total", YET),
+    ignored("client-body-buffer-size", STREAMED),
+    refused("configuration-snippet", SNIPPET).guards(),
+    refused("connection-proxy-header", YET),
+    works("cors-allow-credentials"),
+    works("cors-allow-headers"),
+    works("cors-allow-methods"),
+    differs("cors-allow-origin", "an origin that is allowed is named in the answer, never * together with credentials"),
+    works("cors-expose-headers"),
+    works("cors-max-age"),
+    refused("custom-headers", YET),
+    refused("custom-http-errors", YET),
+    refused("default-backend", YET),
+    works("denylist-source-range").guards(),
+    refused("disable-proxy-intercept-errors", YET),
+    works("enable-access-log"),
+    works("enable-cors"),
+    refused("enable-global-auth", "there is no global authentication to opt out of"),
+    refused("enable-modsecurity", NO_WAF).guards(),
+    refused("enable-opentelemetry", YET),
+    refused("enable-owasp-core-rules", NO_WAF).guards(),
+    ignored("enable-rewrite-log", "there is no such log"),
+    refused("fastcgi-index", "FastCGI is not spoken"),
+    refused("fastcgi-params-configmap", "FastCGI is not spoken"),
+    works("force-ssl-redirect"),
+    refused("from-to-www-redirect", YET),
+    ignored("http2-push-preload", "no browser takes pushes any more"),
+    works("limit-allowlist"),
+    works("limit-burst-multiplier"),
+    differs("limit-connections", TOO_MANY),
+    refused("limit-rate", YET),
+    refused("limit-rate-after", YET),
+    differs("limit-rpm", TOO_MANY),
+    differs("limit-rps", TOO_MANY),
+    works("limit-whitelist"),
+    refused("load-balance", YET),
+    refused("mirror-host", YET),
+    refused("mirror-request-body", YET),
+    refused("mirror-target", YET),
+    refused("modsecurity-snippet", NO_WAF),
+    refused("modsecurity-transaction-id", NO_WAF),
+    refused("opentelemetry-operation-name", YET),
+    refused("opentelemetry-trust-incoming-span", YET),
+    works("permanent-redirect"),
+    works("permanent-redirect-code"),
+    works("preserve-trailing-slash"),
+    differs("proxy-body-size", "without it the listener's own limit holds (none by default, there 1m)"),
+    ignored("proxy-buffer-size", "the head of an answer may be as large as the listener allows, 64 kB"),
+    ignored("proxy-buffering", STREAMED),
+    ignored("proxy-buffers-number", STREAMED),
+    ignored("proxy-busy-buffers-size", STREAMED),
+    works("proxy-connect-timeout"),
+    differs("proxy-cookie-domain", TEXTS),
+    differs("proxy-cookie-path", TEXTS),
+    refused("proxy-http-version", YET),
+    ignored("proxy-max-temp-file-size", STREAMED),
+    refused("proxy-next-upstream", YET),
+    refused("proxy-next-upstream-timeout", YET),
+    refused("proxy-next-upstream-tries", YET),
+    works("proxy-read-timeout"),
+    works("proxy-redirect-from"),
+    works("proxy-redirect-to"),
+    ignored("proxy-request-buffering", STREAMED),
+    works("proxy-send-timeout"),
+    refused("proxy-ssl-ciphers", YET),
+    refused("proxy-ssl-name", YET),
+    refused("proxy-ssl-protocols", YET),
+    refused("proxy-ssl-secret", YET).guards(),
+    refused("proxy-ssl-server-name", YET),
+    refused("proxy-ssl-verify", YET).guards(),
+    refused("proxy-ssl-verify-depth", YET),
+    refused("relative-redirects", "redirects are sent as they are written"),
+    refused("rewrite-target", YET),
+    refused("satisfy", YET).guards(),
+    refused("secure-verify-ca-secret", "it was removed from ingress-nginx in 0.18"),
+    differs("server-alias", "host names and *. names; no patterns"),
+    refused("server-snippet", SNIPPET).guards(),
+    refused("service-upstream", "requests always go straight to pods"),
+    refused("session-cookie-change-on-failure", YET),
+    refused("session-cookie-conditional-samesite-none", YET),
+    refused("session-cookie-domain", YET),
+    refused("session-cookie-expires", YET),
+    refused("session-cookie-max-age", YET),
+    refused("session-cookie-name", YET),
+    refused("session-cookie-path", YET),
+    refused("session-cookie-samesite", YET),
+    refused("session-cookie-secure", YET),
+    refused("ssl-ciphers", "the suites are those of rustls"),
+    refused("ssl-passthrough", YET),
+    ignored("ssl-prefer-server-ciphers", "TLS 1.3 and the AEAD suites of 1.2 need no preference"),
+    works("ssl-redirect"),
+    refused("stream-snippet", SNIPPET).guards(),
+    works("temporal-redirect"),
+    works("temporal-redirect-code"),
+    refused("upstream-hash-by", YET),
+    refused("upstream-hash-by-subset", YET),
+    refused("upstream-hash-by-subset-size", YET),
+    works("upstream-vhost"),
+    ignored("use-port-in-redirects", "redirects to HTTPS never name a port"),
+    refused("use-regex", YET),
+    works("whitelist-source-range").guards(),
+    differs("x-forwarded-prefix", "set only together with rewrite-target, as there"),
+];
+
+#[cfg(test)]
+mod tests {
+    use super::{ROWS, row};
+
+    #[test]
+    fn rows_are_in_order_and_found() {
+        assert!(ROWS.windows(2).all(|pair| pair[0].name < pair[1].name));
+        assert!(ROWS.iter().all(|one| row(one.name).is_some()));
+        assert!(row("colour").is_none());
+    }
+}

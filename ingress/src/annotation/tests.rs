@@ -1,0 +1,153 @@
+//! Tables: what values come to, and what is said of those that cannot be read.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use http::StatusCode;
+
+use super::table::{self, Verdict};
+use super::{Reading, of_routing, read};
+use crate::route::policy::{BodyLimit, Origin, Origins, Piece, Policy, Rate, WhenHttps};
+
+fn reading(given: &[(&str, &str)]) -> Reading {
+    read(&given.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect())
+}
+
+#[test]
+fn nothing_asked_is_the_default() {
+    assert_eq!(reading(&[]), Reading::default());
+    assert_eq!(Policy::default().https.when, WhenHttps::Certified);
+}
+
+#[test]
+fn ours_wins_over_nginx_and_others_are_not_for_us() {
+    let given = [
+        ("nginx.ingress.kubernetes.io/app-root", "/a"),
+        ("ingress.fedgate.dev/app-root", "/b"),
+        ("nginx.ingress.kubernetes.io/limit-rps", "5"),
+        ("example.com/app-root", "/c"),
+    ];
+    let both: BTreeMap<_, _> = of_routing(given.into_iter());
+    assert_eq!(both, BTreeMap::from([("app-root".into(), "/b".into()), ("limit-rps".into(), "5".into())]));
+    let reversed = of_routing(given.into_iter().rev());
+    assert_eq!(both, reversed, "whatever their order");
+}
+
+#[test]
+fn every_annotation_that_works_is_read_and_no_other() {
+    // A value that fits nowhere: whoever reads it says so.
+    for row in table::all() {
+        let told = reading(&[("enable-cors", "true"), ("rewrite-target", "/x"), (row.name, "\u{7f}")]);
+        let said = told.findings.iter().any(|finding| finding.name == row.name);
+        let follows = matches!(row.verdict, Verdict::Works | Verdict::Differs(_) | Verdict::Refused(_));
+        let partner = matches!(row.name, "proxy-redirect-from" | "proxy-redirect-to");
+        let code = matches!(row.name, "permanent-redirect-code" | "temporal-redirect-code");
+        assert_eq!(said, follows && !partner && !code, "{}: {:?}", row.name, told.findings);
+        assert_eq!(told.policy.closed.is_some(), row.guards, "{}", row.name);
+    }
+    assert!(reading(&[("colour", "red")]).findings[0].message.contains("no annotation that is known"));
+}
+
+#[test]
+fn redirects() {
+    let permanent = reading(&[("permanent-redirect", "https://a.example/x?y=1")]).policy.redirect.expect("one");
+    assert_eq!(
+        (permanent.status, permanent.to.as_bytes()),
+        (StatusCode::MOVED_PERMANENTLY, &b"https://a.example/x?y=1"[..])
+    );
+    let both = [
+        ("permanent-redirect", "https://a.example"),
+        ("temporal-redirect", "http://b.example"),
+        ("temporal-redirect-code", "307"),
+    ];
+    let temporal = reading(&both).policy.redirect.expect("one");
+    assert_eq!(
+        (temporal.status, temporal.to.as_bytes()),
+        (StatusCode::TEMPORARY_REDIRECT, &b"http://b.example"[..]),
+        "it wins"
+    );
+    for odd in ["javascript:alert(1)", "/x", "https://$host/", "https://a\nb", "ftp://a.example"] {
+        let told = reading(&[("permanent-redirect", odd)]);
+        assert!(told.policy.redirect.is_none() && told.findings.len() == 1, "{odd:?}");
+    }
+    let code = reading(&[("permanent-redirect", "https://a.example"), ("permanent-redirect-code", "200")]);
+    assert_eq!(code.policy.redirect.expect("one").status, StatusCode::MOVED_PERMANENTLY, "as upstream");
+    for (given, when) in [
+        (&[("ssl-redirect", "false")][..], WhenHttps::Never),
+        (&[("ssl-redirect", "F"), ("force-ssl-redirect", "1")][..], WhenHttps::Always),
+        (&[("ssl-redirect", "maybe")][..], WhenHttps::Certified),
+    ] {
+        assert_eq!(reading(given).policy.https.when, when, "{given:?}");
+    }
+    assert!(reading(&[("app-root", "x")]).policy.app_root.is_none());
+}
+
+#[test]
+fn sizes_and_times() {
+    for (given, want) in [
+        ("0", BodyLimit::None),
+        ("512", BodyLimit::Bytes(512)),
+        ("8k", BodyLimit::Bytes(8 << 10)),
+        ("1M", BodyLimit::Bytes(1 << 20)),
+        ("2g", BodyLimit::Bytes(2 << 30)),
+        ("-1", BodyLimit::Listener),
+        ("1e9", BodyLimit::Listener),
+        ("99999999999999999999g", BodyLimit::Listener),
+    ] {
+        assert_eq!(reading(&[("proxy-body-size", given)]).policy.bodies, want, "{given}");
+    }
+    for (given, want) in [("5", Some(5)), ("30s", Some(30)), ("0", None), ("1.5", None), ("x", None)] {
+        let read = reading(&[("proxy-read-timeout", given)]).policy.waits.read;
+        assert_eq!(read, want.map(Duration::from_secs), "{given}");
+    }
+}
+
+#[test]
+fn rewrites_have_groups() {
+    let pieces = |target: &str| super::group_rewrite(target).map(|rewrite| rewrite.0.into_vec());
+    let text = |text: &str| Piece::Text(text.into());
+    assert_eq!(pieces("/$2"), Some(vec![text("/"), Piece::Group(2)]));
+    assert_eq!(pieces("/a/$1/b$10"), Some(vec![text("/a/"), Piece::Group(1), text("/b"), Piece::Group(1), text("0")]));
+    for odd in ["x", "/$", "/$0", "/$host", "/a b", "/a\"b", "/a;b", "/\u{e4}"] {
+        assert_eq!(pieces(odd), None, "{odd:?}");
+    }
+}
+
+#[test]
+fn origins_and_their_wildcards() {
+    let cors =
+        |origin: &str| reading(&[("enable-cors", "true"), ("cors-allow-origin", origin)]).policy.cors.expect("enabled");
+    assert_eq!(cors("https://a.example, *").origins, Origins::Any);
+    let listed = |origin: &str| match cors(origin).origins {
+        Origins::Listed(all) => all.into_vec(),
+        Origins::Any => panic!("{origin} is not any"),
+    };
+    assert_eq!(
+        listed("https://A.example:8443,https://*.b.example,null"),
+        [
+            Origin::Exact("https://a.example:8443".into()),
+            Origin::Within { scheme: "https".into(), rest: "b.example".into() },
+            Origin::Exact("null".into()),
+        ]
+    );
+    assert_eq!(listed("a.example,https://,https://*,https://a*b,http://a/b"), [], "nothing else is an origin");
+    assert!(reading(&[("cors-allow-origin", "https://a.example")]).policy.cors.is_none(), "not enabled");
+}
+
+#[test]
+fn guards_that_cannot_be_read_close_the_route() {
+    let fine = reading(&[("whitelist-source-range", "10.0.0.0/8, 192.168.1.7,fd00::/8")]);
+    assert_eq!(fine.policy.access.allowed.expect("a list").len(), 3);
+    for (name, value) in [
+        ("whitelist-source-range", "10.0.0.0/33"),
+        ("denylist-source-range", "everybody"),
+        ("auth-snippet", "x"),
+        ("configuration-snippet", "deny all;"),
+    ] {
+        let told = reading(&[(name, value)]);
+        assert!(told.policy.closed.is_some() && told.findings.len() == 1, "{name}");
+    }
+    let limits = reading(&[("limit-rps", "10"), ("limit-whitelist", "10.0.0.1")]).policy.limits.expect("limits");
+    assert_eq!((limits.second, limits.exempt.len()), (Some(Rate { count: 10, burst: 50 }), 1));
+    assert!(reading(&[("limit-rps", "0")]).policy.limits.is_none());
+}

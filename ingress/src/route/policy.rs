@@ -1,0 +1,195 @@
+//! What an Ingress asks for beyond "this host and path go to that service": compiled once, read by each request of its routes.
+//!
+//! Values only. Annotations become a [`Policy`] in `annotation`, requests meet it in `filter`.
+
+use std::time::Duration;
+
+use http::{HeaderName, HeaderValue, StatusCode};
+
+use crate::config::Network;
+
+/// The rules of one Ingress.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Policy {
+    /// Why nothing is let through: a rule that guards could not be read.
+    pub closed: Option<&'static str>,
+    /// Where `/` sends to.
+    pub app_root: Option<HeaderValue>,
+    /// Every request is sent elsewhere.
+    pub redirect: Option<Redirect>,
+    pub https: Https,
+    pub cors: Option<Box<Cors>>,
+    pub access: Access,
+    pub limits: Option<Box<RateLimits>>,
+    /// The `Host` that endpoints see.
+    pub upstream_host: Option<HeaderValue>,
+    /// `X-Forwarded-Prefix`
+    pub forwarded_prefix: Option<HeaderValue>,
+    /// The path that endpoints see.
+    pub rewrite: Option<Rewrite>,
+    pub bodies: BodyLimit,
+    pub waits: Waits,
+    pub protocol: Protocol,
+    /// Whether requests may get an access line.
+    pub logged: bool,
+    /// Changes of `Location` and `Set-Cookie` in answers.
+    pub answers: Option<Box<AnswerRules>>,
+}
+
+impl Default for Policy {
+    fn default() -> Self {
+        Self {
+            closed: None,
+            app_root: None,
+            redirect: None,
+            https: Https::default(),
+            cors: None,
+            access: Access::default(),
+            limits: None,
+            upstream_host: None,
+            forwarded_prefix: None,
+            rewrite: None,
+            bodies: BodyLimit::default(),
+            waits: Waits::default(),
+            protocol: Protocol::default(),
+            logged: true,
+            answers: None,
+        }
+    }
+}
+
+/// What is answered instead of being forwarded.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Redirect {
+    pub status: StatusCode,
+    pub to: HeaderValue,
+}
+
+/// Whether plain requests are sent to HTTPS.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Https {
+    pub when: WhenHttps,
+    /// A trailing slash of the path stays.
+    pub keeps_slash: bool,
+}
+
+impl Default for Https {
+    fn default() -> Self {
+        Self { when: WhenHttps::Certified, keeps_slash: false }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WhenHttps {
+    Never,
+    /// Where there is a certificate for the host.
+    Certified,
+    Always,
+}
+
+/// Cross-origin rules.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Cors {
+    pub origins: Origins,
+    pub methods: HeaderValue,
+    pub headers: HeaderValue,
+    pub exposed: Option<HeaderValue>,
+    pub credentials: bool,
+    pub max_age: HeaderValue,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Origins {
+    Any,
+    Listed(Box<[Origin]>),
+}
+
+/// An origin that may ask, such as `https://*.example.com:8443`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Origin {
+    Exact(Box<str>),
+    /// One label stands between the two.
+    Within {
+        scheme: Box<str>,
+        rest: Box<str>,
+    },
+}
+
+/// Who may come, by the address of the client.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Access {
+    pub denied: Box<[Network]>,
+    /// Everybody where there is no list.
+    pub allowed: Option<Box<[Network]>>,
+}
+
+/// How much one client may ask for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RateLimits {
+    /// Requests a second and a minute, each with how many may come at once.
+    pub second: Option<Rate>,
+    pub minute: Option<Rate>,
+    /// Requests in flight.
+    pub open: Option<u32>,
+    /// Clients that are not counted.
+    pub exempt: Box<[Network]>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rate {
+    pub count: u32,
+    pub burst: u32,
+}
+
+/// What takes the path's place; `$1` to `$9` stand for groups of the path's pattern.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rewrite(pub Box<[Piece]>);
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Piece {
+    Text(Box<str>),
+    Group(usize),
+}
+
+/// How large request bodies may be.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum BodyLimit {
+    /// As the listener has it.
+    #[default]
+    Listener,
+    None,
+    Bytes(u64),
+}
+
+/// Where these are set they take the place of the listener's own.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Waits {
+    pub connect: Option<Duration>,
+    /// Between two pieces of the answer, and for its head.
+    pub read: Option<Duration>,
+    /// Between two pieces of the request.
+    pub send: Option<Duration>,
+}
+
+/// What endpoints speak.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Protocol {
+    #[default]
+    Http,
+    Https,
+    Grpc,
+    Grpcs,
+    /// As the client came.
+    Auto,
+}
+
+/// What is changed in the heads of answers.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct AnswerRules {
+    pub set: Vec<(HeaderName, HeaderValue)>,
+    /// Prefixes of `Location` and `Refresh`.
+    pub location: Option<(Box<str>, Box<str>)>,
+    /// `Domain` and `Path` of cookies, each from what to what.
+    pub cookie_domain: Option<(Box<str>, Box<str>)>,
+    pub cookie_path: Option<(Box<str>, Box<str>)>,
+}
