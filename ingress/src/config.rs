@@ -5,6 +5,8 @@
 use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::time::Duration;
 
+use http::HeaderValue;
+
 use crate::route::BuildOptions;
 
 /// Where a listener gets its socket from.
@@ -32,6 +34,37 @@ pub struct IngressConfig {
     pub build: BuildOptions,
     pub limits: Limits,
     pub timeouts: Timeouts,
+    pub heads: HeadRules,
+}
+
+/// What heads may say, and what is said in them, beyond what HTTP itself decides.
+#[derive(Debug, Clone)]
+pub struct HeadRules {
+    /// Bytes of a request target; more is a 414.
+    pub target_bytes: usize,
+    /// Names with `_` pass. Servers of the CGI family read `_` as `-`, so they could pass for fields of ours.
+    pub underscores: bool,
+    /// TRACE is forwarded; otherwise it is a 405.
+    pub trace: bool,
+    /// `Forwarded` (RFC 7239) is sent beside `X-Forwarded-*`.
+    pub forwarded: bool,
+    /// Our name in `Via`; a request that already bears it goes in circles and is a 508. `None` sends no `Via`.
+    pub via: Option<HeaderValue>,
+    /// `Server` of answers that bring none.
+    pub server: Option<HeaderValue>,
+}
+
+impl Default for HeadRules {
+    fn default() -> Self {
+        Self {
+            target_bytes: 32 * 1024,
+            underscores: false,
+            trace: false,
+            forwarded: false,
+            via: None,
+            server: Some(HeaderValue::from_static("fedgate")),
+        }
+    }
 }
 
 /// Bounds on what one peer can make us hold.

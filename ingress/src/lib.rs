@@ -33,7 +33,7 @@ mod tls;
 pub mod watch;
 mod worker;
 
-pub use config::{IngressConfig, Limits, Listen, Network, Timeouts};
+pub use config::{HeadRules, IngressConfig, Limits, Listen, Network, Timeouts};
 pub use metrics::Metrics;
 pub use publish::publish;
 pub use route::{Balance, BuildOptions, Locality, Problem, RouteTable, build};

@@ -4,6 +4,7 @@
 
 pub mod body;
 mod forward;
+pub mod guard;
 pub mod head;
 mod id;
 mod tunnel;
@@ -24,7 +25,7 @@ use hyper::upgrade::OnUpgrade;
 use tokio_util::task::TaskTracker;
 
 use crate::access::Line;
-use crate::config::{Limits, Timeouts};
+use crate::config::{HeadRules, Limits, Timeouts};
 use crate::metrics::{Count, Shard};
 use crate::route::RouteTable;
 use crate::route::balance::Asked;
@@ -34,9 +35,6 @@ use head::{Inspected, Peer, Refusal};
 
 use id::RequestIds;
 use upstream::Pool;
-
-/// `Server` of answers that bring none.
-const SERVER: HeaderValue = HeaderValue::from_static("fedgate");
 
 const NO_ROUTE: Refusal = own(StatusCode::NOT_FOUND, "no route for this host and path");
 const TOO_LARGE: Refusal = Refusal { close: true, ..own(StatusCode::PAYLOAD_TOO_LARGE, "the body is too large") };
@@ -54,6 +52,7 @@ pub struct Proxy {
     pub shard: Arc<Shard>,
     pub limits: Limits,
     pub timeouts: Timeouts,
+    pub heads: HeadRules,
     /// Tunnels outlive the connection that they came from.
     pub tasks: TaskTracker,
     pub log_every: u32,
@@ -67,6 +66,7 @@ pub struct Shared {
     pub shard: Arc<Shard>,
     pub limits: Limits,
     pub timeouts: Timeouts,
+    pub heads: HeadRules,
     pub log_every: u32,
 }
 
@@ -80,6 +80,7 @@ impl Proxy {
             shard: shared.shard,
             limits: shared.limits,
             timeouts: shared.timeouts,
+            heads: shared.heads,
             tasks: TaskTracker::new(),
             log_every: shared.log_every,
             seen: AtomicU32::new(0),
@@ -104,7 +105,7 @@ impl Proxy {
             if let Some(line) = &mut line {
                 line.reason = refusal.reason;
             }
-            reply(refusal, version)
+            reply(refusal, version, self.heads.server.as_ref())
         });
         self.shard.answered(response.status(), began.elapsed());
         if let Some(mut line) = line {
@@ -128,9 +129,10 @@ impl Proxy {
     ) -> Result<Response<AnswerBody>, Refusal> {
         let upgrade = request.headers().contains_key(header::UPGRADE).then(|| hyper::upgrade::on(&mut request));
         let (mut parts, incoming) = request.into_parts();
-        let Inspected { host, upgrade: protocol } =
-            head::inspect(&mut parts).inspect_err(|_| self.shard.count(Count::Refused))?;
-        let route = self.table.load().find(host.as_str(), parts.uri.path()).cloned().ok_or(NO_ROUTE)?;
+        let Inspected { host, path, upgrade: protocol } =
+            head::inspect(&mut parts, &self.heads).inspect_err(|_| self.shard.count(Count::Refused))?;
+        let path = path.as_deref().unwrap_or_else(|| parts.uri.path());
+        let route = self.table.load().find(host.as_str(), path).cloned().ok_or(NO_ROUTE)?;
         if let Some(line) = line {
             line.ingress = Some(route.ingress.clone());
             line.backend = Some(route.backend.name.clone());
@@ -140,11 +142,11 @@ impl Proxy {
         }
         let way = route.delivery.way(|| asked(&parts, host.as_str(), peer));
         let (body, watch) = self.request_body(&parts, incoming)?;
-        head::rewrite_request(&mut parts, peer, protocol.clone(), || self.ids.next());
+        head::rewrite_request(&mut parts, peer, &self.heads, protocol.clone(), || self.ids.next());
         let outgoing = Request::from_parts(parts, body);
         let trip = Trip { backend: &route.backend, way, watch: watch.as_ref() };
         let answered = self.forward(trip, outgoing, line).await?;
-        self.respond(answered, watch, upgrade.zip(protocol))
+        self.respond(peer, answered, watch, upgrade.zip(protocol))
     }
 
     fn request_body(&self, parts: &Parts, incoming: Incoming) -> Result<(RequestBody, Option<Watch>), Refusal> {
@@ -166,6 +168,7 @@ impl Proxy {
 
     fn respond(
         &self,
+        peer: &Peer,
         answered: Answered,
         watch: Option<Watch>,
         upgrade: Option<(OnUpgrade, HeaderValue)>,
@@ -174,7 +177,8 @@ impl Proxy {
         if response.status() == StatusCode::SWITCHING_PROTOCOLS {
             let Some((downstream, asked)) = upgrade else { return Err(UPGRADE_UNASKED) };
             let protocol = response.headers().get(header::UPGRADE).cloned().unwrap_or(asked);
-            head::rewrite_response(response.headers_mut(), &SERVER, Some(protocol));
+            head::rewrite_response(response.headers_mut(), &self.heads, Some(protocol));
+            peer.switch();
             self.shard.count(Count::Tunnel);
             self.tasks.spawn(tunnel::run(lease, downstream, self.timeouts.tunnel));
             return Ok(response.map(|_| AnswerBody::whole(Bytes::new())));
@@ -182,7 +186,7 @@ impl Proxy {
         if watch.is_some_and(|watch| watch.progress() == Progress::Streaming) {
             lease.detach();
         }
-        head::rewrite_response(response.headers_mut(), &SERVER, None);
+        head::rewrite_response(response.headers_mut(), &self.heads, None);
         *response.version_mut() = Version::HTTP_11;
         Ok(response.map(|incoming| AnswerBody::upstream(incoming, lease, self.timeouts.idle, in_flight)))
     }
@@ -195,13 +199,15 @@ fn asked<'r>(parts: &'r Parts, host: &'r str, peer: &Peer) -> Asked<'r> {
 }
 
 /// An answer of our own: the status, and why in one line of text.
-fn reply(refusal: Refusal, version: Version) -> Response<AnswerBody> {
+fn reply(refusal: Refusal, version: Version, server: Option<&HeaderValue>) -> Response<AnswerBody> {
     let text = format!("{} {}\n", refusal.status.as_u16(), refusal.reason);
     let mut response = Response::new(AnswerBody::whole(Bytes::from(text)));
     *response.status_mut() = refusal.status;
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
-    headers.insert(header::SERVER, SERVER);
+    if let Some(server) = server {
+        headers.insert(header::SERVER, server.clone());
+    }
     if refusal.close && version < Version::HTTP_2 {
         headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
     }

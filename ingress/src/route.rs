@@ -25,7 +25,7 @@ pub use cert::{CertError, Certs, parse as parse_certificate};
 pub use delivery::Delivery;
 pub use endpoint::{Endpoint, EndpointKey, InFlight, Mark, Standing};
 pub use host::{Host, HostError};
-pub use path::ambiguous;
+pub use path::normal as normal_path;
 pub use pool::Locality;
 pub use upkeep::{EJECT_BASE_MS, EJECT_MAX_MS, Ejection, Upkeep};
 

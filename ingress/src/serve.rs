@@ -86,6 +86,7 @@ pub fn start(
                 shard: metrics.shard(number),
                 limits: config.limits.clone(),
                 timeouts: config.timeouts.clone(),
+                heads: config.heads.clone(),
                 log_every: config.access_log_every,
             })),
             tls: tls.clone(),

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::task::Context;
 use std::time::Duration;
 
-use http::{HeaderValue, Request, Response, StatusCode};
+use http::{Request, Response, StatusCode};
 use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
 use hyper::service::{Service, service_fn};
@@ -25,6 +25,7 @@ use crate::listen::Accepted;
 use crate::metrics::Count;
 use crate::proxy::Proxy;
 use crate::proxy::body::AnswerBody;
+use crate::proxy::guard::Guarded;
 use crate::proxy::head::Peer;
 use crate::sniff::{self, Spoken};
 use crate::stream::{Downstream, Socket};
@@ -90,25 +91,20 @@ impl Worker {
                 return;
             }
         };
-        let address = address.ip().to_canonical();
-        let text = |text: String| HeaderValue::from_str(&text).expect("addresses and ports are header values");
-        let peer = Arc::new(Peer {
-            address,
-            address_value: text(address.to_string()),
-            port_value: text(port.to_string()),
-            scheme: HeaderValue::from_static(if tls { "https" } else { "http" }),
-            trusted: self.trusted.iter().any(|network| network.holds(address)),
-        });
+        let peer = Peer::new(address.ip(), port, tls, &self.trusted);
         match &self.tls {
             Some(acceptor) if tls => self.secure(acceptor, socket, peer).await,
-            _ => self.plain(socket, peer).await,
+            _ => self.plain(socket, peer.into()).await,
         }
         drop(seat);
     }
 
-    async fn secure(&self, acceptor: &TlsAcceptor, socket: Socket, peer: Arc<Peer>) {
+    async fn secure(&self, acceptor: &TlsAcceptor, socket: Socket, mut peer: Peer) {
         let Some(stream) = self.handshake(acceptor, socket).await else { return };
-        let h2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
+        let session = stream.get_ref().1;
+        let h2 = session.alpn_protocol() == Some(b"h2");
+        peer.server_name = session.server_name().map(|name| name.to_ascii_lowercase().into());
+        let peer = Arc::new(peer);
         let stream = Downstream::tls(stream, self.proxy.timeouts.idle);
         if h2 { self.http2(stream, peer).await } else { self.http1(stream, peer).await }
     }
@@ -185,7 +181,8 @@ impl Worker {
             // 100 is hyper's own limit, which needs no allocation.
             builder.max_headers(limits.head_fields);
         }
-        let connection = builder.serve_connection(TokioIo::new(stream), self.service(peer)).with_upgrades();
+        let guarded = TokioIo::new(Guarded::new(stream, peer.clone()));
+        let connection = builder.serve_connection(guarded, self.service(peer)).with_upgrades();
         drained(connection, self.drain.clone(), |connection| connection.graceful_shutdown()).await;
     }
 

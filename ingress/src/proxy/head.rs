@@ -2,16 +2,18 @@
 //!
 //! Works on heads alone; knows no sockets and no routes.
 
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use bytes::Bytes;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::request::Parts;
 use http::{Method, StatusCode, Uri, Version};
 
-use crate::route::{Host, ambiguous};
+use crate::config::{HeadRules, Network};
+use crate::route::{Host, normal_path};
 
-const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
-const PROXY: HeaderName = HeaderName::from_static("proxy");
-const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 const X_FORWARDED_PORT: HeaderName = HeaderName::from_static("x-forwarded-port");
@@ -36,18 +38,85 @@ pub struct Refusal {
 /// What inspection found out about a request.
 pub struct Inspected {
     pub host: Host,
+    /// The path that routes are found by, where it differs from the one that is forwarded.
+    pub path: Option<Box<str>>,
     /// The protocol that the client wants to upgrade to.
     pub upgrade: Option<HeaderValue>,
 }
 
 /// Who is on the other side of a downstream connection, as header values made once per connection.
 pub struct Peer {
-    pub address: std::net::IpAddr,
+    pub address: IpAddr,
     pub address_value: HeaderValue,
     pub port_value: HeaderValue,
     pub scheme: HeaderValue,
+    /// The name that it asked for in the TLS handshake, lower case.
+    pub server_name: Option<Box<str>>,
     /// Its own `X-Forwarded-*` are believed.
     pub trusted: bool,
+    proxies: Arc<[Network]>,
+    /// It speaks another protocol now.
+    switched: AtomicBool,
+}
+
+impl Peer {
+    /// The peer at `address`, on our `port`; believed if one of `proxies` holds it.
+    #[must_use]
+    pub fn new(address: IpAddr, port: u16, tls: bool, proxies: &Arc<[Network]>) -> Self {
+        let address = address.to_canonical();
+        let text = |text: String| HeaderValue::from_str(&text).expect("addresses and ports are header values");
+        Self {
+            address,
+            address_value: text(address.to_string()),
+            port_value: text(port.to_string()),
+            scheme: HeaderValue::from_static(if tls { "https" } else { "http" }),
+            server_name: None,
+            trusted: proxies.iter().any(|network| network.holds(address)),
+            proxies: proxies.clone(),
+            switched: AtomicBool::new(false),
+        }
+    }
+
+    /// The connection is a tunnel from here on.
+    pub fn switch(&self) {
+        self.switched.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether the connection is a tunnel.
+    #[must_use]
+    pub fn has_switched(&self) -> bool {
+        self.switched.load(Ordering::Relaxed)
+    }
+
+    /// Who sent a request: the peer, or the nearest one before it that no trusted proxy speaks for.
+    ///
+    /// Walks `X-Forwarded-For` from the right, since whatever stands left of an untrusted hop is that hop's word.
+    #[must_use]
+    pub fn client(&self, headers: &HeaderMap) -> IpAddr {
+        let mut found = self.address;
+        if !self.trusted {
+            return found;
+        }
+        for field in headers.get_all(X_FORWARDED_FOR).iter().rev() {
+            for hop in field.as_bytes().rsplit(|byte| *byte == b',') {
+                let Some(address) = hop_address(hop) else { return found };
+                found = address;
+                if !self.proxies.iter().any(|network| network.holds(address)) {
+                    return found;
+                }
+            }
+        }
+        found
+    }
+}
+
+/// An address as proxies write it: bare, in brackets, with a port.
+fn hop_address(hop: &[u8]) -> Option<IpAddr> {
+    let text = std::str::from_utf8(hop).ok()?.trim();
+    let bracketed = || text.strip_prefix('[')?.strip_suffix(']')?.parse().ok();
+    let address: Option<IpAddr> = text.parse().ok();
+    let with_port = || text.parse::<SocketAddr>().ok().map(|address| address.ip());
+    address.or_else(with_port).or_else(bracketed).map(|address| address.to_canonical())
 }
 
 const fn refuse(status: StatusCode, reason: &'static str) -> Refusal {
@@ -58,11 +127,15 @@ const fn refuse(status: StatusCode, reason: &'static str) -> Refusal {
 ///
 /// # Errors
 /// A [`Refusal`] with the status to answer and why.
-pub fn inspect(parts: &mut Parts) -> Result<Inspected, Refusal> {
+pub fn inspect(parts: &mut Parts, rules: &HeadRules) -> Result<Inspected, Refusal> {
     match parts.method {
         Method::CONNECT => return Err(refuse(StatusCode::METHOD_NOT_ALLOWED, "CONNECT is not served")),
-        Method::TRACE => return Err(refuse(StatusCode::METHOD_NOT_ALLOWED, "TRACE is not served")),
+        Method::TRACE if !rules.trace => return Err(refuse(StatusCode::METHOD_NOT_ALLOWED, "TRACE is not served")),
+        Method::TRACE | Method::OPTIONS => last_hop(&mut parts.headers)?,
         _ => {}
+    }
+    if parts.uri.path_and_query().is_some_and(|target| target.as_str().len() > rules.target_bytes) {
+        return Err(refuse(StatusCode::URI_TOO_LONG, "the request target is too long"));
     }
     let host = host(parts)?;
     let path = parts.uri.path();
@@ -70,9 +143,7 @@ pub fn inspect(parts: &mut Parts) -> Result<Inspected, Refusal> {
     if !path.starts_with('/') && !asterisk {
         return Err(refuse(StatusCode::BAD_REQUEST, "the request target is no path"));
     }
-    if ambiguous(path) {
-        return Err(refuse(StatusCode::BAD_REQUEST, "the path has dot segments or NUL"));
-    }
+    let path = normal_path(path).map_err(|reason| refuse(StatusCode::BAD_REQUEST, reason))?;
     let mut codings = parts.headers.get_all(header::TRANSFER_ENCODING).iter();
     if let Some(coding) = codings.next()
         && (codings.next().is_some() || !coding.as_bytes().trim_ascii().eq_ignore_ascii_case(b"chunked"))
@@ -84,11 +155,40 @@ pub fn inspect(parts: &mut Parts) -> Result<Inspected, Refusal> {
     {
         return Err(refuse(StatusCode::EXPECTATION_FAILED, "only Expect: 100-continue is served"));
     }
+    if let Some(name) = &rules.via
+        && has_passed(&parts.headers, name)
+    {
+        return Err(refuse(StatusCode::LOOP_DETECTED, "the request has been here before"));
+    }
     let upgrade = match parts.headers.get(header::UPGRADE) {
         Some(wanted) if parts.version == Version::HTTP_11 && names(&parts.headers, "upgrade") => Some(wanted.clone()),
         _ => None,
     };
-    Ok(Inspected { host, upgrade })
+    Ok(Inspected { host, path, upgrade })
+}
+
+/// Counts `Max-Forwards` down; at its end the answer is ours (RFC 9110 §7.6.2).
+fn last_hop(headers: &mut HeaderMap) -> Result<(), Refusal> {
+    let Some(left) = headers.get(header::MAX_FORWARDS) else { return Ok(()) };
+    let left = left.to_str().ok().and_then(|left| left.parse::<u32>().ok());
+    let left = left.ok_or_else(|| refuse(StatusCode::BAD_REQUEST, "Max-Forwards is no number"))?;
+    let Some(left) = left.checked_sub(1) else {
+        return Err(Refusal { status: StatusCode::OK, reason: "this is the last hop", close: false });
+    };
+    headers.insert(header::MAX_FORWARDS, HeaderValue::from(left));
+    Ok(())
+}
+
+/// Whether `Via` says that a request went through the proxy of this name.
+fn has_passed(headers: &HeaderMap, name: &HeaderValue) -> bool {
+    headers.get_all(header::VIA).iter().any(|via| {
+        via.as_bytes().split(|byte| *byte == b',').any(|hop| {
+            hop.trim_ascii()
+                .split(|byte| *byte == b' ')
+                .nth(1)
+                .is_some_and(|by| by.eq_ignore_ascii_case(name.as_bytes()))
+        })
+    })
 }
 
 /// The host decides routes, so there must be exactly one; an absolute target's authority takes its place.
@@ -109,6 +209,9 @@ fn host(parts: &mut Parts) -> Result<Host, Refusal> {
         }
     }
     let Some(authority) = parts.uri.authority() else { return Ok(Host::none()) };
+    if !matches!(parts.uri.scheme_str(), Some("http" | "https")) {
+        return Err(refuse(StatusCode::BAD_REQUEST, "the request target is neither a path nor an http URI"));
+    }
     let host = Host::parse(authority.as_str().as_bytes()).map_err(bad)?;
     let value = HeaderValue::from_str(authority.as_str())
         .map_err(|_| refuse(StatusCode::BAD_REQUEST, "the host is malformed"))?;
@@ -132,20 +235,18 @@ fn names(headers: &HeaderMap, option: &str) -> bool {
 pub fn rewrite_request(
     parts: &mut Parts,
     peer: &Peer,
+    rules: &HeadRules,
     upgrade: Option<HeaderValue>,
     request_id: impl FnOnce() -> HeaderValue,
 ) {
     let headers = &mut parts.headers;
     let trailers = headers.contains_key(header::TE) && accepts_trailers(headers);
-    take_off(headers, &[]);
-    if !peer.trusted {
-        for name in
-            [X_FORWARDED_FOR, X_FORWARDED_PROTO, X_FORWARDED_HOST, X_FORWARDED_PORT, header::FORWARDED, X_REAL_IP]
-        {
-            headers.remove(name);
-        }
-    }
-    forwarded(headers, peer);
+    take_off(headers, |name| {
+        is_hop_by_hop(name)
+            || (!rules.underscores && memchr::memchr(b'_', name.as_bytes()).is_some())
+            || (!peer.trusted && is_forwarding(name))
+    });
+    forwarded(headers, peer, rules);
     let known = headers
         .get(X_REQUEST_ID)
         .is_some_and(|id| (1..=REQUEST_ID_MAX).contains(&id.len()) && id.as_bytes().iter().all(u8::is_ascii_graphic));
@@ -163,6 +264,9 @@ pub fn rewrite_request(
             options = HeaderValue::from_static("te, upgrade");
         }
         headers.insert(header::CONNECTION, options);
+    }
+    if let Some(name) = &rules.via {
+        passed(headers, parts.version, name);
     }
     if parts.version == Version::HTTP_2 {
         join_cookies(headers);
@@ -188,17 +292,20 @@ fn join_cookies(headers: &mut HeaderMap) {
     }
 }
 
-fn forwarded(headers: &mut HeaderMap, peer: &Peer) {
-    let chain = match headers.get(X_FORWARDED_FOR) {
-        Some(before) => {
-            let mut all = before.as_bytes().to_vec();
-            all.extend_from_slice(b", ");
-            all.extend_from_slice(peer.address_value.as_bytes());
-            HeaderValue::from_maybe_shared(Bytes::from(all)).unwrap_or_else(|_| peer.address_value.clone())
+fn forwarded(headers: &mut HeaderMap, peer: &Peer, rules: &HeadRules) {
+    if rules.forwarded || headers.contains_key(header::FORWARDED) {
+        let element = forwarded_element(headers, peer);
+        append(headers, header::FORWARDED, element.as_bytes());
+    }
+    if peer.trusted {
+        if headers.contains_key(X_FORWARDED_FOR) {
+            let client = peer.client(headers).to_string();
+            headers.insert(X_REAL_IP, HeaderValue::from_str(&client).expect("an address is a header value"));
         }
-        None => peer.address_value.clone(),
-    };
-    headers.insert(X_FORWARDED_FOR, chain);
+        append(headers, X_FORWARDED_FOR, peer.address_value.as_bytes());
+    } else {
+        headers.insert(X_FORWARDED_FOR, peer.address_value.clone());
+    }
     if !headers.contains_key(X_REAL_IP) {
         headers.insert(X_REAL_IP, peer.address_value.clone());
     }
@@ -215,6 +322,42 @@ fn forwarded(headers: &mut HeaderMap, peer: &Peer) {
     }
 }
 
+/// This hop in the words of RFC 7239 §4: addresses with colons are in brackets and quoted.
+fn forwarded_element(headers: &HeaderMap, peer: &Peer) -> String {
+    let node = match peer.address {
+        IpAddr::V4(address) => address.to_string(),
+        IpAddr::V6(address) => format!("\"[{address}]\""),
+    };
+    let proto = peer.scheme.to_str().expect("a scheme of ours is text");
+    // A host that was inspected has no character that would need an escape.
+    match headers.get(header::HOST).and_then(|host| host.to_str().ok()).filter(|host| !host.is_empty()) {
+        Some(host) => format!("for={node};host=\"{host}\";proto={proto}"),
+        None => format!("for={node};proto={proto}"),
+    }
+}
+
+/// Makes one list of a field's values and `last`.
+fn append(headers: &mut HeaderMap, name: HeaderName, last: &[u8]) {
+    let mut all = Vec::new();
+    for value in headers.get_all(&name) {
+        all.extend_from_slice(value.as_bytes());
+        all.extend_from_slice(b", ");
+    }
+    all.extend_from_slice(last);
+    let list = HeaderValue::from_maybe_shared(Bytes::from(all)).expect("a list of header values is one");
+    headers.insert(name, list);
+}
+
+/// Adds this hop to `Via` (RFC 9110 §7.6.3).
+fn passed(headers: &mut HeaderMap, version: Version, name: &HeaderValue) {
+    let version: &[u8] = match version {
+        Version::HTTP_2 => b"2.0 ",
+        Version::HTTP_10 => b"1.0 ",
+        _ => b"1.1 ",
+    };
+    append(headers, header::VIA, &[version, name.as_bytes()].concat());
+}
+
 fn accepts_trailers(headers: &HeaderMap) -> bool {
     headers.get_all(header::TE).iter().any(|value| {
         value.as_bytes().split(|b| *b == b',').any(|coding| {
@@ -223,44 +366,50 @@ fn accepts_trailers(headers: &HeaderMap) -> bool {
     })
 }
 
-/// Removes what belongs to one hop only: fields that `Connection` names, fixed hop-by-hop fields, and `also`.
-///
-/// Names with `_` go too: servers that read them as `-` would take them for fields of ours.
-fn take_off(headers: &mut HeaderMap, also: &[HeaderName]) {
-    let mut doomed: [Option<HeaderName>; 8] = Default::default();
+/// Removes the fields whose names `doomed` says, and those that `Connection` names.
+fn take_off(headers: &mut HeaderMap, doomed: impl Fn(&str) -> bool) {
+    let mut few: [Option<HeaderName>; 8] = Default::default();
     let mut many = Vec::new();
-    let mut slots = doomed.iter_mut();
+    let mut slots = few.iter_mut();
     let mut doom = |name: HeaderName| match slots.next() {
         Some(slot) => *slot = Some(name),
         None => many.push(name),
     };
     for name in headers.keys() {
-        if is_hop_by_hop(name) || also.contains(name) {
+        if doomed(name.as_str()) {
             if *name == header::CONNECTION {
                 nominated(headers, &mut doom);
             }
             doom(name.clone());
         }
     }
-    for name in doomed.iter().flatten().chain(&many) {
+    for name in few.iter().flatten().chain(&many) {
         headers.remove(name);
     }
 }
 
-fn is_hop_by_hop(name: &HeaderName) -> bool {
-    *name == header::CONNECTION
-        || *name == header::UPGRADE
-        || *name == header::TE
-        || *name == header::PROXY_AUTHORIZATION
-        || *name == header::PROXY_AUTHENTICATE
-        || *name == header::EXPECT
-        || *name == KEEP_ALIVE
-        || *name == PROXY_CONNECTION
-        || *name == PROXY
-        || memchr::memchr(b'_', name.as_str().as_bytes()).is_some()
+/// Fields of one hop (RFC 9110 §7.6.1), and `Proxy`, which servers of the CGI family take for their own setting.
+fn is_hop_by_hop(name: &str) -> bool {
+    matches!(
+        name,
+        "connection"
+            | "upgrade"
+            | "te"
+            | "keep-alive"
+            | "expect"
+            | "proxy"
+            | "proxy-connection"
+            | "proxy-authorization"
+            | "proxy-authenticate"
+    )
 }
 
-/// Framing and routing fields are not for the client to nominate.
+/// Fields by which proxies say whom they speak for.
+fn is_forwarding(name: &str) -> bool {
+    name.starts_with("x-forwarded-") || name == "forwarded" || name == "x-real-ip"
+}
+
+/// Framing, routing, forwarding and credentials are not for the other side to nominate.
 fn nominated(headers: &HeaderMap, doom: &mut impl FnMut(HeaderName)) {
     for value in headers.get_all(header::CONNECTION) {
         for token in value.as_bytes().split(|b| *b == b',') {
@@ -269,7 +418,15 @@ fn nominated(headers: &HeaderMap, doom: &mut impl FnMut(HeaderName)) {
                 continue;
             }
             if let Ok(name) = HeaderName::from_bytes(token)
-                && !matches!(name, header::HOST | header::CONTENT_LENGTH | header::TRANSFER_ENCODING)
+                && !matches!(
+                    name,
+                    header::HOST
+                        | header::CONTENT_LENGTH
+                        | header::TRANSFER_ENCODING
+                        | header::AUTHORIZATION
+                        | header::COOKIE
+                )
+                && !is_forwarding(name.as_str())
                 && headers.contains_key(&name)
             {
                 doom(name);
@@ -279,23 +436,19 @@ fn nominated(headers: &HeaderMap, doom: &mut impl FnMut(HeaderName)) {
 }
 
 /// Turns an endpoint's head into what the client gets.
-pub fn rewrite_response(headers: &mut HeaderMap, server: &HeaderValue, upgrade: Option<HeaderValue>) {
-    let hop =
-        [header::CONNECTION, header::UPGRADE, KEEP_ALIVE, PROXY_CONNECTION, header::TE, header::PROXY_AUTHENTICATE];
-    if headers.contains_key(header::CONNECTION) {
-        let mut doomed = Vec::new();
-        nominated(headers, &mut |name| doomed.push(name));
-        for name in doomed {
-            headers.remove(name);
-        }
+pub fn rewrite_response(headers: &mut HeaderMap, rules: &HeadRules, upgrade: Option<HeaderValue>) {
+    // How the body is framed on this side is decided here, not copied; chunks overrule a length (RFC 9112 §6.3).
+    if headers.contains_key(header::TRANSFER_ENCODING) {
+        headers.remove(header::CONTENT_LENGTH);
     }
-    for name in &hop {
-        headers.remove(name);
-    }
-    // How the body is framed on this side is decided here, not copied.
-    headers.remove(header::TRANSFER_ENCODING);
-    if !headers.contains_key(header::SERVER) {
+    take_off(headers, |name| is_hop_by_hop(name) || name == "transfer-encoding");
+    if let Some(server) = &rules.server
+        && !headers.contains_key(header::SERVER)
+    {
         headers.insert(header::SERVER, server.clone());
+    }
+    if let Some(name) = &rules.via {
+        passed(headers, Version::HTTP_11, name);
     }
     if let Some(protocol) = upgrade {
         headers.insert(header::CONNECTION, UPGRADE);

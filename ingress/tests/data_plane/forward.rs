@@ -10,6 +10,7 @@ use tokio::net::{TcpListener, TcpStream};
 
 use crate::fixture::{Answer, Gate, PATIENCE, Upstream, ask, read_head, scripted, snapshot};
 
+/// Ingress: 31, 40
 #[tokio::test]
 async fn a_request_reaches_the_endpoint_with_our_fields_and_its_own_bytes() {
     let up = Upstream::start("one").await;
@@ -32,6 +33,7 @@ async fn a_request_reaches_the_endpoint_with_our_fields_and_its_own_bytes() {
     assert!(seen["headers"].get("connection").is_none());
 }
 
+/// Ingress: 38, 43
 #[tokio::test]
 async fn statuses_say_what_is_missing() {
     let gate = Gate::to(&[]);
@@ -190,6 +192,7 @@ async fn an_endpoint_that_says_nothing_is_left_alone_for_a_while() {
     assert_eq!(gate.running.metrics.get(Count::Ejection), 1);
 }
 
+/// Ingress: 21, 57
 #[tokio::test]
 async fn answers_without_length_and_informational_ones_come_through() {
     let address = scripted(|mut stream, _, _| async move {
@@ -205,6 +208,7 @@ async fn answers_without_length_and_informational_ones_come_through() {
     assert_eq!((old.status, old.body.as_str()), (200, "until the end"));
 }
 
+/// Ingress: 19
 #[tokio::test]
 async fn answers_that_have_no_body_keep_their_length_and_their_connection() {
     let address = scripted(|mut stream, mut head, _| async move {
@@ -233,6 +237,7 @@ async fn answers_that_have_no_body_keep_their_length_and_their_connection() {
     assert_eq!(gate.running.metrics.get(Count::Reused), 5, "one connection served them all");
 }
 
+/// Ingress: 20, 21
 #[tokio::test]
 async fn a_broken_answer_is_not_passed_off_as_whole() {
     let address = scripted(|mut stream, _, _| async move {

@@ -8,6 +8,7 @@ use tokio::net::TcpStream;
 
 use crate::fixture::{Gate, PATIENCE, Upstream, exchange, read_head, scripted, snapshot};
 
+/// Ingress: 2, 3, 4, 8, 9, 12, 13
 #[tokio::test]
 async fn malformed_requests_are_refused_and_never_forwarded() {
     let up = Upstream::start("one").await;
@@ -33,12 +34,20 @@ async fn malformed_requests_are_refused_and_never_forwarded() {
         format!("{post}X: a\0b\r\n\r\n"),
         format!("{post}X: a\rb\r\n\r\n"),
         format!("{post}: empty\r\n\r\n"),
+        format!("{post}X: a\nY: b\r\n\r\n"),
+        format!("{post}Content-Length: 5, 5\r\n\r\nhello"),
+        format!("{post}Content-Length:  \r\n\r\nhello"),
+        format!("{post}Transfer-Encoding: chunked, chunked\r\n\r\n0\r\n\r\n"),
         format!("{post}B@d: x\r\n\r\n"),
         "POST / HTTP/1.0\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n".into(),
         "GET / HTTP/1.1\r\n\r\n".into(),
         "GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n".into(),
         "GET / HTTP/1.1\r\nHost: a b\r\n\r\n".into(),
         "GET / HTTP/1.1\r\nHost: a:99999\r\n\r\n".into(),
+        "GET / HTTP/1.1\r\nHost: a:0\r\n\r\n".into(),
+        "GET / HTTP/1.1\r\nHost: a@b\r\n\r\n".into(),
+        "GET / HTTP/1.1\r\nHost: a/b\r\n\r\n".into(),
+        "GET / HTTP/1.1\r\nHost: a, b\r\n\r\n".into(),
         "GET /../secret HTTP/1.1\r\nHost: h\r\n\r\n".into(),
         "GET /a b HTTP/1.1\r\nHost: h\r\n\r\n".into(),
         "GET / HTTP/2.0\r\nHost: h\r\n\r\n".into(),
@@ -56,6 +65,7 @@ async fn malformed_requests_are_refused_and_never_forwarded() {
     assert_eq!(up.seen(), 0, "after a refusal nothing more is read");
 }
 
+/// Ingress: 1
 #[tokio::test]
 async fn length_and_chunking_together_cannot_desynchronise() {
     // Records every byte that the endpoint gets.
@@ -86,6 +96,7 @@ async fn length_and_chunking_together_cannot_desynchronise() {
     }
 }
 
+/// Ingress: 5, 6
 #[tokio::test]
 async fn broken_chunks_end_the_request_visibly() {
     let up = Upstream::start("one").await;
@@ -106,6 +117,7 @@ async fn broken_chunks_end_the_request_visibly() {
     assert_eq!(up.seen(), 0, "no endpoint took a broken body for a whole one");
 }
 
+/// Ingress: 14
 #[tokio::test]
 async fn heads_that_are_too_big_are_refused() {
     let up = Upstream::start("one").await;
@@ -130,6 +142,7 @@ async fn heads_that_are_too_big_are_refused() {
     assert_eq!(Gate::to(&[endpoint]).get("/").await.status, 502);
 }
 
+/// Ingress: 14
 #[tokio::test]
 async fn bodies_over_the_limit_are_refused_also_in_chunks() {
     let up = Upstream::start("one").await;
@@ -157,6 +170,7 @@ async fn bodies_over_the_limit_are_refused_also_in_chunks() {
     assert_eq!((up.seen(), gate.running.metrics.get(Count::Refused)), (2, 2));
 }
 
+/// Ingress: 17
 #[tokio::test]
 async fn slow_clients_are_let_go() {
     let up = Upstream::start("one").await;
@@ -179,6 +193,7 @@ async fn slow_clients_are_let_go() {
     assert_eq!(up.seen(), 0);
 }
 
+/// Ingress: 18
 #[tokio::test]
 async fn a_client_that_leaves_takes_its_upstream_connection_along() {
     let (closed, mut seen) = tokio::sync::mpsc::unbounded_channel();

@@ -3,7 +3,9 @@
 mod fixture;
 mod forward;
 mod frames;
+mod framing;
 mod h2;
 mod hostile;
 mod secure;
+mod smuggle;
 mod watched;
