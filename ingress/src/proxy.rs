@@ -141,10 +141,13 @@ impl Proxy {
             return Err(own(StatusCode::SERVICE_UNAVAILABLE, reason));
         }
         let way = route.delivery.way(|| asked(&parts, host.as_str(), peer));
+        let wire = &**route.wiring.wire(&peer.scheme);
+        // HTTP/2 has no upgrade; the endpoint may answer the plain request (RFC 9110 §7.8).
+        let protocol = protocol.filter(|_| !wire.is_h2());
         let (body, watch) = self.request_body(&parts, incoming)?;
         head::rewrite_request(&mut parts, peer, &self.heads, protocol.clone(), || self.ids.next());
         let outgoing = Request::from_parts(parts, body);
-        let trip = Trip { backend: &route.backend, way, watch: watch.as_ref() };
+        let trip = Trip { backend: &route.backend, way, wire, watch: watch.as_ref() };
         let answered = self.forward(trip, outgoing, line).await?;
         self.respond(peer, answered, watch, upgrade.zip(protocol))
     }

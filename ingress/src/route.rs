@@ -13,6 +13,7 @@ mod path;
 pub mod policy;
 mod pool;
 mod upkeep;
+mod wire;
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::fmt;
@@ -28,6 +29,7 @@ pub use host::{Host, HostError};
 pub use path::normal as normal_path;
 pub use pool::Locality;
 pub use upkeep::{EJECT_BASE_MS, EJECT_MAX_MS, Ejection, Upkeep};
+pub use wire::{Announce, TlsSetup, UpstreamProtocol, UpstreamTls, Verify, Wire, WireError, WireSpec, Wires, Wiring};
 
 use crate::snapshot::Named;
 use path::HostRoutes;
@@ -38,6 +40,8 @@ pub struct Route {
     pub ingress: Named,
     pub backend: Arc<Backend>,
     pub delivery: Delivery,
+    /// How the backend's endpoints are spoken to.
+    pub wiring: Wiring,
 }
 
 /// All routes, endpoints and certificates of one moment.
@@ -49,6 +53,7 @@ pub struct RouteTable {
     /// Rules without a host.
     any: HostRoutes,
     certs: Certs,
+    wires: wire::Wires,
     backends: HashMap<Arc<str>, Arc<Backend>>,
     endpoints: HashMap<EndpointKey, Arc<Endpoint>>,
     live: HashSet<u64>,

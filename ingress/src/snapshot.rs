@@ -149,6 +149,8 @@ pub struct ServicePort {
     pub name: String,
     pub number: u16,
     pub protocol: String,
+    /// `appProtocol`
+    pub app_protocol: String,
 }
 
 /// A Secret of type `kubernetes.io/tls`; its `Debug` never shows the key.
@@ -248,7 +250,12 @@ impl ServiceObject {
                 "" => "TCP",
                 named => named,
             };
-            Some(ServicePort { name: text::str_at(port, &["name"]).to_owned(), number, protocol: protocol.to_owned() })
+            Some(ServicePort {
+                name: text::str_at(port, &["name"]).to_owned(),
+                number,
+                protocol: protocol.to_owned(),
+                app_protocol: text::str_at(port, &["appProtocol"]).to_owned(),
+            })
         };
         Self {
             key: Named::of(object),

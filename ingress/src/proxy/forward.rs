@@ -13,9 +13,9 @@ use crate::clock;
 use crate::metrics::Count;
 use crate::proxy::body::{Progress, RequestBody, Watch};
 use crate::proxy::head::Refusal;
-use crate::proxy::upstream::{ConnectError, ExchangeError, Lease, Upstream};
+use crate::proxy::upstream::{ConnectError, ExchangeError, Lease, Target};
 use crate::proxy::{Proxy, TOO_LARGE, own};
-use crate::route::{Backend, Endpoint, InFlight, Way, Wish};
+use crate::route::{Backend, Endpoint, InFlight, Way, Wire, Wish};
 
 const NO_ENDPOINT: Refusal = own(StatusCode::SERVICE_UNAVAILABLE, "no endpoint is ready");
 const BODY_IDLE: Refusal = Refusal { close: true, ..own(StatusCode::REQUEST_TIMEOUT, "the body stood still") };
@@ -34,6 +34,8 @@ const FAILURE_COST: Duration = Duration::from_secs(1);
 pub(super) struct Trip<'r> {
     pub backend: &'r Backend,
     pub way: Way,
+    /// How endpoints are spoken to.
+    pub wire: &'r Wire,
     pub watch: Option<&'r Watch>,
 }
 
@@ -49,11 +51,14 @@ enum Attempt {
     Unsent(Box<Request<RequestBody>>, ConnectError),
     /// It may have; `again` where another endpoint may be asked if the request can be repeated.
     Failed { refusal: Refusal, again: bool },
+    /// It says that it did nothing with it: any method may be repeated.
+    Refused,
 }
 
 enum Exchanged {
     Unsent(Box<Request<RequestBody>>),
     Failed { refusal: Refusal, again: bool },
+    Refused,
 }
 
 impl Proxy {
@@ -64,8 +69,9 @@ impl Proxy {
         mut request: Request<RequestBody>,
         line: &mut Option<Box<Line>>,
     ) -> Result<Answered, Refusal> {
-        let Trip { backend, way, watch } = trip;
-        let repeatable = request.body().is_none() && idempotent(request.method());
+        let Trip { backend, way, wire, watch } = trip;
+        let idempotent = idempotent(request.method());
+        let repeatable = request.body().is_none() && (idempotent || wire.is_h2());
         let mut tried = Vec::<Arc<Endpoint>>::new();
         let mut verdict = NO_ENDPOINT;
         let mut last: Option<Arc<Endpoint>> = None;
@@ -82,7 +88,7 @@ impl Proxy {
             }
             let in_flight = (way == Way::Cheaper).then(|| (endpoint.enter(), Instant::now()));
             let spare = repeatable.then(|| copy_of_head(&request));
-            match self.attempt(&endpoint, request, watch, fresh).await {
+            match self.attempt(Target { endpoint: &endpoint, wire }, request, watch, fresh).await {
                 Ok((response, lease)) => {
                     endpoint.succeeded(wish.now);
                     let in_flight = in_flight.map(|(in_flight, began)| {
@@ -102,11 +108,17 @@ impl Proxy {
                     if refusal.status == StatusCode::GATEWAY_TIMEOUT && backend.silent(&endpoint, clock::now()) {
                         self.shard.count(Count::Ejection);
                     }
-                    let Some(copy) = spare.filter(|_| again) else { return Err(refusal) };
+                    let Some(copy) = spare.filter(|_| again && idempotent) else { return Err(refusal) };
                     verdict = refusal;
                     request = copy;
                     fresh = true;
                     // Nobody else may be there: the same endpoint over a new connection is worth one try.
+                    last = (attempt == 0).then(|| endpoint.clone());
+                }
+                Err(Attempt::Refused) => {
+                    let Some(copy) = spare else { return Err(UPSTREAM_LOST) };
+                    verdict = UPSTREAM_LOST;
+                    request = copy;
                     last = (attempt == 0).then(|| endpoint.clone());
                 }
             }
@@ -118,27 +130,27 @@ impl Proxy {
     /// One endpoint: kept connections first, unless `fresh`, then a new one.
     async fn attempt(
         &self,
-        endpoint: &Arc<Endpoint>,
+        target: Target<'_>,
         mut request: Request<RequestBody>,
         watch: Option<&Watch>,
         fresh: bool,
     ) -> Result<(Response<Incoming>, Lease), Attempt> {
-        while !fresh && let Some(lease) = self.pool.take(endpoint.id) {
+        while !fresh && let Some(lease) = self.pool.take(target) {
             self.shard.count(Count::Reused);
             match self.exchange(lease, request, watch).await {
                 Err(Exchanged::Unsent(whole)) => request = *whole,
                 Err(Exchanged::Failed { refusal, again }) => return Err(Attempt::Failed { refusal, again }),
+                Err(Exchanged::Refused) => return Err(Attempt::Refused),
                 Ok(answered) => return Ok(answered),
             }
         }
-        let upstream = match Upstream::connect(endpoint, &self.timeouts, self.limits.head_bytes).await {
-            Ok(upstream) => {
-                endpoint.reached(clock::now());
-                upstream
+        let lease = match self.pool.connect(target, &self.timeouts, self.limits.head_bytes).await {
+            Ok(lease) => {
+                target.endpoint.reached(clock::now());
+                lease
             }
             Err(error) => return Err(Attempt::Unsent(Box::new(request), error)),
         };
-        let lease = self.pool.lease(upstream, endpoint.id);
         match self.exchange(lease, request, watch).await {
             Ok(answered) => Ok(answered),
             Err(Exchanged::Unsent(whole)) => {
@@ -146,6 +158,7 @@ impl Proxy {
                 Err(Attempt::Unsent(whole, ConnectError::Failed(error)))
             }
             Err(Exchanged::Failed { refusal, again }) => Err(Attempt::Failed { refusal, again }),
+            Err(Exchanged::Refused) => Err(Attempt::Refused),
         }
     }
 
@@ -156,7 +169,7 @@ impl Proxy {
         watch: Option<&Watch>,
     ) -> Result<(Response<Incoming>, Lease), Exchanged> {
         let result = {
-            let mut exchange = std::pin::pin!(lease.upstream().exchange(request));
+            let mut exchange = std::pin::pin!(lease.exchange(request));
             loop {
                 let answer = tokio::time::timeout(self.timeouts.response, exchange.as_mut()).await;
                 // An upload may take longer; its own idle time is watched where it is read.
@@ -169,6 +182,11 @@ impl Proxy {
         match result {
             Ok(Ok(response)) => Ok((response, lease)),
             Ok(Err(ExchangeError::Unsent(whole))) => Err(Exchanged::Unsent(whole)),
+            Ok(Err(ExchangeError::Refused(error))) => {
+                tracing::debug!(%error, "an endpoint did not take a request");
+                self.shard.count(Count::UpstreamClosed);
+                Err(Exchanged::Refused)
+            }
             Ok(Err(ExchangeError::Lost(error))) => {
                 tracing::debug!(%error, "an exchange failed");
                 Err(self.lost(watch, &error))

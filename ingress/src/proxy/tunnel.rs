@@ -18,12 +18,12 @@ const BUFFER: usize = 16 * 1024;
 /// Waits until both sides have switched, then copies; ends after `idle` without a byte in either direction.
 pub async fn run(lease: Lease, downstream: OnUpgrade, idle: Duration) {
     let (upstream, downstream) = tokio::join!(lease.switched(), downstream);
-    let ((mut upstream, early), downstream) = match (upstream, downstream) {
+    let ((upstream, early), downstream) = match (upstream, downstream) {
         (Some(upstream), Ok(downstream)) => (upstream, TokioIo::new(downstream)),
         (None, _) => return tracing::debug!("the endpoint did not finish its upgrade"),
         (_, Err(error)) => return tracing::debug!(%error, "the client did not finish its upgrade"),
     };
-    let (from_upstream, to_upstream) = upstream.split();
+    let (from_upstream, to_upstream) = tokio::io::split(upstream);
     let (from_downstream, mut to_downstream) = tokio::io::split(downstream);
     if let Err(error) = to_downstream.write_all(&early).await {
         return tracing::debug!(%error, "a tunnel broke at its beginning");

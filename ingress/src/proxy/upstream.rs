@@ -1,28 +1,34 @@
 //! Upstream connections of one worker: connect, exchange one request, keep for the next.
 //!
-//! A connection is driven by the task of the request that uses it: no task of its own, no wake between tasks.
+//! An HTTP/1.1 connection is driven by the task of the request that uses it: no task of its own, no wake between tasks.
 
-use std::collections::HashMap;
+mod link;
+mod pool;
+mod shared;
+
 use std::future::{Future, poll_fn};
 use std::pin::pin;
-use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
-use std::time::Duration;
 
-use bytes::Bytes;
 use http::{Request, Response};
 use hyper::body::Incoming;
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
-use parking_lot::Mutex;
-use tokio::net::TcpStream;
 
-use crate::clock;
-use crate::config::Timeouts;
+pub use link::Link;
+pub use pool::{Lease, Pool};
+
 use crate::proxy::body::RequestBody;
-use crate::route::{Endpoint, RouteTable};
+use crate::route::{Endpoint, Wire};
 
-type Connection = http1::Connection<TokioIo<TcpStream>, RequestBody>;
+type Connection = http1::Connection<TokioIo<Link>, RequestBody>;
+
+/// Whom to ask, and how.
+#[derive(Clone, Copy)]
+pub struct Target<'t> {
+    pub endpoint: &'t Endpoint,
+    pub wire: &'t Wire,
+}
 
 /// One connection to an endpoint, with the sender of its requests.
 pub struct Upstream {
@@ -47,6 +53,10 @@ pub enum ConnectError {
     Failed(#[from] std::io::Error),
     #[error("connect not answered in time")]
     Timeout,
+    #[error("the TLS handshake failed: {0}")]
+    Tls(#[source] std::io::Error),
+    #[error("it does not agree to HTTP/2")]
+    NotHttp2,
     #[error("the new connection could not be set up: {0}")]
     Setup(#[source] hyper::Error),
 }
@@ -55,44 +65,18 @@ pub enum ConnectError {
 pub enum ExchangeError {
     /// Nothing was sent: the request is whole again.
     Unsent(Box<Request<RequestBody>>),
+    /// Sent, but the endpoint has said that it did nothing with it: any method may be sent again.
+    Refused(hyper::Error),
     /// Something may have been sent.
     Lost(hyper::Error),
 }
 
-/// Idle connections by endpoint.
-pub struct Pool {
-    /// Guards the idle lists; only this worker's tasks take it, so it is never contended, and never held across a wait.
-    idle: Mutex<HashMap<u64, Vec<Idle>>>,
-    per_endpoint: usize,
-    keep_alive: u64,
-}
-
-struct Idle {
-    upstream: Upstream,
-    since: u64,
-}
-
-/// A connection in use, and the pool that it goes back to.
-pub struct Lease {
-    upstream: Option<Upstream>,
-    pool: Arc<Pool>,
-    endpoint: u64,
-}
-
 impl Upstream {
-    /// Connects to `endpoint`.
-    ///
-    /// # Errors
-    /// [`ConnectError`]; nothing has been sent then.
-    pub async fn connect(endpoint: &Endpoint, limits: &Timeouts, head_bytes: usize) -> Result<Self, ConnectError> {
-        let connecting = TcpStream::connect(endpoint.key.address);
-        let stream = tokio::time::timeout(limits.connect, connecting).await.map_err(|_| ConnectError::Timeout)??;
-        stream.set_nodelay(true)?;
-        #[cfg(target_os = "linux")]
-        socket2::SockRef::from(&stream).set_tcp_user_timeout(Some(limits.unacknowledged))?;
+    /// Speaks HTTP/1.1 over `link` from here on.
+    async fn start(link: Link, head_bytes: usize) -> Result<Self, ConnectError> {
         let mut builder = http1::Builder::new();
         builder.max_buf_size(head_bytes.max(8 * 1024));
-        let (sender, connection) = builder.handshake(TokioIo::new(stream)).await.map_err(ConnectError::Setup)?;
+        let (sender, connection) = builder.handshake(TokioIo::new(link)).await.map_err(ConnectError::Setup)?;
         Ok(Self { sender, driver: Driver::User(Box::new(connection)) })
     }
 
@@ -103,7 +87,7 @@ impl Upstream {
     ///
     /// # Cancel safety
     /// Dropping the future closes the connection when the lease is dropped, too.
-    pub async fn exchange(&mut self, request: Request<RequestBody>) -> Result<Response<Incoming>, ExchangeError> {
+    async fn exchange(&mut self, request: Request<RequestBody>) -> Result<Response<Incoming>, ExchangeError> {
         let mut sending = pin!(self.sender.try_send_request(request));
         let driver = &mut self.driver;
         let answer = poll_fn(|cx| {
@@ -145,112 +129,6 @@ impl Driver {
             if let Self::User(connection) = std::mem::replace(self, Self::Gone) {
                 *self = Self::Ended(connection);
             }
-        }
-    }
-}
-
-impl Pool {
-    /// A pool that keeps `per_endpoint` connections for `keep_alive`.
-    #[must_use]
-    pub fn new(per_endpoint: usize, keep_alive: Duration) -> Self {
-        let keep_alive = u64::try_from(keep_alive.as_millis()).unwrap_or(u64::MAX);
-        Self { idle: Mutex::default(), per_endpoint, keep_alive }
-    }
-
-    /// The connection that was used last, if one is still young enough.
-    pub fn take(self: &Arc<Self>, endpoint: u64) -> Option<Lease> {
-        let now = clock::now();
-        let mut idle = self.idle.lock();
-        let kept = idle.get_mut(&endpoint)?;
-        let young = kept.pop().filter(|idle| now.saturating_sub(idle.since) < self.keep_alive);
-        if young.is_none() {
-            // The last one in is too old, so all are.
-            kept.clear();
-        }
-        Some(self.lease(young?.upstream, endpoint))
-    }
-
-    /// Puts a fresh connection to use.
-    pub fn lease(self: &Arc<Self>, upstream: Upstream, endpoint: u64) -> Lease {
-        Lease { upstream: Some(upstream), pool: self.clone(), endpoint }
-    }
-
-    /// Closes what is too old, was closed by the other side, or leads to an endpoint that is gone.
-    pub fn sweep(&self, table: &RouteTable) {
-        let now = clock::now();
-        self.idle.lock().retain(|endpoint, kept| {
-            let live = table.is_live(*endpoint);
-            kept.retain_mut(|idle| {
-                live && now.saturating_sub(idle.since) < self.keep_alive && idle.upstream.is_reusable()
-            });
-            !kept.is_empty()
-        });
-    }
-
-    fn keep(&self, endpoint: u64, upstream: Upstream) {
-        let mut idle = self.idle.lock();
-        let kept = idle.entry(endpoint).or_default();
-        if kept.len() < self.per_endpoint {
-            kept.push(Idle { upstream, since: clock::now() });
-        }
-    }
-}
-
-impl Lease {
-    /// The connection itself.
-    pub fn upstream(&mut self) -> &mut Upstream {
-        self.upstream.as_mut().expect("a lease holds its connection until it is settled")
-    }
-
-    /// Whether the connection is polled by whoever polls the answer's body.
-    #[must_use]
-    pub fn drives(&self) -> bool {
-        self.upstream.as_ref().is_some_and(|upstream| upstream.driver.is_user())
-    }
-
-    /// Lets the connection read and write; says whether it goes on.
-    pub fn drive(&mut self, cx: &mut Context<'_>) -> bool {
-        let Some(upstream) = &mut self.upstream else { return false };
-        upstream.driver.poll(cx);
-        if !upstream.driver.is_user() {
-            // Dropped, it ends the body that it was reading.
-            upstream.driver = Driver::Gone;
-        }
-        upstream.driver.is_user()
-    }
-
-    /// Hands the connection to a task of its own: a request body that is still on its way must not wait for the
-    /// client to read the answer.
-    pub fn detach(&mut self) {
-        let Some(upstream) = self.upstream.as_mut().filter(|upstream| upstream.driver.is_user()) else { return };
-        if let Driver::User(connection) = std::mem::replace(&mut upstream.driver, Driver::Gone) {
-            tokio::spawn(async move {
-                if let Err(error) = connection.await {
-                    tracing::debug!(%error, "upstream connection ended");
-                }
-            });
-        }
-    }
-
-    /// Drives the connection until it has switched protocols; then its socket, and what was read beyond the answer.
-    pub async fn switched(mut self) -> Option<(TcpStream, Bytes)> {
-        let mut upstream = self.upstream.take()?;
-        poll_fn(|cx| {
-            upstream.driver.poll(cx);
-            if upstream.driver.is_user() { Poll::Pending } else { Poll::Ready(()) }
-        })
-        .await;
-        let Driver::Ended(connection) = upstream.driver else { return None };
-        let parts = connection.into_parts();
-        Some((parts.io.into_inner(), parts.read_buf))
-    }
-
-    /// The answer has come through whole: keeps the connection if it can serve another request.
-    pub fn settle(&mut self) {
-        if let Some(mut upstream) = self.upstream.take()
-            && upstream.is_reusable()
-        {
-            self.pool.keep(self.endpoint, upstream);
         }
     }
 }

@@ -15,6 +15,7 @@ use crate::route::delivery::Delivery;
 use crate::route::path::HostRoutes;
 use crate::route::pool::{Identities, Locality, SliceIndex, routable};
 use crate::route::upkeep::Upkeep;
+use crate::route::wire::{Wire, WireSpec, Wires};
 use crate::route::{Problem, ProblemKind, Route, RouteTable};
 use crate::snapshot::{BackendRef, IngressClass, IngressObject, Named, PortRef, ServiceObject, Snapshot};
 
@@ -82,7 +83,7 @@ pub fn build(snapshot: &Snapshot, before: Option<&RouteTable>, options: &BuildOp
             now: HashMap::new(),
             next_id: before.map_or(0, |table| table.next_id),
         },
-        table: RouteTable::default(),
+        table: RouteTable { wires: Wires::following(before.map(|table| &table.wires)), ..RouteTable::default() },
     };
     for ingress in ingresses {
         builder.ingress(ingress);
@@ -169,6 +170,7 @@ impl Builder<'_> {
     }
 
     fn route(&mut self, ingress: &IngressObject, backend: &BackendRef, field: &str) -> Arc<Route> {
+        let wiring = self.wiring(ingress, backend).into();
         let backend = match backend {
             BackendRef::Service { name, port } => self.service(ingress, name, port, field),
             BackendRef::Resource { kind, name } => {
@@ -181,7 +183,18 @@ impl Builder<'_> {
             }
         };
         let delivery = Delivery { balance: self.options.balance.clone() };
-        Arc::new(Route { ingress: ingress.key.clone(), backend, delivery })
+        Arc::new(Route { ingress: ingress.key.clone(), backend, wiring, delivery })
+    }
+
+    /// How a backend's endpoints are spoken to, by what its Service says.
+    fn wiring(&mut self, ingress: &IngressObject, backend: &BackendRef) -> Arc<Wire> {
+        let BackendRef::Service { name, port } = backend else { return Wire::plain() };
+        let key = Named { namespace: ingress.key.namespace.clone(), name: name.as_str().into() };
+        let port = self.snapshot.services.get(&key).and_then(|service| service_port(service, port));
+        let server_name = format!("{}.{}.svc", key.name, key.namespace);
+        let spec = WireSpec::of_app_protocol(port.map_or("", |port| &port.app_protocol), &server_name);
+        let wire = self.table.wires.wire(&spec, self.before.map(|table| &table.wires));
+        wire.expect("object names are server names, and nothing else can be wrong without Secrets")
     }
 
     fn service(&mut self, ingress: &IngressObject, name: &str, port: &PortRef, field: &str) -> Arc<Backend> {

@@ -121,7 +121,7 @@ mod tests {
     use std::sync::Arc;
 
     use super::{HostRoutes, normal};
-    use crate::route::{Backend, Delivery, Route};
+    use crate::route::{Backend, Delivery, Route, Wire};
     use crate::snapshot::{Named, PathKind};
 
     fn routes(paths: &[(PathKind, &str)]) -> HostRoutes {
@@ -132,6 +132,7 @@ mod tests {
                 ingress: Named::new("n", &format!("{kind:?} {path}")),
                 backend,
                 delivery: Delivery::default(),
+                wiring: Wire::plain().into(),
             });
             assert!(host.add(*kind, path, route).is_none());
         }

@@ -112,7 +112,7 @@ fn write_class(class: &IngressClass) -> Value {
 }
 
 fn write_service(service: &ServiceObject) -> Value {
-    let port = |port: &crate::snapshot::ServicePort| json!({"name": port.name, "port": port.number, "protocol": port.protocol});
+    let port = |port: &crate::snapshot::ServicePort| json!({"name": port.name, "port": port.number, "protocol": port.protocol, "appProtocol": port.app_protocol});
     let kind = if service.external_name { "ExternalName" } else { "ClusterIP" };
     let ports: Vec<Value> = service.ports.iter().map(port).collect();
     json!({"metadata": metadata(&service.key), "spec": {"type": kind, "ports": ports}})

@@ -12,7 +12,6 @@ pub const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 pub const DATA: u8 = 0;
 pub const HEADERS: u8 = 1;
-pub const PRIORITY: u8 = 2;
 pub const RST_STREAM: u8 = 3;
 pub const SETTINGS: u8 = 4;
 pub const PING: u8 = 6;
@@ -66,6 +65,15 @@ impl Raw {
         let mut stream = TcpStream::connect(to).await.expect("connect");
         stream.set_nodelay(true).expect("a socket");
         stream.write_all(&[PREFACE, &frame(SETTINGS, 0, 0, &[])].concat()).await.expect("written");
+        Self(stream)
+    }
+
+    /// The server's side of a connection: reads the preface and says hello.
+    pub async fn serve(mut stream: TcpStream) -> Self {
+        let mut preface = vec![0; PREFACE.len()];
+        stream.read_exact(&mut preface).await.expect("a preface");
+        assert_eq!(preface, PREFACE);
+        stream.write_all(&frame(SETTINGS, 0, 0, &[])).await.expect("written");
         Self(stream)
     }
 

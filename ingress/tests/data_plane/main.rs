@@ -9,3 +9,4 @@ mod hostile;
 mod secure;
 mod smuggle;
 mod watched;
+mod wires;
