@@ -167,7 +167,7 @@ impl std::str::FromStr for Network {
         let width = if v4 { 32 } else { 128 };
         let length: u32 = length.parse().ok().filter(|length| *length <= width).ok_or_else(wrong)?;
         let whole = if v4 { u128::from(u32::MAX) } else { u128::MAX };
-        let mask = if length == 0 { 0 } else { whole & !(whole >> length) };
+        let mask = whole & !whole.checked_shr(length).unwrap_or(0);
         Ok(Self { base: base & mask, mask, v4 })
     }
 }
@@ -196,6 +196,8 @@ mod tests {
             ("127.0.0.1/32", "127.0.0.2", false),
             ("fd00::/8", "fdff::1", true),
             ("::/0", "::1", true),
+            ("::1/128", "::1", true),
+            ("::1/128", "::2", false),
         ] {
             let network: Network = range.parse().expect(range);
             assert_eq!(network.holds(address.parse().expect(address)), wanted, "{range} {address}");

@@ -26,9 +26,12 @@ use tokio_util::task::TaskTracker;
 
 use crate::access::Line;
 use crate::config::{HeadRules, Limits, Timeouts};
+use crate::filter::rate::{Limiter, Open};
+use crate::filter::{self, Arrived, Stop};
 use crate::metrics::{Count, Shard};
-use crate::route::RouteTable;
 use crate::route::balance::Asked;
+use crate::route::policy::{BodyLimit, Policy};
+use crate::route::{Host, Route, RouteTable};
 use body::{AnswerBody, Progress, RequestBody, Watch};
 use forward::{Answered, Trip};
 use head::{Inspected, Peer, Refusal};
@@ -56,6 +59,7 @@ pub struct Proxy {
     /// Tunnels outlive the connection that they came from.
     pub tasks: TaskTracker,
     pub log_every: u32,
+    limiter: Arc<Limiter>,
     seen: AtomicU32,
     ids: RequestIds,
 }
@@ -68,6 +72,8 @@ pub struct Shared {
     pub timeouts: Timeouts,
     pub heads: HeadRules,
     pub log_every: u32,
+    /// One for all workers: a client's requests come to any of them.
+    pub limiter: Arc<Limiter>,
 }
 
 impl Proxy {
@@ -83,6 +89,7 @@ impl Proxy {
             heads: shared.heads,
             tasks: TaskTracker::new(),
             log_every: shared.log_every,
+            limiter: shared.limiter,
             seen: AtomicU32::new(0),
             ids: RequestIds::default(),
         }
@@ -101,12 +108,7 @@ impl Proxy {
         let mut line = self.sampled().then(|| new_line(began, &peer, &request));
         let version = request.version();
         let answer = self.answer(&peer, request, &mut line).await;
-        let mut response = answer.unwrap_or_else(|refusal| {
-            if let Some(line) = &mut line {
-                line.reason = refusal.reason;
-            }
-            reply(refusal, version, self.heads.server.as_ref())
-        });
+        let mut response = answer.unwrap_or_else(|stop| self.stopped(stop, version, &mut line));
         self.shard.answered(response.status(), began.elapsed());
         if let Some(mut line) = line {
             line.status = response.status();
@@ -126,38 +128,107 @@ impl Proxy {
         peer: &Peer,
         mut request: Request<Incoming>,
         line: &mut Option<Box<Line>>,
-    ) -> Result<Response<AnswerBody>, Refusal> {
+    ) -> Result<Response<AnswerBody>, Stop> {
         let upgrade = request.headers().contains_key(header::UPGRADE).then(|| hyper::upgrade::on(&mut request));
         let (mut parts, incoming) = request.into_parts();
         let Inspected { host, path, upgrade: protocol } =
             head::inspect(&mut parts, &self.heads).inspect_err(|_| self.shard.count(Count::Refused))?;
-        let path = path.as_deref().unwrap_or_else(|| parts.uri.path());
-        let route = self.table.load().find(host.as_str(), path).cloned().ok_or(NO_ROUTE)?;
+        let (route, admitted) = {
+            let table = self.table.load();
+            let path = path.as_deref().unwrap_or_else(|| parts.uri.path());
+            let route = table.find(host.as_str(), path).cloned().ok_or(NO_ROUTE)?;
+            let arrived = Arrived { parts: &parts, host: host.as_str(), peer, route: &route, table: &table };
+            let admitted = filter::admit(&arrived, &self.limiter);
+            (route, admitted)
+        };
+        let policy = &*route.policy;
+        if !policy.logged {
+            *line = None;
+        }
         if let Some(line) = line {
             line.ingress = Some(route.ingress.clone());
             line.backend = Some(route.backend.name.clone());
         }
-        if let Some(reason) = route.backend.fault {
-            return Err(own(StatusCode::SERVICE_UNAVAILABLE, reason));
+        let origin = policy.cors.as_ref().and_then(|_| parts.headers.get(header::ORIGIN).cloned());
+        let version = parts.version;
+        let passed = match admitted {
+            Ok(open) => {
+                let upgrade = upgrade.zip(protocol);
+                self.pass(&route, Passing { parts: &mut parts, incoming, host, peer, upgrade, open }, line).await
+            }
+            Err(stop) => Err(stop),
+        };
+        if policy.cors.is_none() && policy.answers.is_none() {
+            return passed;
         }
-        let way = route.delivery.way(|| asked(&parts, host.as_str(), peer));
-        let wire = &**route.wiring.wire(&peer.scheme);
-        // HTTP/2 has no upgrade; the endpoint may answer the plain request (RFC 9110 §7.8).
-        let protocol = protocol.filter(|_| !wire.is_h2());
-        let (body, watch) = self.request_body(&parts, incoming)?;
-        head::rewrite_request(&mut parts, peer, &self.heads, protocol.clone(), || self.ids.next());
-        let outgoing = Request::from_parts(parts, body);
-        let trip = Trip { backend: &route.backend, way, wire, watch: watch.as_ref() };
-        let answered = self.forward(trip, outgoing, line).await?;
-        self.respond(peer, answered, watch, upgrade.zip(protocol))
+        let mut response = passed.unwrap_or_else(|stop| self.stopped(stop, version, line));
+        filter::rewrite_answer(policy, origin.as_ref(), response.headers_mut());
+        Ok(response)
     }
 
-    fn request_body(&self, parts: &Parts, incoming: Incoming) -> Result<(RequestBody, Option<Watch>), Refusal> {
+    /// To an endpoint and back.
+    async fn pass(
+        &self,
+        route: &Route,
+        passing: Passing<'_>,
+        line: &mut Option<Box<Line>>,
+    ) -> Result<Response<AnswerBody>, Stop> {
+        let Passing { parts, incoming, host, peer, upgrade, open } = passing;
+        if let Some(reason) = route.backend.fault {
+            return Err(own(StatusCode::SERVICE_UNAVAILABLE, reason).into());
+        }
+        let way = route.delivery.way(|| asked(parts, host.as_str(), peer));
+        let wire = &**route.wiring.wire(&peer.scheme);
+        // HTTP/2 has no upgrade; the endpoint may answer the plain request (RFC 9110 §7.8).
+        let upgrade = upgrade.filter(|_| !wire.is_h2());
+        let (body, watch) = self.request_body(parts, incoming, &route.policy)?;
+        let protocol = upgrade.as_ref().map(|(_, protocol)| protocol.clone());
+        head::rewrite_request(parts, peer, &self.heads, protocol, || self.ids.next());
+        filter::rewrite_request(&route.policy, parts);
+        let mut outgoing = Request::new(body);
+        *outgoing.method_mut() = std::mem::take(&mut parts.method);
+        *outgoing.uri_mut() = std::mem::take(&mut parts.uri);
+        *outgoing.headers_mut() = std::mem::take(&mut parts.headers);
+        let trip = Trip { backend: &route.backend, way, wire, watch: watch.as_ref() };
+        let answered = self.forward(trip, outgoing, line).await?;
+        Ok(self.respond(answered, Back { peer, policy: &route.policy, watch, upgrade, open })?)
+    }
+
+    /// What a request gets that goes no further.
+    fn stopped(&self, stop: Stop, version: Version, line: &mut Option<Box<Line>>) -> Response<AnswerBody> {
+        let (response, reason) = match stop {
+            Stop::Refusal(refusal) => (reply(refusal, version, self.heads.server.as_ref()), refusal.reason),
+            Stop::Reply(ours) => {
+                let mut response = reply(own(ours.status, ours.reason), version, self.heads.server.as_ref());
+                if ours.status == StatusCode::NO_CONTENT {
+                    *response.body_mut() = AnswerBody::whole(Bytes::new());
+                    response.headers_mut().remove(header::CONTENT_TYPE);
+                }
+                response.headers_mut().extend(ours.headers);
+                (response, ours.reason)
+            }
+        };
+        if let Some(line) = line {
+            line.reason = reason;
+        }
+        response
+    }
+
+    fn request_body(
+        &self,
+        parts: &Parts,
+        incoming: Incoming,
+        policy: &Policy,
+    ) -> Result<(RequestBody, Option<Watch>), Refusal> {
         use hyper::body::Body;
         if incoming.is_end_stream() {
             return Ok((RequestBody::none(), None));
         }
-        let limit = self.limits.body_bytes;
+        let limit = match policy.bodies {
+            BodyLimit::Listener => self.limits.body_bytes,
+            BodyLimit::None => None,
+            BodyLimit::Bytes(bytes) => Some(bytes),
+        };
         let announced = parts.headers.get(header::CONTENT_LENGTH).and_then(|v| v.to_str().ok()?.parse::<u64>().ok());
         if let (Some(limit), Some(announced)) = (limit, announced)
             && announced > limit
@@ -165,25 +236,24 @@ impl Proxy {
             self.shard.count(Count::Refused);
             return Err(TOO_LARGE);
         }
-        let (body, watch) = RequestBody::streaming(incoming, limit, self.timeouts.idle);
+        let (body, watch) = RequestBody::streaming(incoming, limit, policy.waits.send.unwrap_or(self.timeouts.idle));
         Ok((body, Some(watch)))
     }
 
-    fn respond(
-        &self,
-        peer: &Peer,
-        answered: Answered,
-        watch: Option<Watch>,
-        upgrade: Option<(OnUpgrade, HeaderValue)>,
-    ) -> Result<Response<AnswerBody>, Refusal> {
+    fn respond(&self, answered: Answered, back: Back<'_>) -> Result<Response<AnswerBody>, Refusal> {
         let Answered { mut response, mut lease, in_flight } = answered;
+        let Back { peer, policy, watch, upgrade, open } = back;
         if response.status() == StatusCode::SWITCHING_PROTOCOLS {
             let Some((downstream, asked)) = upgrade else { return Err(UPGRADE_UNASKED) };
             let protocol = response.headers().get(header::UPGRADE).cloned().unwrap_or(asked);
             head::rewrite_response(response.headers_mut(), &self.heads, Some(protocol));
             peer.switch();
             self.shard.count(Count::Tunnel);
-            self.tasks.spawn(tunnel::run(lease, downstream, self.timeouts.tunnel));
+            let tunnel = tunnel::run(lease, downstream, self.timeouts.tunnel);
+            self.tasks.spawn(async move {
+                let _counted = open;
+                tunnel.await;
+            });
             return Ok(response.map(|_| AnswerBody::whole(Bytes::new())));
         }
         if watch.is_some_and(|watch| watch.progress() == Progress::Streaming) {
@@ -191,7 +261,12 @@ impl Proxy {
         }
         head::rewrite_response(response.headers_mut(), &self.heads, None);
         *response.version_mut() = Version::HTTP_11;
-        Ok(response.map(|incoming| AnswerBody::upstream(incoming, lease, self.timeouts.idle, in_flight)))
+        let idle = policy.waits.read.unwrap_or(self.timeouts.idle);
+        let mut response = response.map(|incoming| AnswerBody::upstream(incoming, lease, idle, in_flight));
+        if let Some(open) = open {
+            response.body_mut().count(open);
+        }
+        Ok(response)
     }
 }
 
@@ -199,6 +274,25 @@ impl Proxy {
 fn asked<'r>(parts: &'r Parts, host: &'r str, peer: &Peer) -> Asked<'r> {
     let scheme = if peer.scheme == "https" { "https" } else { "http" };
     Asked { parts, host, remote: peer.address, scheme }
+}
+
+/// A request that is let in, on its way.
+struct Passing<'r> {
+    parts: &'r mut Parts,
+    incoming: Incoming,
+    host: Host,
+    peer: &'r Peer,
+    upgrade: Option<(OnUpgrade, HeaderValue)>,
+    open: Option<Open>,
+}
+
+/// What an answer meets on its way back.
+struct Back<'r> {
+    peer: &'r Peer,
+    policy: &'r Policy,
+    watch: Option<Watch>,
+    upgrade: Option<(OnUpgrade, HeaderValue)>,
+    open: Option<Open>,
 }
 
 /// An answer of our own: the status, and why in one line of text.

@@ -33,6 +33,7 @@ pub use wire::{Announce, TlsSetup, UpstreamProtocol, UpstreamTls, Verify, Wire, 
 
 use crate::snapshot::Named;
 use path::HostRoutes;
+use policy::Policy;
 
 /// Where a request goes, and which Ingress says so.
 #[derive(Debug)]
@@ -42,6 +43,7 @@ pub struct Route {
     pub delivery: Delivery,
     /// How the backend's endpoints are spoken to.
     pub wiring: Wiring,
+    pub policy: Arc<Policy>,
 }
 
 /// All routes, endpoints and certificates of one moment.
@@ -82,6 +84,7 @@ pub enum ProblemKind {
     SecretMissing,
     SecretInvalid,
     HostInvalid,
+    Annotation,
 }
 
 impl ProblemKind {
@@ -96,6 +99,7 @@ impl ProblemKind {
             Self::SecretMissing => "SecretNotFound",
             Self::SecretInvalid => "SecretInvalid",
             Self::HostInvalid => "HostInvalid",
+            Self::Annotation => "AnnotationNotFollowed",
         }
     }
 }

@@ -14,6 +14,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::{IngressConfig, Listen, Network};
+use crate::filter::rate::Limiter;
 use crate::listen::{self, Lane, Listener, Seats};
 use crate::metrics::Metrics;
 use crate::proxy::{Proxy, Shared};
@@ -76,6 +77,7 @@ pub fn start(
     let metrics = Metrics::new(workers);
     let freed = Arc::new(Notify::new());
     let trusted: Arc<[Network]> = config.trusted_proxies.into();
+    let limiter = Arc::new(Limiter::default());
     let (mut lanes, mut threads) = (Vec::new(), Vec::new());
     for number in 0..workers {
         let (sender, accepted) = mpsc::unbounded_channel();
@@ -88,6 +90,7 @@ pub fn start(
                 timeouts: config.timeouts.clone(),
                 heads: config.heads.clone(),
                 log_every: config.access_log_every,
+                limiter: Arc::clone(&limiter),
             })),
             tls: tls.clone(),
             trusted: trusted.clone(),

@@ -10,6 +10,8 @@ use federation_types::endpoint::Clusters;
 use federation_types::text;
 use serde_json::Value;
 
+use crate::annotation;
+
 /// Name of a namespaced object, ordered by namespace, then name.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Named {
@@ -69,6 +71,8 @@ pub struct IngressObject {
     pub created: String,
     pub class: Option<String>,
     pub legacy_class: Option<String>,
+    /// Those that are about routing, by name without prefix.
+    pub annotations: BTreeMap<String, String>,
     pub default_backend: Option<BackendRef>,
     pub tls: Vec<TlsBlock>,
     pub rules: Vec<Rule>,
@@ -166,6 +170,11 @@ impl fmt::Debug for TlsSecret {
     }
 }
 
+fn annotations(object: &Value) -> impl Iterator<Item = (&str, &str)> {
+    let all = text::at(object, &["metadata", "annotations"]).and_then(Value::as_object).into_iter().flatten();
+    all.filter_map(|(key, value)| Some((key.as_str(), value.as_str()?)))
+}
+
 impl IngressObject {
     /// Reads an Ingress as the API server answers it.
     #[must_use]
@@ -178,6 +187,7 @@ impl IngressObject {
             created: text::str_at(object, &["metadata", "creationTimestamp"]).to_owned(),
             class: spec.get("ingressClassName").and_then(string),
             legacy_class: text::annotation(object, "kubernetes.io/ingress.class").map(str::to_owned),
+            annotations: annotation::of_routing(annotations(object)),
             default_backend: spec.get("defaultBackend").and_then(backend),
             tls: text::list_at(spec, &["tls"]).map(tls_block).collect(),
             rules: text::list_at(spec, &["rules"]).map(rule).collect(),

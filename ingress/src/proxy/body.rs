@@ -14,6 +14,7 @@ use hyper::body::{Body, Frame, Incoming, SizeHint};
 use tokio::time::Sleep;
 
 use crate::access::Line;
+use crate::filter::rate::Open;
 use crate::proxy::upstream::Lease;
 use crate::route::InFlight;
 
@@ -167,6 +168,8 @@ pub struct AnswerBody {
     source: Source,
     /// Written when the body is dropped: at its end, or when a side goes away.
     line: Option<Box<Line>>,
+    /// Counts until the end, too.
+    open: Option<Open>,
 }
 
 enum Source {
@@ -186,7 +189,7 @@ impl AnswerBody {
     /// A body of our own.
     #[must_use]
     pub const fn whole(bytes: Bytes) -> Self {
-        Self { source: Source::Whole(bytes), line: None }
+        Self { source: Source::Whole(bytes), line: None, open: None }
     }
 
     /// An endpoint's body; `lease` goes back to the pool when it has come through whole.
@@ -194,10 +197,15 @@ impl AnswerBody {
     pub fn upstream(incoming: Incoming, mut lease: Lease, idle: Duration, in_flight: Option<InFlight>) -> Self {
         if incoming.is_end_stream() {
             lease.settle();
-            return Self { source: Source::Ended, line: None };
+            return Self { source: Source::Ended, line: None, open: None };
         }
         let flow = Flow { incoming, lease: Some(lease), idle: IdleTimer::new(idle), _in_flight: in_flight };
-        Self { source: Source::Upstream(Box::new(flow)), line: None }
+        Self { source: Source::Upstream(Box::new(flow)), line: None, open: None }
+    }
+
+    /// Counts the request of its client until this body ends.
+    pub fn count(&mut self, open: Open) {
+        self.open = Some(open);
     }
 
     /// Writes `line` when this body ends.

@@ -8,11 +8,13 @@ use std::sync::Arc;
 
 use federation_types::label;
 
+use crate::annotation::{self, Reading};
 use crate::route::backend::Backend;
 use crate::route::balance::Balance;
 use crate::route::cert::Certs;
 use crate::route::delivery::Delivery;
 use crate::route::path::HostRoutes;
+use crate::route::policy::Policy;
 use crate::route::pool::{Identities, Locality, SliceIndex, routable};
 use crate::route::upkeep::Upkeep;
 use crate::route::wire::{Wire, WireSpec, Wires};
@@ -73,6 +75,7 @@ pub fn build(snapshot: &Snapshot, before: Option<&RouteTable>, options: &BuildOp
         snapshot.ingresses.iter().map(|ingress| &**ingress).filter(|ingress| classes.serves(ingress)).collect();
     // The oldest wins, then the name: that order decides every conflict below.
     ingresses.sort_by(|a, b| (&a.created, &a.key).cmp(&(&b.created, &b.key)));
+    let plain = Arc::default();
     let mut builder = Builder {
         snapshot,
         options,
@@ -84,6 +87,9 @@ pub fn build(snapshot: &Snapshot, before: Option<&RouteTable>, options: &BuildOp
             next_id: before.map_or(0, |table| table.next_id),
         },
         table: RouteTable { wires: Wires::following(before.map(|table| &table.wires)), ..RouteTable::default() },
+        aliases: Vec::new(),
+        policy: Arc::clone(&plain),
+        plain,
     };
     for ingress in ingresses {
         builder.ingress(ingress);
@@ -98,11 +104,18 @@ struct Builder<'s> {
     index: SliceIndex<'s>,
     ids: Identities<'s>,
     table: RouteTable,
+    /// Further names, and the hosts that they stand for.
+    aliases: Vec<(String, String)>,
+    /// Of the Ingress that is being read.
+    policy: Arc<Policy>,
+    /// Of every Ingress that asks for nothing.
+    plain: Arc<Policy>,
 }
 
 impl Builder<'_> {
     fn ingress(&mut self, ingress: &IngressObject) {
         self.table.accepted.insert(ingress.key.clone());
+        self.policy(ingress);
         for (number, rule) in ingress.rules.iter().enumerate() {
             if !host_is_sound(&rule.host) {
                 let message = format!(
@@ -127,6 +140,26 @@ impl Builder<'_> {
         }
         self.default_backend(ingress);
         self.tls(ingress);
+    }
+
+    /// Reads what its annotations ask for.
+    fn policy(&mut self, ingress: &IngressObject) {
+        self.policy = Arc::clone(&self.plain);
+        if ingress.annotations.is_empty() {
+            return;
+        }
+        let Reading { policy, aliases, findings } = annotation::read(&ingress.annotations);
+        if policy != *self.plain {
+            self.policy = Arc::new(policy);
+        }
+        for finding in findings {
+            let message = format!("metadata.annotations[{}]: {}", finding.name, finding.message);
+            self.problem(ingress, ProblemKind::Annotation, message);
+        }
+        let hosts = ingress.rules.iter().map(|rule| &rule.host).filter(|host| !host.is_empty());
+        for host in hosts {
+            self.aliases.extend(aliases.iter().map(|alias| (alias.clone(), host.clone())));
+        }
     }
 
     /// Serves what the rules of this Ingress leave over; without rules, everything that no other Ingress claims.
@@ -183,7 +216,7 @@ impl Builder<'_> {
             }
         };
         let delivery = Delivery { balance: self.options.balance.clone() };
-        Arc::new(Route { ingress: ingress.key.clone(), backend, wiring, delivery })
+        Arc::new(Route { ingress: ingress.key.clone(), backend, wiring, delivery, policy: Arc::clone(&self.policy) })
     }
 
     /// How a backend's endpoints are spoken to, by what its Service says.
@@ -246,7 +279,22 @@ impl Builder<'_> {
         self.table.problems.push(Problem { ingress: ingress.key.clone(), uid: ingress.uid.clone(), kind, message });
     }
 
-    fn finish(self) -> RouteTable {
+    /// A name that a rule has is that rule's, whoever claims it as an alias; of several claims the oldest counts.
+    fn name_aliases(&mut self) {
+        for (alias, host) in std::mem::take(&mut self.aliases) {
+            let ruled = match alias.strip_prefix("*.") {
+                Some(rest) => self.table.wildcard.contains_key(rest),
+                None => self.table.exact.contains_key(alias.as_str()),
+            };
+            if !ruled {
+                let routes = self.host(&host).clone();
+                *self.host(&alias) = routes;
+            }
+        }
+    }
+
+    fn finish(mut self) -> RouteTable {
+        self.name_aliases();
         let mut table = self.table;
         table.live = self.ids.now.values().map(|endpoint| endpoint.id).collect();
         table.endpoints = self.ids.now;

@@ -9,7 +9,7 @@ use crate::route::Route;
 use crate::snapshot::PathKind;
 
 /// The routes of one host.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct HostRoutes {
     exact: HashMap<Box<str>, Arc<Route>>,
     /// Without trailing slash: the root is the empty text.
@@ -133,6 +133,7 @@ mod tests {
                 backend,
                 delivery: Delivery::default(),
                 wiring: Wire::plain().into(),
+                policy: Arc::default(),
             });
             assert!(host.add(*kind, path, route).is_none());
         }

@@ -11,6 +11,7 @@ use federation_types::endpoint::{Endpoint, Slice, group};
 use federation_types::{label, text};
 use serde_json::{Value, json};
 
+use crate::annotation;
 use crate::snapshot::{
     BackendRef, IngressClass, IngressObject, Named, PathKind, PortRef, ServiceObject, Snapshot, TlsSecret,
 };
@@ -82,9 +83,9 @@ fn write_ingress(ingress: &IngressObject) -> Value {
     if let Some(class) = &ingress.class {
         object["spec"]["ingressClassName"] = json!(class);
     }
-    if let Some(class) = &ingress.legacy_class {
-        object["metadata"]["annotations"] = json!({"kubernetes.io/ingress.class": class});
-    }
+    let routing = ingress.annotations.iter().map(|(name, value)| (format!("{}{name}", annotation::OURS), value));
+    let class = ingress.legacy_class.iter().map(|class| ("kubernetes.io/ingress.class".to_owned(), class));
+    object["metadata"]["annotations"] = routing.chain(class).map(|(name, value)| (name, json!(value))).collect();
     if let Some(backend) = &ingress.default_backend {
         object["spec"]["defaultBackend"] = write_backend(backend);
     }

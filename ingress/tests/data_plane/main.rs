@@ -6,6 +6,7 @@ mod frames;
 mod framing;
 mod h2;
 mod hostile;
+mod policies;
 mod secure;
 mod smuggle;
 mod watched;

@@ -1,0 +1,116 @@
+//! What a request meets between its route and its endpoint: answers of ours instead of an endpoint's, and what is changed.
+//!
+//! In the order of ingress-nginx's phases: rewrite, limits, access. Each is a pure function of the policy and the head.
+
+mod access;
+mod answer;
+mod cors;
+pub mod rate;
+mod redirect;
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use http::request::Parts;
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+
+use crate::clock;
+use crate::proxy::head::{Peer, Refusal};
+use crate::route::policy::Policy;
+use crate::route::{Route, RouteTable};
+use rate::{Limiter, Open};
+
+pub use answer::rewrite as rewrite_answer;
+
+/// A request that has its route.
+pub struct Arrived<'a> {
+    pub parts: &'a Parts,
+    /// As routes are looked up.
+    pub host: &'a str,
+    pub peer: &'a Peer,
+    pub route: &'a Route,
+    pub table: &'a RouteTable,
+}
+
+/// Why a request goes no further.
+pub enum Stop {
+    Refusal(Refusal),
+    Reply(Box<Reply>),
+}
+
+/// An answer of a policy.
+pub struct Reply {
+    pub status: StatusCode,
+    pub headers: HeaderMap,
+    /// For the access line.
+    pub reason: &'static str,
+}
+
+impl From<Refusal> for Stop {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refusal(refusal)
+    }
+}
+
+impl Reply {
+    fn new<const N: usize>(
+        status: StatusCode,
+        reason: &'static str,
+        headers: [(HeaderName, HeaderValue); N],
+    ) -> Box<Self> {
+        Box::new(Self { status, headers: headers.into_iter().collect(), reason })
+    }
+}
+
+/// Lets a request pass, or answers it.
+///
+/// # Errors
+/// The answer.
+pub fn admit(arrived: &Arrived<'_>, limiter: &Arc<Limiter>) -> Result<Option<Open>, Stop> {
+    let policy = &*arrived.route.policy;
+    if let Some(why) = policy.closed {
+        return Err(Refusal { status: StatusCode::SERVICE_UNAVAILABLE, reason: why, close: false }.into());
+    }
+    redirect::app_root(arrived)?;
+    cors::preflight(arrived)?;
+    redirect::elsewhere(arrived)?;
+    redirect::to_https(arrived)?;
+    let client = arrived.client();
+    let open = match &policy.limits {
+        Some(limits) => limiter.admit((limits, &arrived.route.ingress), client, clock::now())?,
+        None => None,
+    };
+    access::check(&policy.access, client)?;
+    Ok(open)
+}
+
+/// Changes what the endpoint gets to see.
+pub fn rewrite_request(policy: &Policy, parts: &mut Parts) {
+    if let Some(host) = &policy.upstream_host {
+        parts.headers.insert(http::header::HOST, host.clone());
+    }
+    if let Some(prefix) = &policy.forwarded_prefix {
+        parts.headers.insert("x-forwarded-prefix", prefix.clone());
+    }
+}
+
+impl Arrived<'_> {
+    /// The address of the client, as far as it is believed: what the nearest trusted proxy says, or the peer.
+    fn client(&self) -> IpAddr {
+        let told = || {
+            let chain = self.parts.headers.get_all("x-forwarded-for").iter().next_back()?;
+            chain.to_str().ok()?.rsplit(',').next()?.trim().parse::<IpAddr>().ok()
+        };
+        let told = if self.peer.trusted { told() } else { None };
+        told.map_or(self.peer.address, |address| address.to_canonical())
+    }
+
+    /// Whether the client came over plain HTTP, as far as a trusted proxy in front of us says.
+    fn plain(&self) -> bool {
+        let told = self.parts.headers.get("x-forwarded-proto").filter(|_| self.peer.trusted);
+        match told {
+            Some(scheme) => scheme.as_bytes().eq_ignore_ascii_case(b"http"),
+            None => self.peer.scheme.as_bytes() == b"http",
+        }
+    }
+}

@@ -1,0 +1,20 @@
+//! Who may come, by address: what is denied goes first, then only what is allowed passes.
+
+use std::net::IpAddr;
+
+use http::StatusCode;
+
+use super::Stop;
+use crate::proxy::head::Refusal;
+use crate::route::policy::Access;
+
+const FORBIDDEN: Refusal =
+    Refusal { status: StatusCode::FORBIDDEN, reason: "the address of the client is not allowed", close: false };
+
+/// # Errors
+/// 403.
+pub(super) fn check(access: &Access, client: IpAddr) -> Result<(), Stop> {
+    let denied = access.denied.iter().any(|network| network.holds(client));
+    let allowed = access.allowed.as_ref().is_none_or(|networks| networks.iter().any(|network| network.holds(client)));
+    if denied || !allowed { Err(FORBIDDEN.into()) } else { Ok(()) }
+}

@@ -1,0 +1,65 @@
+//! Changes of an answer's head that a policy asks for.
+
+use http::header::{LOCATION, SET_COOKIE};
+use http::{HeaderMap, HeaderValue};
+
+use super::cors;
+use crate::route::policy::{AnswerRules, Policy};
+
+/// Applies what the policy says to the head of an answer, whoever made it.
+pub fn rewrite(policy: &Policy, origin: Option<&HeaderValue>, headers: &mut HeaderMap) {
+    if let Some(cors) = &policy.cors
+        && let Some(origin) = cors::allowed(cors, origin)
+    {
+        cors::tell(cors, &origin, headers);
+    }
+    if let Some(rules) = &policy.answers {
+        apply(rules, headers);
+    }
+}
+
+fn apply(rules: &AnswerRules, headers: &mut HeaderMap) {
+    for (name, value) in &rules.set {
+        headers.insert(name, value.clone());
+    }
+    if let Some((from, to)) = &rules.location
+        && let Some(rest) = headers.get(LOCATION).and_then(|at| at.to_str().ok()?.strip_prefix(&**from))
+        && let Ok(value) = HeaderValue::from_str(&format!("{to}{rest}"))
+    {
+        headers.insert(LOCATION, value);
+    }
+    if rules.cookie_domain.is_none() && rules.cookie_path.is_none() {
+        return;
+    }
+    let cookies: Vec<HeaderValue> = headers.get_all(SET_COOKIE).iter().map(|cookie| cookie_of(rules, cookie)).collect();
+    headers.remove(SET_COOKIE);
+    for cookie in cookies {
+        headers.append(SET_COOKIE, cookie);
+    }
+}
+
+/// The cookie with its `Domain` and `Path` changed.
+fn cookie_of(rules: &AnswerRules, cookie: &HeaderValue) -> HeaderValue {
+    let Ok(text) = cookie.to_str() else { return cookie.clone() };
+    let mut parts = text.split(';').map(|part| match part.split_once('=') {
+        Some((name, value)) if name.trim().eq_ignore_ascii_case("domain") => match &rules.cookie_domain {
+            Some((from, to))
+                if value.trim().trim_start_matches('.').eq_ignore_ascii_case(from.trim_start_matches('.')) =>
+            {
+                format!(" Domain={to}")
+            }
+            _ => part.to_owned(),
+        },
+        Some((name, value)) if name.trim().eq_ignore_ascii_case("path") => match &rules.cookie_path {
+            Some((from, to)) => match value.trim().strip_prefix(&**from) {
+                Some(rest) => format!(" Path={to}{rest}"),
+                None => part.to_owned(),
+            },
+            None => part.to_owned(),
+        },
+        _ => part.to_owned(),
+    });
+    let first = parts.next().unwrap_or_default();
+    let changed = parts.fold(first, |all, part| format!("{all};{part}"));
+    HeaderValue::from_str(&changed).unwrap_or_else(|_| cookie.clone())
+}

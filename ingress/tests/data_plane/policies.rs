@@ -1,0 +1,208 @@
+//! Annotations at work: one Ingress with some of them, one request, what comes back and what the endpoint sees.
+
+use ingress::snapshot::{IngressObject, Named, TlsSecret};
+use ingress::{IngressConfig, Snapshot};
+use serde_json::{Value, json};
+use std::sync::Arc;
+
+use crate::fixture::{Answer, Gate, Upstream, ask, snapshot};
+
+/// A gate with one more Ingress, for `a.example`, with these annotations.
+fn gate(endpoint: &Upstream, annotations: &[(&str, &str)], tweak: impl FnOnce(&mut IngressConfig)) -> Gate {
+    Gate::start(&with(snapshot(&[endpoint.address]), annotations), tweak)
+}
+
+fn with(mut snapshot: Snapshot, annotations: &[(&str, &str)]) -> Snapshot {
+    let annotations: Value =
+        annotations.iter().map(|(name, value)| (format!("nginx.ingress.kubernetes.io/{name}"), json!(value))).collect();
+    let backend = json!({"service": {"name": "web", "port": {"number": 80}}});
+    let object = json!({
+        "metadata": {"namespace": "n", "name": "annotated", "creationTimestamp": "2", "annotations": annotations},
+        "spec": {"ingressClassName": "fedgate", "rules": [
+            {"host": "a.example", "http": {"paths": [{"path": "/", "pathType": "Prefix", "backend": backend}]}},
+        ]},
+    });
+    snapshot.ingresses.push(Arc::new(IngressObject::read(&object)));
+    snapshot
+}
+
+async fn send(gate: &Gate, request: &str) -> Answer {
+    let (line, rest) = request.split_once('\n').unwrap_or((request, ""));
+    let rest: String = rest.lines().map(|field| format!("{field}\r\n")).collect();
+    ask(gate.http, &format!("{line} HTTP/1.1\r\nHost: a.example:7080\r\nConnection: close\r\n{rest}\r\n")).await
+}
+
+/// The value of a field in an answer's head.
+fn field<'a>(answer: &'a Answer, name: &str) -> Option<&'a str> {
+    answer.head.lines().find_map(|line| line.strip_prefix(&format!("{name}: ")))
+}
+
+#[tokio::test]
+async fn redirects_go_before_the_endpoint() {
+    let endpoint = Upstream::start("web").await;
+    for (annotations, request, status, location) in [
+        (&[("permanent-redirect", "https://b.example/x")][..], "GET /any", 301, "https://b.example/x"),
+        (
+            &[("temporal-redirect", "https://b.example"), ("temporal-redirect-code", "307")],
+            "GET /",
+            307,
+            "https://b.example",
+        ),
+        (&[("app-root", "/shop")], "GET /", 302, "http://a.example:7080/shop"),
+        (&[("force-ssl-redirect", "true")], "GET /x?y=%2f", 308, "https://a.example/x?y=%2f"),
+        (&[("force-ssl-redirect", "true")], "GET /x/", 308, "https://a.example/x"),
+        (
+            &[("force-ssl-redirect", "true"), ("preserve-trailing-slash", "true")],
+            "GET /x/",
+            308,
+            "https://a.example/x/",
+        ),
+        // What is returned at once goes before what is redirected to HTTPS.
+        (
+            &[("force-ssl-redirect", "true"), ("permanent-redirect", "http://b.example")],
+            "GET /",
+            301,
+            "http://b.example",
+        ),
+    ] {
+        let gate = gate(&endpoint, annotations, |_| ());
+        let answer = send(&gate, request).await;
+        assert_eq!((answer.status, field(&answer, "location")), (status, Some(location)), "{annotations:?} {request}");
+    }
+    assert_eq!(endpoint.seen(), 0);
+    let gate = gate(&endpoint, &[("app-root", "/shop"), ("ssl-redirect", "true")], |_| ());
+    assert_eq!(send(&gate, "GET /other").await.status, 200, "only the root, and no certificate is for this host");
+}
+
+#[tokio::test]
+async fn a_host_with_a_certificate_is_served_over_https_alone_unless_told() {
+    let endpoint = Upstream::start("web").await;
+    let made = rcgen::generate_simple_self_signed(["a.example".to_owned()]).expect("a certificate");
+    let secret = TlsSecret {
+        certificate: made.cert.pem().into_bytes(),
+        private_key: made.signing_key.serialize_pem().into_bytes(),
+    };
+    let secured = |annotations: &[(&str, &str)]| {
+        let mut snapshot = with(snapshot(&[endpoint.address]), annotations);
+        snapshot.secrets.insert(Named::new("n", "tls"), Arc::new(secret.clone()));
+        let last = snapshot.ingresses.last_mut().expect("just put in");
+        let tls = ingress::snapshot::TlsBlock { hosts: vec!["a.example".into()], secret: "tls".into() };
+        Arc::make_mut(last).tls.push(tls);
+        snapshot
+    };
+    let gate = Gate::start(&secured(&[]), |_| ());
+    let answer = send(&gate, "GET /x").await;
+    assert_eq!((answer.status, field(&answer, "location")), (308, Some("https://a.example/x")));
+    let challenge = send(&gate, "GET /.well-known/acme-challenge/token").await;
+    assert_eq!(challenge.status, 200, "authorities ask over plain HTTP");
+    // Only a proxy that is trusted may say that the client came over HTTPS.
+    assert_eq!(send(&gate, "GET /x\nX-Forwarded-Proto: https").await.status, 308);
+    let trusting =
+        Gate::start(&secured(&[]), |config| config.trusted_proxies = vec!["127.0.0.0/8".parse().expect("a range")]);
+    assert_eq!(send(&trusting, "GET /x\nX-Forwarded-Proto: https").await.status, 200);
+    let plain = Gate::start(&secured(&[("ssl-redirect", "false")]), |_| ());
+    assert_eq!(send(&plain, "GET /x").await.status, 200);
+}
+
+#[tokio::test]
+async fn addresses_decide_who_comes_in() {
+    let endpoint = Upstream::start("web").await;
+    for (annotations, status) in [
+        (&[("whitelist-source-range", "127.0.0.0/8")][..], 200),
+        (&[("whitelist-source-range", "10.0.0.0/8,::1")], 403),
+        (&[("denylist-source-range", "127.0.0.1")], 403),
+        (&[("whitelist-source-range", "127.0.0.0/8"), ("denylist-source-range", "127.0.0.1")], 403),
+        // A list that cannot be read lets nobody in.
+        (&[("whitelist-source-range", "everybody")], 503),
+        (&[("configuration-snippet", "deny all;")], 503),
+    ] {
+        let gate = gate(&endpoint, annotations, |_| ());
+        assert_eq!(send(&gate, "GET /").await.status, status, "{annotations:?}");
+        assert_eq!(gate.get("/").await.status, 200, "other Ingresses go on");
+    }
+    // The client is who the trusted proxy says it is.
+    let inner = gate(&endpoint, &[("whitelist-source-range", "203.0.113.7")], |config| {
+        config.trusted_proxies = vec!["127.0.0.0/8".parse().expect("a range")];
+    });
+    assert_eq!(send(&inner, "GET /\nX-Forwarded-For: 198.51.100.1, 203.0.113.7").await.status, 200);
+    assert_eq!(send(&inner, "GET /\nX-Forwarded-For: 203.0.113.7, 198.51.100.1").await.status, 403);
+}
+
+#[tokio::test]
+async fn a_client_may_ask_so_often_and_no_more() {
+    let endpoint = Upstream::start("web").await;
+    let limited = [("limit-rpm", "1"), ("limit-burst-multiplier", "2")];
+    let gate = gate(&endpoint, &limited, |_| ());
+    let mut statuses = Vec::new();
+    for _ in 0..4 {
+        statuses.push(send(&gate, "GET /").await);
+    }
+    let got: Vec<u16> = statuses.iter().map(|answer| answer.status).collect();
+    assert_eq!(got, [200, 200, 200, 429], "one, and a burst of two");
+    let wait: u32 = field(&statuses[3], "retry-after").expect("a time").parse().expect("seconds");
+    assert!((1..=60).contains(&wait), "{wait}");
+    let exempt = [("limit-rpm", "1"), ("limit-burst-multiplier", "1"), ("limit-whitelist", "127.0.0.1")];
+    let open = self::gate(&endpoint, &exempt, |_| ());
+    for _ in 0..5 {
+        assert_eq!(send(&open, "GET /").await.status, 200);
+    }
+}
+
+#[tokio::test]
+async fn origins_are_told_what_they_may_read() {
+    let endpoint = Upstream::start("web").await;
+    let listed = [
+        ("enable-cors", "true"),
+        ("cors-allow-origin", "https://*.b.example, https://c.example"),
+        ("cors-max-age", "60"),
+    ];
+    let gate = gate(&endpoint, &listed, |_| ());
+    let preflight = send(&gate, "OPTIONS /\nOrigin: https://x.b.example\nAccess-Control-Request-Method: PUT").await;
+    assert_eq!(preflight.status, 204);
+    assert_eq!(field(&preflight, "access-control-allow-origin"), Some("https://x.b.example"));
+    assert_eq!(field(&preflight, "access-control-allow-credentials"), Some("true"));
+    assert_eq!(field(&preflight, "access-control-max-age"), Some("60"));
+    assert_eq!(endpoint.seen(), 0, "a preflight is not for the endpoint");
+    let answer = send(&gate, "GET /\nOrigin: https://c.example").await;
+    assert_eq!((answer.status, field(&answer, "access-control-allow-origin")), (200, Some("https://c.example")));
+    assert_eq!(field(&answer, "vary"), Some("origin"));
+    for other in ["https://b.example", "https://x.y.b.example", "http://x.b.example", "https://xb.example", "null"] {
+        let answer = send(&gate, &format!("GET /\nOrigin: {other}")).await;
+        assert_eq!((answer.status, field(&answer, "access-control-allow-origin")), (200, None), "{other}");
+    }
+    let any = self::gate(&endpoint, &[("enable-cors", "true"), ("cors-allow-credentials", "false")], |_| ());
+    let answer = send(&any, "GET /\nOrigin: https://z.example").await;
+    assert_eq!(field(&answer, "access-control-allow-origin"), Some("*"));
+    assert_eq!(field(&answer, "access-control-allow-credentials"), None, "never with a star");
+}
+
+/// Ingress: 14
+#[tokio::test]
+async fn endpoints_see_what_the_policy_says() {
+    let endpoint = Upstream::start("web").await;
+    let gate = gate(&endpoint, &[("upstream-vhost", "inner.example"), ("proxy-body-size", "4")], |_| ());
+    let seen = send(&gate, "GET /").await.json();
+    assert_eq!(seen["headers"]["host"], "inner.example");
+    assert_eq!(seen["headers"]["x-forwarded-host"], "a.example:7080", "what the client asked for");
+    assert_eq!(send(&gate, "POST /\nContent-Length: 5\n\n12345").await.status, 413);
+    let chunked = ask(
+        gate.http,
+        "POST / HTTP/1.1\r\nHost: a.example\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n3\r\ndef\r\n0\r\n\r\n",
+    );
+    assert_eq!(chunked.await.status, 413, "counted as it streams");
+    assert_eq!(
+        ask(gate.http, "POST / HTTP/1.1\r\nHost: any\r\nConnection: close\r\nContent-Length: 5\r\n\r\n12345")
+            .await
+            .status,
+        200
+    );
+}
+
+#[tokio::test]
+async fn an_alias_stands_for_a_host_unless_a_rule_has_it() {
+    let endpoint = Upstream::start("web").await;
+    let gate = gate(&endpoint, &[("server-alias", "b.example, only.example"), ("app-root", "/in")], |_| ());
+    let to = |host: &str| format!("GET / HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
+    assert_eq!(ask(gate.http, &to("b.example")).await.status, 302);
+    assert_eq!(ask(gate.http, &to("only.example")).await.status, 404, "that rule has no such path");
+}
