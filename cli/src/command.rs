@@ -4,6 +4,7 @@
 
 pub mod cluster;
 pub mod explain;
+pub mod ingress;
 pub mod playground;
 pub mod serve;
 pub mod version;
@@ -47,6 +48,9 @@ pub enum Command {
     Cluster(cluster::Cluster),
     /// Say where a template runs, and why there
     Why(why::Why),
+    /// Look at Ingresses before they are brought here
+    #[command(subcommand)]
+    Ingress(ingress::Ingress),
     /// Make a simulated member fail, or heal it
     Sim(playground::Sim),
     /// Say what an error code means
@@ -74,6 +78,7 @@ fn run(cli: &Cli) -> Result<(), Failure> {
         Command::Serve(flags) => serve::serve(flags),
         Command::Cluster(command) => block_on(cluster::run(command, cli.hub.as_deref())),
         Command::Why(why) => block_on(why::why(why, cli.hub.as_deref())),
+        Command::Ingress(command) => ingress::run(command),
         Command::Sim(sim) => block_on(playground::sim(sim)),
         Command::Explain(explain) => explain::explain(explain),
         Command::Version => version::version(),

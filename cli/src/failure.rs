@@ -89,6 +89,11 @@ pub const CODES: &[Code] = &[
         meaning: "The cluster that shall join is the federation control plane itself. Choose the cluster's context with --context; `fedgate up` makes its own context the current one.",
     },
     Code {
+        code: "FG-ING-001",
+        exit: 1,
+        meaning: "Some annotations of the Ingresses would not be followed here; the list says which and why. Nothing was changed.",
+    },
+    Code {
         code: "FG-UP-001",
         exit: 1,
         meaning: "A playground runs already in this directory, or one did and left a file that is locked. `fedgate down` ends it.",

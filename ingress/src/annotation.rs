@@ -33,6 +33,37 @@ pub struct Finding {
     pub message: String,
 }
 
+/// What becomes of one annotation that was found on an object.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Judged {
+    /// Without prefix.
+    pub name: String,
+    /// `works`, `differs`, `ignored`, `refused`.
+    pub verdict: &'static str,
+    /// How it differs, or why it is not followed; empty where it works.
+    pub why: String,
+    /// Whether the routes of its Ingress answer 503 because of it.
+    pub closes: bool,
+}
+
+/// Says of each annotation, by name without prefix, what becomes of it.
+#[must_use]
+pub fn judge(annotations: &BTreeMap<String, String>) -> Vec<Judged> {
+    let findings = read(annotations).findings;
+    let judged = |name: &String| {
+        let row = table::row(name);
+        let found = findings.iter().find(|finding| finding.name == *name);
+        let (verdict, why) = match (found, row.map(|row| row.verdict)) {
+            (Some(finding), _) => ("refused", finding.message.clone()),
+            (None, Some(table::Verdict::Differs(how))) => ("differs", how.to_owned()),
+            (None, Some(table::Verdict::Ignored(why))) => ("ignored", why.to_owned()),
+            (None, _) => ("works", String::new()),
+        };
+        Judged { name: name.clone(), verdict, why, closes: found.is_some() && row.is_some_and(|row| row.guards) }
+    };
+    annotations.keys().map(judged).collect()
+}
+
 /// The annotations of an object that are about routing, without their prefix.
 pub fn of_routing<'a>(annotations: impl Iterator<Item = (&'a str, &'a str)>) -> BTreeMap<String, String> {
     let mut found = BTreeMap::new();

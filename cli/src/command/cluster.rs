@@ -3,7 +3,7 @@
 //! Adding probes first and writes last; every step may be repeated.
 
 mod add;
-mod show;
+pub(crate) mod show;
 
 use std::path::Path;
 use std::time::Duration;
