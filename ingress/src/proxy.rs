@@ -9,6 +9,7 @@ pub mod head;
 mod id;
 mod tunnel;
 pub mod upstream;
+mod websocket;
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -19,7 +20,7 @@ use arc_swap::ArcSwap;
 use bytes::Bytes;
 use http::header::{self, HeaderValue};
 use http::request::Parts;
-use http::{Request, Response, StatusCode, Version};
+use http::{Method, Request, Response, StatusCode, Version};
 use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
 use tokio_util::task::TaskTracker;
@@ -38,9 +39,12 @@ use head::{Inspected, Peer, Refusal};
 
 use id::RequestIds;
 use upstream::Pool;
+use websocket::Opening;
 
 const NO_ROUTE: Refusal = own(StatusCode::NOT_FOUND, "no route for this host and path");
 const TOO_LARGE: Refusal = Refusal { close: true, ..own(StatusCode::PAYLOAD_TOO_LARGE, "the body is too large") };
+const NO_WEBSOCKET: Refusal =
+    own(StatusCode::NOT_IMPLEMENTED, "the endpoint speaks HTTP/2, websocket is not served there");
 const UPGRADE_UNASKED: Refusal = own(StatusCode::BAD_GATEWAY, "the endpoint upgraded unasked");
 
 /// An answer of ours after which the connection may go on.
@@ -129,10 +133,16 @@ impl Proxy {
         mut request: Request<Incoming>,
         line: &mut Option<Box<Line>>,
     ) -> Result<Response<AnswerBody>, Stop> {
-        let upgrade = request.headers().contains_key(header::UPGRADE).then(|| hyper::upgrade::on(&mut request));
+        let connect = *request.method() == Method::CONNECT;
+        let upgrade =
+            (connect || request.headers().contains_key(header::UPGRADE)).then(|| hyper::upgrade::on(&mut request));
         let (mut parts, incoming) = request.into_parts();
+        let opening = if connect { Opening::of(&mut parts)? } else { None };
         let Inspected { host, path, upgrade: protocol } =
             head::inspect(&mut parts, &self.heads).inspect_err(|_| self.shard.count(Count::Refused))?;
+        if opening.is_some() {
+            parts.version = Version::HTTP_2;
+        }
         let (route, admitted) = {
             let table = self.table.load();
             let path = path.as_deref().unwrap_or_else(|| parts.uri.path());
@@ -153,7 +163,7 @@ impl Proxy {
         let version = parts.version;
         let passed = match admitted {
             Ok(open) => {
-                let upgrade = upgrade.zip(protocol);
+                let upgrade = upgrade.zip(protocol).map(|(client, protocol)| Upgrade { client, protocol, opening });
                 self.pass(&route, Passing { parts: &mut parts, incoming, host, peer, upgrade, open }, line).await
             }
             Err(stop) => Err(stop),
@@ -180,9 +190,13 @@ impl Proxy {
         let way = route.delivery.way(|| asked(parts, host.as_str(), peer));
         let wire = &**route.wiring.wire(&peer.scheme);
         // HTTP/2 has no upgrade; the endpoint may answer the plain request (RFC 9110 §7.8).
-        let upgrade = upgrade.filter(|_| !wire.is_h2());
+        let upgrade = match upgrade {
+            Some(Upgrade { opening: Some(_), .. }) if wire.is_h2() => return Err(NO_WEBSOCKET.into()),
+            Some(_) if wire.is_h2() => None,
+            upgrade => upgrade,
+        };
         let (body, watch) = self.request_body(parts, incoming, &route.policy)?;
-        let protocol = upgrade.as_ref().map(|(_, protocol)| protocol.clone());
+        let protocol = upgrade.as_ref().map(|upgrade| upgrade.protocol.clone());
         head::rewrite_request(parts, peer, &self.heads, protocol, || self.ids.next());
         filter::rewrite_request(&route.policy, parts);
         let mut outgoing = Request::new(body);
@@ -243,13 +257,23 @@ impl Proxy {
     fn respond(&self, answered: Answered, back: Back<'_>) -> Result<Response<AnswerBody>, Refusal> {
         let Answered { mut response, mut lease, in_flight } = answered;
         let Back { peer, policy, watch, upgrade, open } = back;
-        if response.status() == StatusCode::SWITCHING_PROTOCOLS {
-            let Some((downstream, asked)) = upgrade else { return Err(UPGRADE_UNASKED) };
-            let protocol = response.headers().get(header::UPGRADE).cloned().unwrap_or(asked);
-            head::rewrite_response(response.headers_mut(), &self.heads, Some(protocol));
-            peer.switch();
+        let status = response.status();
+        if let Some(opening) = upgrade.as_ref().and_then(|upgrade| upgrade.opening.as_ref()) {
+            opening.check(status, response.headers_mut())?;
+        }
+        if status == StatusCode::SWITCHING_PROTOCOLS {
+            let Some(Upgrade { client, protocol, opening }) = upgrade else { return Err(UPGRADE_UNASKED) };
+            if opening.is_some() {
+                // One stream of the connection is a tunnel, the others go on.
+                *response.status_mut() = StatusCode::OK;
+                head::rewrite_response(response.headers_mut(), &self.heads, None);
+            } else {
+                let protocol = response.headers().get(header::UPGRADE).cloned().unwrap_or(protocol);
+                head::rewrite_response(response.headers_mut(), &self.heads, Some(protocol));
+                peer.switch();
+            }
             self.shard.count(Count::Tunnel);
-            let tunnel = tunnel::run(lease, downstream, self.timeouts.tunnel);
+            let tunnel = tunnel::run(lease, client, self.timeouts.tunnel);
             self.tasks.spawn(async move {
                 let _counted = open;
                 tunnel.await;
@@ -270,6 +294,14 @@ impl Proxy {
     }
 }
 
+/// A request to speak another protocol from here on.
+struct Upgrade {
+    client: OnUpgrade,
+    protocol: HeaderValue,
+    /// Over HTTP/2.
+    opening: Option<Opening>,
+}
+
 /// What a hash of the request may read.
 fn asked<'r>(parts: &'r Parts, host: &'r str, peer: &Peer) -> Asked<'r> {
     let scheme = if peer.scheme == "https" { "https" } else { "http" };
@@ -282,7 +314,7 @@ struct Passing<'r> {
     incoming: Incoming,
     host: Host,
     peer: &'r Peer,
-    upgrade: Option<(OnUpgrade, HeaderValue)>,
+    upgrade: Option<Upgrade>,
     open: Option<Open>,
 }
 
@@ -291,7 +323,7 @@ struct Back<'r> {
     peer: &'r Peer,
     policy: &'r Policy,
     watch: Option<Watch>,
-    upgrade: Option<(OnUpgrade, HeaderValue)>,
+    upgrade: Option<Upgrade>,
     open: Option<Open>,
 }
 

@@ -195,6 +195,7 @@ impl Worker {
             .max_concurrent_streams(MAX_STREAMS)
             .max_pending_accept_reset_streams(MAX_PENDING_RESETS)
             .max_header_list_size(head_bytes)
+            .enable_connect_protocol()
             .keep_alive_interval(self.proxy.timeouts.head)
             .keep_alive_timeout(self.proxy.timeouts.handshake);
         let connection = builder.serve_connection(TokioIo::new(stream), self.service(peer));

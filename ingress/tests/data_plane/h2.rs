@@ -167,3 +167,85 @@ async fn floods_that_cost_us_more_than_the_client_end_their_connection() {
     flood(&gate, "empty continuation", &open, |_| frame(CONTINUATION, 0, 1, &[]).repeat(100), 20_000).await;
     still_serves(&gate).await;
 }
+
+/// An endpoint that switches to WebSocket as asked, then sends back what it gets; it refuses `/no`, and ignores `/deaf`.
+async fn websocket_endpoint() -> std::net::SocketAddr {
+    crate::fixture::scripted(|mut stream, head, _| async move {
+        let key = head.lines().find_map(|line| line.strip_prefix("sec-websocket-key: ")).unwrap_or_default();
+        let mut digest = ring::digest::Context::new(&ring::digest::SHA1_FOR_LEGACY_USE_ONLY);
+        digest.update(format!("{key}258EAFA5-E914-47DA-95CA-C5AB0DC85B11").as_bytes());
+        let accept = base64::Engine::encode(&base64::engine::general_purpose::STANDARD, digest.finish());
+        let sound = head.contains("upgrade: websocket") && head.contains("connection: upgrade");
+        let answer = match head.split(' ').nth(1) {
+            Some("/chat") if sound && head.starts_with("GET ") && head.contains("cookie: a=1; b=2") => format!(
+                "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+                 Sec-WebSocket-Accept: {accept}\r\nSec-WebSocket-Protocol: v2\r\n\r\n"
+            ),
+            Some("/no") => "HTTP/1.1 403 Forbidden\r\nContent-Length: 2\r\n\r\nno".to_owned(),
+            Some("/false") => {
+                "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n".to_owned()
+            }
+            _ => "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok".to_owned(),
+        };
+        stream.write_all(answer.as_bytes()).await.expect("written");
+        if answer.contains("v2") {
+            let (mut from, mut to) = stream.split();
+            tokio::io::copy(&mut from, &mut to).await.expect("sent back");
+            to.shutdown().await.expect("closed");
+        }
+    })
+    .await
+}
+
+/// Ingress: 53, 55
+#[tokio::test]
+async fn websocket_over_http2_becomes_an_upgrade_and_a_tunnel() {
+    let gate = Gate::to(&[websocket_endpoint().await]);
+    let mut sender = h2c(&gate).await;
+    // The server's settings have come with the first answer.
+    let get = Request::get("http://web.example/deaf").body(Full::default()).expect("a request");
+    assert_eq!(sender.send_request(get).await.expect("an answer").status(), 200);
+    let open = |path: &str, protocol: &'static str| {
+        let connect = Request::connect(format!("http://web.example{path}"))
+            .extension(hyper::ext::Protocol::from_static(protocol))
+            .header("sec-websocket-version", "13")
+            .header("sec-websocket-protocol", "v1, v2")
+            .header("cookie", "a=1")
+            .header("cookie", "b=2");
+        sender.clone().send_request(connect.body(Full::default()).expect("a request"))
+    };
+    for (path, protocol, wanted) in
+        [("/no", "websocket", 403), ("/deaf", "websocket", 502), ("/false", "websocket", 502), ("/chat", "other", 501)]
+    {
+        assert_eq!(open(path, protocol).await.expect("an answer").status(), wanted, "{path} {protocol}");
+    }
+    let mut answer = open("/chat", "websocket").await.expect("an answer");
+    assert_eq!(answer.status(), 200);
+    assert!(answer.headers()["sec-websocket-protocol"] == "v2");
+    for absent in ["sec-websocket-accept", "upgrade", "connection", "content-length"] {
+        assert!(!answer.headers().contains_key(absent), "{absent}");
+    }
+    let mut tunnel = TokioIo::new(hyper::upgrade::on(&mut answer).await.expect("a tunnel"));
+    for text in [&b"hello"[..], b"\x00\xff"] {
+        tunnel.write_all(text).await.expect("written");
+        tunnel.flush().await.expect("sent");
+        let mut echo = vec![0; text.len()];
+        tokio::io::AsyncReadExt::read_exact(&mut tunnel, &mut echo).await.expect("an echo");
+        assert_eq!(echo, text);
+    }
+    let get = Request::get("http://web.example/deaf").body(Full::default()).expect("a request");
+    assert_eq!(sender.send_request(get).await.expect("other streams go on").status(), 200);
+    tunnel.shutdown().await.expect("closed");
+    let mut rest = Vec::new();
+    tokio::io::AsyncReadExt::read_to_end(&mut tunnel, &mut rest).await.expect("the end passes through");
+    assert_eq!(gate.running.metrics.get(Count::Tunnel), 1);
+
+    let gate = Gate::start(&crate::wires::speaking("h2c", &[websocket_endpoint().await]), |_| ());
+    let mut sender = h2c(&gate).await;
+    // Without a protocol it is a proxy that is asked for; its answer comes after the settings, too.
+    let proxy = Request::connect("h:80").body(Full::default()).expect("a request");
+    assert_eq!(sender.send_request(proxy).await.expect("an answer").status(), 405);
+    let chat = Request::connect("http://h/chat").extension(hyper::ext::Protocol::from_static("websocket"));
+    let chat = chat.body(Full::default()).expect("a request");
+    assert_eq!(sender.send_request(chat).await.expect("an answer").status(), 501);
+}
