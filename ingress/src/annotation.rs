@@ -22,6 +22,8 @@ pub struct Reading {
     pub policy: Policy,
     /// Further names of its hosts.
     pub aliases: Vec<String>,
+    /// Its paths are patterns.
+    pub patterned: bool,
     pub findings: Vec<Finding>,
 }
 
@@ -92,9 +94,10 @@ pub fn read(annotations: &BTreeMap<String, String>) -> Reading {
     policy.limits = group::limits(&mut reader);
     policy.answers = group::answers(&mut reader);
     let aliases = group::aliases(&mut reader);
+    let patterned = reader.flag("use-regex").unwrap_or(false) || policy.rewrite.is_some();
     let (findings, closed) = reader.finish();
     policy.closed = closed;
-    Reading { policy, aliases, findings }
+    Reading { policy, aliases, patterned, findings }
 }
 
 #[cfg(test)]

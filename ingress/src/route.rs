@@ -10,6 +10,7 @@ mod delivery;
 mod endpoint;
 mod host;
 mod path;
+mod pattern;
 pub mod policy;
 mod pool;
 mod upkeep;
@@ -26,7 +27,8 @@ pub use cert::{CertError, Certs, parse as parse_certificate};
 pub use delivery::Delivery;
 pub use endpoint::{Endpoint, EndpointKey, InFlight, Mark, Standing};
 pub use host::{Host, HostError};
-pub use path::normal as normal_path;
+pub use path::{Found, normal as normal_path};
+pub use pattern::{Groups, Pattern, PatternError};
 pub use pool::Locality;
 pub use upkeep::{EJECT_BASE_MS, EJECT_MAX_MS, Ejection, Upkeep};
 pub use wire::{Announce, TlsSetup, UpstreamProtocol, UpstreamTls, Verify, Wire, WireError, WireSpec, Wires, Wiring};
@@ -60,6 +62,8 @@ pub struct RouteTable {
     endpoints: HashMap<EndpointKey, Arc<Endpoint>>,
     live: HashSet<u64>,
     next_id: u64,
+    /// Compiled once, used again by the next build.
+    patterns: HashMap<Box<str>, Arc<Pattern>>,
     accepted: BTreeSet<Named>,
     problems: Vec<Problem>,
 }
@@ -81,6 +85,10 @@ pub enum ProblemKind {
     PortMissing,
     BackendUnsupported,
     PathTaken,
+    PathInvalid,
+    HostTaken,
+    ParametersUnsupported,
+    ParametersMissing,
     SecretMissing,
     SecretInvalid,
     HostInvalid,
@@ -96,6 +104,10 @@ impl ProblemKind {
             Self::PortMissing => "PortNotFound",
             Self::BackendUnsupported => "BackendUnsupported",
             Self::PathTaken => "PathConflict",
+            Self::PathInvalid => "PathInvalid",
+            Self::HostTaken => "HostConflict",
+            Self::ParametersUnsupported => "ParametersUnsupported",
+            Self::ParametersMissing => "ParametersNotFound",
             Self::SecretMissing => "SecretNotFound",
             Self::SecretInvalid => "SecretInvalid",
             Self::HostInvalid => "HostInvalid",
@@ -116,9 +128,15 @@ impl RouteTable {
     /// The most specific host decides alone, as with ingress-nginx: a path that it lacks is not looked for under a wildcard.
     #[must_use]
     pub fn find(&self, host: &str, path: &str) -> Option<&Arc<Route>> {
+        self.locate(host, path).map(|found| found.route)
+    }
+
+    /// The same with the pattern by which the route was found.
+    #[must_use]
+    pub fn locate(&self, host: &str, path: &str) -> Option<Found<'_>> {
         let wildcard = || self.wildcard.get(host.split_once('.').filter(|(label, _)| !label.is_empty())?.1);
         let routes = self.exact.get(host).or_else(wildcard).unwrap_or(&self.any);
-        routes.find(path).or(self.any.fallback.as_ref())
+        routes.find(path).or_else(|| self.any.fallback.as_ref().map(Found::plain))
     }
 
     /// Certificates by server name.

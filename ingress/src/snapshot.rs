@@ -46,6 +46,8 @@ pub struct Snapshot {
     /// Mirrored endpoints, with what must be carried over already in it.
     pub clusters: Clusters,
     pub secrets: BTreeMap<Named, Arc<TlsSecret>>,
+    /// Parameters of classes by namespace (empty for the cluster's) and name; `None` while nobody has said which there are.
+    pub parameters: Option<BTreeSet<Named>>,
 }
 
 impl Snapshot {
@@ -103,11 +105,14 @@ pub struct RulePath {
     pub backend: BackendRef,
 }
 
-/// `pathType`; `ImplementationSpecific` is read as `Prefix`.
+/// `pathType`
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PathKind {
     Exact,
+    /// By elements.
     Prefix,
+    /// `ImplementationSpecific`: a prefix of text, as with ingress-nginx.
+    Text,
 }
 
 /// Where a rule sends its requests.
@@ -137,6 +142,16 @@ pub struct IngressClass {
     pub name: String,
     pub controller: String,
     pub default: bool,
+    pub parameters: Option<ParametersRef>,
+}
+
+/// `spec.parameters` of an IngressClass.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ParametersRef {
+    pub group: String,
+    pub kind: String,
+    /// The namespace is empty where the scope is the cluster.
+    pub key: Named,
 }
 
 /// A Service, reduced to its ports.
@@ -176,6 +191,13 @@ fn annotations(object: &Value) -> impl Iterator<Item = (&str, &str)> {
 }
 
 impl IngressObject {
+    /// Whether it makes the paths of all its hosts patterns: groups of patterns are what a rewrite is about.
+    #[must_use]
+    pub fn is_patterned(&self) -> bool {
+        let annotation = |name: &str| self.annotations.get(name).map(String::as_str);
+        annotation("use-regex") == Some("true") || annotation("rewrite-target").is_some_and(|target| !target.is_empty())
+    }
+
     /// Reads an Ingress as the API server answers it.
     #[must_use]
     pub fn read(object: &Value) -> Self {
@@ -208,6 +230,7 @@ fn rule(rule: &Value) -> Rule {
     let path = |entry: &Value| {
         let kind = match text::str_at(entry, &["pathType"]) {
             "Exact" => PathKind::Exact,
+            "ImplementationSpecific" => PathKind::Text,
             _ => PathKind::Prefix,
         };
         let path = match text::str_at(entry, &["path"]) {
@@ -246,7 +269,20 @@ impl IngressClass {
             name: text::name(object).to_owned(),
             controller: text::str_at(object, &["spec", "controller"]).to_owned(),
             default: text::annotation(object, "ingressclass.kubernetes.io/is-default-class") == Some("true"),
+            parameters: text::at(object, &["spec", "parameters"]).filter(|given| given.is_object()).map(parameters),
         }
+    }
+}
+
+fn parameters(given: &Value) -> ParametersRef {
+    let namespace = match text::str_at(given, &["scope"]) {
+        "Namespace" => text::str_at(given, &["namespace"]),
+        _ => "",
+    };
+    ParametersRef {
+        group: text::str_at(given, &["apiGroup"]).to_owned(),
+        kind: text::str_at(given, &["kind"]).to_owned(),
+        key: Named::new(namespace, text::str_at(given, &["name"])),
     }
 }
 

@@ -222,6 +222,7 @@ impl Followed {
             services: self.services.all().into_iter().map(|(_, service)| (service.key.clone(), service)).collect(),
             clusters: self.clusters(known),
             secrets: BTreeMap::new(),
+            parameters: None,
         })
     }
 

@@ -204,7 +204,7 @@ static ROWS: &[Row] = &[
     refused("upstream-hash-by-subset-size", YET),
     works("upstream-vhost"),
     ignored("use-port-in-redirects", "redirects to HTTPS never name a port"),
-    refused("use-regex", YET),
+    differs("use-regex", "patterns with look-around or back-references are refused"),
     works("whitelist-source-range").guards(),
     differs("x-forwarded-prefix", "set only together with rewrite-target, as there"),
 ];

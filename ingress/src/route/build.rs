@@ -13,16 +13,21 @@ use crate::route::backend::Backend;
 use crate::route::balance::Balance;
 use crate::route::cert::Certs;
 use crate::route::delivery::Delivery;
-use crate::route::path::HostRoutes;
+use crate::route::path::{HostRoutes, normal};
+use crate::route::pattern::{Pattern, PatternError};
 use crate::route::policy::Policy;
 use crate::route::pool::{Identities, Locality, SliceIndex, routable};
 use crate::route::upkeep::Upkeep;
 use crate::route::wire::{Wire, WireSpec, Wires};
 use crate::route::{Problem, ProblemKind, Route, RouteTable};
-use crate::snapshot::{BackendRef, IngressClass, IngressObject, Named, PortRef, ServiceObject, Snapshot};
+use crate::snapshot::{BackendRef, IngressClass, IngressObject, Named, PortRef, RulePath, ServiceObject, Snapshot};
 
 /// The value of the annotation `kubernetes.io/ingress.class` that means us.
 const LEGACY_CLASS: &str = "fedgate";
+
+/// What an IngressClass may have as parameters, by scope.
+const PARAMETERS: &str = "IngressParameters";
+const CLUSTER_PARAMETERS: &str = "ClusterIngressParameters";
 
 /// What the composition root decides about building.
 #[derive(Debug, Clone, Default)]
@@ -81,6 +86,8 @@ pub fn build(snapshot: &Snapshot, before: Option<&RouteTable>, options: &BuildOp
         options,
         before,
         index: SliceIndex::new(&snapshot.clusters),
+        patterned: patterned_hosts(&ingresses),
+        classes: snapshot.classes.iter().map(|class| (class.name.as_str(), class)).collect(),
         ids: Identities {
             before: before.map(|table| &table.endpoints),
             now: HashMap::new(),
@@ -102,6 +109,9 @@ struct Builder<'s> {
     options: &'s BuildOptions,
     before: Option<&'s RouteTable>,
     index: SliceIndex<'s>,
+    /// Hosts whose paths are patterns, since one of their Ingresses asks for it.
+    patterned: HashSet<&'s str>,
+    classes: HashMap<&'s str, &'s IngressClass>,
     ids: Identities<'s>,
     table: RouteTable,
     /// Further names, and the hosts that they stand for.
@@ -127,17 +137,10 @@ impl Builder<'_> {
             }
             for (position, path) in rule.paths.iter().enumerate() {
                 let field = format!("spec.rules[{number}].http.paths[{position}]");
-                let route = self.route(ingress, &path.backend, &format!("{field}.backend"));
-                let older = self.host(&rule.host).add(path.kind, &path.path, route);
-                if let Some(older) = older.filter(|older| older.ingress != ingress.key) {
-                    let message = format!(
-                        "{field}: {}{} already belongs to the older Ingress {}",
-                        rule.host, path.path, older.ingress
-                    );
-                    self.problem(ingress, ProblemKind::PathTaken, message);
-                }
+                self.path(ingress, &rule.host, path, &field);
             }
         }
+        self.parameters(ingress);
         self.default_backend(ingress);
         self.tls(ingress);
     }
@@ -148,7 +151,7 @@ impl Builder<'_> {
         if ingress.annotations.is_empty() {
             return;
         }
-        let Reading { policy, aliases, findings } = annotation::read(&ingress.annotations);
+        let Reading { policy, aliases, findings, .. } = annotation::read(&ingress.annotations);
         if policy != *self.plain {
             self.policy = Arc::new(policy);
         }
@@ -162,6 +165,63 @@ impl Builder<'_> {
         }
     }
 
+    fn path(&mut self, ingress: &IngressObject, host: &str, path: &RulePath, field: &str) {
+        let pattern = match self.patterned.contains(host).then(|| self.pattern(&path.path)).transpose() {
+            Ok(pattern) => pattern,
+            Err(error) => {
+                let message = format!("{field}.path: {:?}: {error}; it is not served", path.path);
+                return self.problem(ingress, ProblemKind::PathInvalid, message);
+            }
+        };
+        let route = self.route(ingress, &path.backend, &format!("{field}.backend"));
+        let older = match pattern {
+            Some(pattern) => self.host(host).add_pattern(pattern, route),
+            None => {
+                // Compared with what requests are brought into; what has no such form can never be asked for.
+                let normal = normal(&path.path).ok().flatten();
+                self.host(host).add(path.kind, normal.as_deref().unwrap_or(&path.path), route)
+            }
+        };
+        if let Some(older) = older.filter(|older| older.ingress != ingress.key) {
+            let message =
+                format!("{field}: {host}{} already belongs to the older Ingress {}", path.path, older.ingress);
+            self.problem(ingress, ProblemKind::PathTaken, message);
+        }
+    }
+
+    fn pattern(&mut self, text: &str) -> Result<Arc<Pattern>, PatternError> {
+        let known = |table: &RouteTable| table.patterns.get(text).cloned();
+        if let Some(pattern) = known(&self.table) {
+            return Ok(pattern);
+        }
+        let pattern = self.before.and_then(known).map_or_else(|| Pattern::new(text).map(Arc::new), Ok)?;
+        self.table.patterns.insert(text.into(), pattern.clone());
+        Ok(pattern)
+    }
+
+    /// What the class of this Ingress names as its parameters must be ours and there.
+    fn parameters(&mut self, ingress: &IngressObject) {
+        let class = ingress.class.as_deref().and_then(|class| self.classes.get(class));
+        let Some((class, given)) = class.and_then(|class| Some((&class.name, class.parameters.as_ref()?))) else {
+            return;
+        };
+        let kind = if given.key.namespace.is_empty() { CLUSTER_PARAMETERS } else { PARAMETERS };
+        let name = format!("{} {}", given.kind, given.key.to_string().trim_start_matches('/'));
+        if given.group != label::GROUP || given.kind != kind {
+            let message = format!(
+                "spec.ingressClassName: the parameters of IngressClass {class} are {name} of group {:?}, not {kind} of group {:?}",
+                given.group,
+                label::GROUP
+            );
+            self.problem(ingress, ProblemKind::ParametersUnsupported, message);
+        } else if self.snapshot.parameters.as_ref().is_some_and(|known| !known.contains(&given.key)) {
+            let message = format!(
+                "spec.ingressClassName: the parameters of IngressClass {class} are missing: there is no {name}"
+            );
+            self.problem(ingress, ProblemKind::ParametersMissing, message);
+        }
+    }
+
     /// Serves what the rules of this Ingress leave over; without rules, everything that no other Ingress claims.
     fn default_backend(&mut self, ingress: &IngressObject) {
         let Some(backend) = &ingress.default_backend else { return };
@@ -172,9 +232,17 @@ impl Builder<'_> {
             hosts.push("");
         }
         for host in hosts {
-            let claimed = &mut self.host(host).fallback;
-            if claimed.is_none() {
-                *claimed = Some(route.clone());
+            let older = self.host(host).fallback.get_or_insert_with(|| route.clone()).ingress.clone();
+            if older != ingress.key {
+                let message = match host {
+                    "" => {
+                        format!("spec.defaultBackend: what no rule claims already belongs to the older Ingress {older}")
+                    }
+                    host => {
+                        format!("spec.defaultBackend: the rest of {host} already belongs to the older Ingress {older}")
+                    }
+                };
+                self.problem(ingress, ProblemKind::PathTaken, message);
             }
         }
     }
@@ -301,6 +369,12 @@ impl Builder<'_> {
         table.next_id = self.ids.next_id;
         table
     }
+}
+
+/// Hosts of which an Ingress makes the paths patterns.
+fn patterned_hosts<'s>(ingresses: &[&'s IngressObject]) -> HashSet<&'s str> {
+    let patterned = ingresses.iter().filter(|ingress| ingress.is_patterned());
+    patterned.flat_map(|ingress| ingress.rules.iter().map(|rule| rule.host.as_str())).collect()
 }
 
 fn service_port<'s>(service: &'s ServiceObject, port: &PortRef) -> Option<&'s crate::snapshot::ServicePort> {

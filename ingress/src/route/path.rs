@@ -1,11 +1,12 @@
-//! Paths of one host: exact ones, element-wise prefixes, the longest wins; and what a path may not contain.
+//! Paths of one host: exact ones, element-wise prefixes, prefixes of text, or patterns; and the form in which they are compared.
 //!
-//! Lookup cost is bounded by the deepest configured prefix, never by what a client sends.
+//! Lookup cost is bounded by what is configured, never by what a client sends.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::route::Route;
+use crate::route::pattern::{Groups, Pattern, Patterns};
 use crate::snapshot::PathKind;
 
 /// The routes of one host.
@@ -16,55 +17,105 @@ pub struct HostRoutes {
     prefix: HashMap<Box<str>, Arc<Route>>,
     /// Elements of the longest prefix.
     depth: usize,
+    /// Prefixes that may end within an element.
+    text: HashMap<Box<str>, Arc<Route>>,
+    /// The lengths of those, the longest first.
+    lengths: Vec<usize>,
+    /// Where a host has patterns, all its paths are patterns.
+    patterns: Patterns,
     /// `defaultBackend` of an Ingress that has rules for this host.
     pub fallback: Option<Arc<Route>>,
+}
+
+/// A route, and the pattern by which it was found.
+#[derive(Debug, Clone, Copy)]
+pub struct Found<'t> {
+    pub route: &'t Arc<Route>,
+    pub pattern: Option<&'t Arc<Pattern>>,
+}
+
+impl<'t> Found<'t> {
+    pub(super) const fn plain(route: &'t Arc<Route>) -> Self {
+        Self { route, pattern: None }
+    }
+
+    /// What the groups of the pattern stand for in the path that it was found by.
+    #[must_use]
+    pub fn groups<'p>(&self, path: &'p str) -> Option<Groups<'p>> {
+        self.pattern.and_then(|pattern| pattern.groups(path))
+    }
 }
 
 impl HostRoutes {
     /// Adds a route unless an older one has its place, which is then returned.
     pub fn add(&mut self, kind: PathKind, path: &str, route: Arc<Route>) -> Option<Arc<Route>> {
+        let root = path == "/";
         let (map, key) = match kind {
             PathKind::Exact => (&mut self.exact, path),
-            PathKind::Prefix => (&mut self.prefix, path.strip_suffix('/').unwrap_or(path)),
+            PathKind::Text if !root => (&mut self.text, path),
+            PathKind::Prefix | PathKind::Text => (&mut self.prefix, path.strip_suffix('/').unwrap_or(path)),
         };
         if let Some(older) = map.get(key) {
             return Some(older.clone());
         }
-        if kind == PathKind::Prefix {
-            self.depth = self.depth.max(key.bytes().filter(|b| *b == b'/').count());
-        }
         map.insert(key.into(), route);
+        match kind {
+            PathKind::Prefix => self.depth = self.depth.max(key.bytes().filter(|b| *b == b'/').count()),
+            PathKind::Text if !root => {
+                if let Err(at) = self.lengths.binary_search_by(|length| key.len().cmp(length)) {
+                    self.lengths.insert(at, key.len());
+                }
+            }
+            PathKind::Exact | PathKind::Text => {}
+        }
         None
     }
 
-    /// The route for `path`, which has neither query nor fragment.
+    /// Adds a route by pattern unless an older one has its place, which is then returned.
+    pub fn add_pattern(&mut self, pattern: Arc<Pattern>, route: Arc<Route>) -> Option<Arc<Route>> {
+        self.patterns.add(pattern, route)
+    }
+
+    /// The route for `path` in its normal form, without query.
     #[must_use]
-    pub fn find(&self, path: &str) -> Option<&Arc<Route>> {
+    pub fn find(&self, path: &str) -> Option<Found<'_>> {
         if !self.exact.is_empty()
             && let Some(route) = self.exact.get(path)
         {
-            return Some(route);
+            return Some(Found::plain(route));
         }
-        self.longest_prefix(path).or(self.fallback.as_ref())
+        if let Some((pattern, route)) = self.patterns.find(path) {
+            return Some(Found { route, pattern: Some(pattern) });
+        }
+        let (found, length) = self.longest_prefix(path).map_or((None, 0), |(route, length)| (Some(route), length));
+        let longer = self.longest_text(path, length);
+        longer.or(found).or(self.fallback.as_ref()).map(Found::plain)
     }
 
-    fn longest_prefix(&self, path: &str) -> Option<&Arc<Route>> {
+    fn longest_prefix(&self, path: &str) -> Option<(&Arc<Route>, usize)> {
         if self.depth == 0 {
-            return self.prefix.get("");
+            return self.prefix.get("").map(|route| (route, 0));
         }
         let mut slashes = memchr::memchr_iter(b'/', path.as_bytes()).skip(1);
         let mut end = slashes.by_ref().nth(self.depth - 1).unwrap_or(path.len());
         loop {
             if let Some(route) = self.prefix.get(&path[..end]) {
-                return Some(route);
+                return Some((route, end));
             }
             end = memchr::memrchr(b'/', &path.as_bytes()[..end])?;
         }
     }
 
+    /// The longest prefix of text that is longer than `than`.
+    fn longest_text(&self, path: &str, than: usize) -> Option<&Arc<Route>> {
+        let longer = self.lengths.iter().take_while(|length| **length > than);
+        longer.filter_map(|length| self.text.get(path.get(..*length)?)).next()
+    }
+
     /// All routes of this host.
     pub fn routes(&self) -> impl Iterator<Item = &Arc<Route>> {
-        self.exact.values().chain(self.prefix.values()).chain(&self.fallback)
+        let maps = [&self.exact, &self.prefix, &self.text];
+        maps.into_iter().flat_map(HashMap::values).chain(self.patterns.routes()).chain(&self.fallback)
     }
 }
 
@@ -140,9 +191,10 @@ mod tests {
         host
     }
 
+    /// Ingress: 36
     #[test]
     fn exact_beats_prefix_and_the_longest_prefix_wins() {
-        use PathKind::{Exact, Prefix};
+        use PathKind::{Exact, Prefix, Text};
         let host = routes(&[
             (Prefix, "/"),
             (Prefix, "/foo"),
@@ -166,11 +218,26 @@ mod tests {
             ("/foo/bar/bazz", "Prefix /foo"),
             ("//foo", "Prefix /"),
         ] {
-            assert_eq!(&*host.find(path).expect(path).ingress.name, wanted, "{path}");
+            assert_eq!(&*host.find(path).expect(path).route.ingress.name, wanted, "{path}");
         }
         let exact = routes(&[(Exact, "/foo"), (Exact, "/bar/")]);
         for (path, hit) in [("/foo", true), ("/foo/", false), ("/bar", false), ("/bar/", true), ("/", false)] {
             assert_eq!(exact.find(path).is_some(), hit, "{path}");
+        }
+        // As ingress-nginx reads what is implementation-specific: a prefix of text, the longest of all prefixes wins.
+        let text = routes(&[(Text, "/foo"), (Prefix, "/foo"), (Text, "/foo/ba"), (Prefix, "/foo/bar"), (Text, "/")]);
+        for (path, wanted) in [
+            ("/foo", "Prefix /foo"),
+            ("/foobar", "Text /foo"),
+            ("/foo/x", "Prefix /foo"),
+            ("/foo/bax", "Text /foo/ba"),
+            ("/foo/bar/x", "Prefix /foo/bar"),
+            ("/foo/barx", "Text /foo/ba"),
+            ("/fo", "Text /"),
+            ("/fo\u{e9}", "Text /"),
+            ("/FOO", "Text /"),
+        ] {
+            assert_eq!(&*text.find(path).expect(path).route.ingress.name, wanted, "{path}");
         }
         let deep = routes(&[(Prefix, "/a/b/c")]);
         assert!(deep.find("/a/b").is_none() && deep.find("/a/b/c/").is_some() && deep.find("*").is_none());

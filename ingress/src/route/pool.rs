@@ -2,7 +2,7 @@
 //!
 //! Decides who may get requests at all (ready, draining, reachable addresses) and in which order; balancing is the backend's.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
@@ -59,7 +59,7 @@ impl<'s> SliceIndex<'s> {
         let ready = candidates(slices, port, options, |pod| pod.ready && !pod.terminating);
         // Nobody is ready: pods that drain but still answer are better than a 503 (KEP-1669).
         let chosen = if ready.is_empty() {
-            candidates(slices, port, options, |pod| pod.serving && pod.terminating)
+            candidates(slices, port, options, |pod| (pod.serving || pod.ready) && pod.terminating)
         } else {
             ready
         };
@@ -94,21 +94,33 @@ fn candidates<'s>(
     fits: impl Fn(&Pod) -> bool,
 ) -> BTreeMap<ClusterName, Vec<Candidate<'s>>> {
     let mut found = BTreeMap::<ClusterName, Vec<Candidate<'s>>>::new();
-    for slice in slices {
-        let Some(number) = slice.ports.iter().find(|p| p.name == port.name && p.protocol == port.protocol) else {
-            continue;
-        };
-        for pod in slice.endpoints.iter().filter(|pod| fits(pod)) {
-            let Some(address) = pod.addresses.first().filter(|address| options.admits(**address)) else { continue };
-            let key = EndpointKey {
-                cluster: slice.cluster.clone(),
-                address: SocketAddr::new(*address, number.number),
-                pod: pod.pod.clone(),
+    // Duplicates over slices happen while a controller moves endpoints between them.
+    let (mut known, mut older) = (HashSet::new(), HashSet::new());
+    // A pod of both families is in two slices and is one endpoint.
+    for family in [IpAddr::is_ipv4 as fn(&IpAddr) -> bool, IpAddr::is_ipv6] {
+        for slice in slices {
+            let Some(number) = slice.ports.iter().find(|p| p.name == port.name && p.protocol == port.protocol) else {
+                continue;
             };
-            let of_cluster = found.entry(slice.cluster.clone()).or_default();
-            // Duplicates over slices happen while a controller moves endpoints between them.
-            if of_cluster.iter().all(|known| known.key != key) {
-                of_cluster.push(Candidate { key, zone: pod.zone.as_ref() });
+            for pod in slice.endpoints.iter().filter(|pod| fits(pod)) {
+                let fit = |address: &&IpAddr| family(address) && options.admits(**address);
+                let Some(address) = pod.addresses.first().filter(fit) else { continue };
+                if address.is_ipv6() && pod.pod.as_ref().is_some_and(|name| older.contains(&(&slice.cluster, name))) {
+                    continue;
+                }
+                if address.is_ipv4()
+                    && let Some(name) = &pod.pod
+                {
+                    older.insert((&slice.cluster, name));
+                }
+                let key = EndpointKey {
+                    cluster: slice.cluster.clone(),
+                    address: SocketAddr::new(*address, number.number),
+                    pod: pod.pod.clone(),
+                };
+                if known.insert(key.clone()) {
+                    found.entry(slice.cluster.clone()).or_default().push(Candidate { key, zone: pod.zone.as_ref() });
+                }
             }
         }
     }

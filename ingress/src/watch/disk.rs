@@ -51,6 +51,8 @@ pub fn read(kept: &Value) -> Snapshot {
         services,
         clusters: group(list("slices")),
         secrets: list("secrets").filter_map(secret).collect(),
+        // Nothing is reported from disk.
+        parameters: None,
     }
 }
 
@@ -64,6 +66,7 @@ fn write_ingress(ingress: &IngressObject) -> Value {
             let kind = match path.kind {
                 PathKind::Exact => "Exact",
                 PathKind::Prefix => "Prefix",
+                PathKind::Text => "ImplementationSpecific",
             };
             json!({"path": path.path, "pathType": kind, "backend": write_backend(&path.backend)})
         };
@@ -106,9 +109,16 @@ fn write_backend(backend: &BackendRef) -> Value {
 
 fn write_class(class: &IngressClass) -> Value {
     let default = if class.default { "true" } else { "false" };
+    let parameters = class.parameters.as_ref().map(|given| {
+        let scope = if given.key.namespace.is_empty() { "Cluster" } else { "Namespace" };
+        json!({
+            "apiGroup": given.group, "kind": given.kind, "scope": scope,
+            "namespace": &*given.key.namespace, "name": &*given.key.name,
+        })
+    });
     json!({
         "metadata": {"name": class.name, "annotations": {"ingressclass.kubernetes.io/is-default-class": default}},
-        "spec": {"controller": class.controller},
+        "spec": {"controller": class.controller, "parameters": parameters},
     })
 }
 
@@ -169,13 +179,16 @@ mod tests {
         let ingress = json!({
             "metadata": {
                 "namespace": "n", "name": "i", "uid": "u", "creationTimestamp": "2026-01-01T00:00:00Z",
-                "annotations": {"kubernetes.io/ingress.class": "fedgate"},
+                "annotations": {
+                    "kubernetes.io/ingress.class": "fedgate", "nginx.ingress.kubernetes.io/rewrite-target": "/$1",
+                },
             },
             "spec": {
                 "ingressClassName": "x", "defaultBackend": {"resource": {"kind": "K", "name": "r"}},
                 "rules": [{"host": "h", "http": {"paths": [
                     {"path": "/a", "pathType": "Exact", "backend": service(json!({"number": 80}))},
                     {"path": "/b", "pathType": "Prefix", "backend": service(json!({"name": "http"}))},
+                    {"path": "/c", "pathType": "ImplementationSpecific", "backend": service(json!({"number": 80}))},
                 ]}}],
                 "tls": [{"hosts": ["h"], "secretName": "t"}],
             },
@@ -197,10 +210,16 @@ mod tests {
         let secret = TlsSecret { certificate: b"c".to_vec(), private_key: b"k".to_vec() };
         let before = Snapshot {
             ingresses: vec![Arc::new(IngressObject::read(&ingress))],
-            classes: vec![IngressClass { name: "fedgate".into(), controller: "c".into(), default: true }],
+            classes: vec![IngressClass::read(&json!({
+                "metadata": {"name": "fedgate", "annotations": {"ingressclass.kubernetes.io/is-default-class": "true"}},
+                "spec": {"controller": "c", "parameters": {
+                    "apiGroup": "fedgate.dev", "kind": "IngressParameters", "scope": "Namespace", "namespace": "n", "name": "p",
+                }},
+            }))],
             services: [(Named::new("n", "s"), Arc::new(ServiceObject::read(&object)))].into(),
             clusters: group([&slice]),
             secrets: [(Named::new("n", "t"), Arc::new(secret))].into(),
+            parameters: None,
         };
         let after = read(&write(&before));
         assert_eq!(after.ingresses, before.ingresses);

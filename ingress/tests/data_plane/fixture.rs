@@ -150,6 +150,7 @@ pub fn snapshot(endpoints: &[SocketAddr]) -> Snapshot {
             name: "fedgate".into(),
             controller: label::INGRESS_CONTROLLER.into(),
             default: false,
+            parameters: None,
         }],
         services: [service("web"), service("empty")].into(),
         clusters: group(&slices),

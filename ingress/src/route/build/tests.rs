@@ -30,7 +30,7 @@ fn to(service: &str) -> Value {
 }
 
 fn class(name: &str, controller: &str, default: bool) -> IngressClass {
-    IngressClass { name: name.into(), controller: controller.into(), default }
+    IngressClass { name: name.into(), controller: controller.into(), default, parameters: None }
 }
 
 fn services(names: &[&str]) -> BTreeMap<Named, Arc<ServiceObject>> {
@@ -82,6 +82,7 @@ fn addresses(table: &RouteTable, backend: &str) -> Vec<String> {
     table.backend(backend).expect(backend).endpoints().iter().map(|e| e.key.address.to_string()).collect()
 }
 
+/// Ingress: 46
 #[test]
 fn only_ingresses_of_our_class_are_served() {
     let object = |class: Value, annotation: Option<&str>| {
@@ -110,6 +111,7 @@ fn only_ingresses_of_our_class_are_served() {
     }
 }
 
+/// Ingress: 37, 38
 #[test]
 fn the_most_specific_host_decides() {
     let table = built(&snapshot(vec![
@@ -136,6 +138,7 @@ fn the_most_specific_host_decides() {
     assert_eq!(backend(&bare, "i", "/a"), None);
 }
 
+/// Ingress: 38
 #[test]
 fn a_default_backend_serves_its_own_hosts_and_all_without_rules() {
     let table = built(&snapshot(vec![
@@ -148,6 +151,7 @@ fn a_default_backend_serves_its_own_hosts_and_all_without_rules() {
     assert_eq!(backend(&all, "whatever", "/x").as_deref(), Some("n/a:80"));
 }
 
+/// Ingress: 42
 #[test]
 fn the_oldest_wins_and_the_loser_hears_of_it() {
     let older = ingress("z-older", "2020-01-01T00:00:00Z", json!({"rules": [rule("h", "/", "Prefix", "a")]}));
@@ -159,6 +163,7 @@ fn the_oldest_wins_and_the_loser_hears_of_it() {
     assert!(problem.message.contains("n/z-older") && problem.message.contains("spec.rules[0].http.paths[0]"));
 }
 
+/// Ingress: 43, 74
 #[test]
 fn what_cannot_be_routed_to_is_a_problem_that_names_the_field() {
     let port = |port: Value| json!({"service": {"name": "a", "port": port}});
@@ -209,6 +214,7 @@ fn clusters_share_one_pool_and_take_turns() {
     assert!(picked.iter().all(|address| address.to_string() == "10.2.0.1:8080"), "{picked:?}");
 }
 
+/// Ingress: 63
 #[test]
 fn readiness_decides_and_draining_pods_are_the_last_resort() {
     let endpoint = |ip: &str, ready: bool, serving: bool, terminating: bool| json!({"addresses": [ip], "conditions": {"ready": ready, "serving": serving, "terminating": terminating}});
@@ -234,6 +240,7 @@ fn readiness_decides_and_draining_pods_are_the_last_resort() {
     }
 }
 
+/// Ingress: 45
 #[test]
 fn addresses_that_no_pod_can_have_are_dropped() {
     let odd = ["127.0.0.1", "169.254.169.254", "0.0.0.0", "224.0.0.1", "10.9.9.9", "10.0.0.1"];
@@ -265,6 +272,7 @@ fn a_rebuild_keeps_health_and_turn_and_forgets_who_is_gone() {
     assert!(!third.is_live(one.id));
 }
 
+/// Ingress: 73
 #[test]
 fn a_cluster_without_its_marker_keeps_its_endpoints() {
     let east = ClusterName::new("east").expect("a label");
@@ -276,6 +284,7 @@ fn a_cluster_without_its_marker_keeps_its_endpoints() {
     assert!(addresses(&built(&given), "n/a:80").is_empty());
 }
 
+/// Ingress: 47, 50
 #[test]
 fn tls_secrets_serve_the_hosts_that_name_them() {
     let made = rcgen::generate_simple_self_signed(["h".to_owned()]).expect("a certificate");
@@ -334,4 +343,226 @@ fn five_thousand_routes_build_quickly() {
     assert_eq!(table.routes().count(), 5000);
     // Unoptimised on a busy machine; optimised it is some 5 ms.
     assert!(began.elapsed().as_millis() < 2000, "{:?}", began.elapsed());
+}
+
+fn patterned(name: &str, created: &str, annotation: (&str, &str), spec: Value) -> Arc<IngressObject> {
+    let mut object = (*ingress(name, created, spec)).clone();
+    object.annotations.insert(annotation.0.to_owned(), annotation.1.to_owned());
+    Arc::new(object)
+}
+
+/// Ingress: 36, 41
+#[test]
+fn one_ingress_that_asks_for_patterns_makes_all_paths_of_its_hosts_patterns() {
+    let paths = |host: &str, paths: &[(&str, &str, &str)]| {
+        let path = |(path, kind, service): &(&str, &str, &str)| json!({"path": path, "pathType": kind, "backend": to(service)});
+        json!({"rules": [{"host": host, "http": {"paths": paths.iter().map(path).collect::<Vec<_>>()}}]})
+    };
+    let any = "ImplementationSpecific";
+    for annotation in [("use-regex", "true"), ("rewrite-target", "/$2")] {
+        let table = built(&snapshot(vec![
+            patterned(
+                "one",
+                "1",
+                annotation,
+                paths("h", &[("/api(/|$)(.*)", any, "a"), ("/a.c", any, "a"), ("/[", any, "a")]),
+            ),
+            ingress("two", "2", paths("h", &[("/foo", "Exact", "b"), ("/api/long/enough/to/be/first", "Prefix", "b")])),
+            ingress("three", "3", paths("i", &[("/a.c", any, "b")])),
+        ]));
+        for (host, path, wanted) in [
+            ("h", "/api", Some("n/a:80")),
+            ("h", "/API/x", Some("n/a:80")),
+            ("h", "/apix", None),
+            ("h", "/api/long/enough/to/be/first/x", Some("n/b:80")),
+            ("h", "/abc", Some("n/a:80")),
+            ("h", "/FOO/more", Some("n/b:80")),
+            ("i", "/abc", None),
+            ("i", "/a.cd", Some("n/b:80")),
+        ] {
+            assert_eq!(backend(&table, host, path).as_deref(), wanted, "{annotation:?} {host}{path}");
+        }
+        let found = table.locate("h", "/api/x/y").expect("found");
+        assert_eq!(found.groups("/api/x/y").expect("a pattern").get(2), "x/y");
+        assert!(table.locate("i", "/a.c").expect("found").groups("/a.c").is_none());
+        let invalid = |problem: &&crate::route::Problem| problem.kind == ProblemKind::PathInvalid;
+        let [problem] = table.problems().iter().filter(invalid).collect::<Vec<_>>()[..] else { panic!("one problem") };
+        assert!(problem.message.starts_with("spec.rules[0].http.paths[2].path: "), "{}", problem.message);
+        let again = build(
+            &snapshot(vec![patterned("one", "1", annotation, paths("h", &[("/a.c", any, "a")]))]),
+            Some(&table),
+            &BuildOptions::default(),
+        );
+        assert!(std::ptr::eq(
+            &**again.locate("h", "/abc").expect("found").pattern.expect("a pattern"),
+            &**table.locate("h", "/abc").expect("found").pattern.expect("a pattern"),
+        ));
+    }
+    let off = patterned("one", "1", ("use-regex", "false"), paths("h", &[("/a.c", any, "a")]));
+    assert_eq!(backend(&built(&snapshot(vec![off])), "h", "/abc"), None);
+}
+
+/// Ingress: 39
+#[test]
+fn rules_are_brought_into_the_form_that_requests_are_compared_in() {
+    let table = built(&snapshot(vec![ingress(
+        "i",
+        "1",
+        json!({"rules": [
+            rule("h", "/a%20b", "Exact", "a"), rule("h", "/caf\u{e9}", "Prefix", "a"), rule("h", "/%61dmin", "Prefix", "b"),
+        ]}),
+    )]));
+    for (path, wanted) in
+        [("/a b", Some("n/a:80")), ("/caf\u{e9}/x", Some("n/a:80")), ("/admin/x", Some("n/b:80")), ("/a%20b", None)]
+    {
+        assert_eq!(backend(&table, "h", path).as_deref(), wanted, "{path}");
+    }
+}
+
+/// Ingress: 37
+#[test]
+fn hosts_are_found_alike_in_a_table_of_any_size() {
+    for count in [1, 101, 3000] {
+        let one = |n: usize| {
+            let host = if n.is_multiple_of(2) { format!("H{n}.Example.COM") } else { format!("*.W{n}.example.com") };
+            ingress(&format!("i{n}"), "1", json!({"rules": [rule(&host, "/", "Prefix", "a")]}))
+        };
+        let table = built(&snapshot((0..count).map(one).collect()));
+        let last = (count - 1) / 2 * 2;
+        for (host, wanted) in [
+            (format!("h{last}.example.com"), true),
+            (format!("x.h{last}.example.com"), false),
+            ("xn--bcher-kva.w1.example.com".to_owned(), count > 1),
+            ("a.b.w1.example.com".to_owned(), false),
+            ("w1.example.com".to_owned(), false),
+        ] {
+            assert_eq!(table.find(&host, "/").is_some(), wanted, "{host} of {count}");
+        }
+    }
+}
+
+/// Ingress: 42
+#[test]
+fn every_kind_of_conflict_is_decided_by_age_then_name_and_told_to_the_loser() {
+    let both = |service: &str| json!({"rules": [rule("h", "/p", "Exact", service)], "defaultBackend": to(service)});
+    let table = built(&snapshot(vec![
+        ingress("c", "2020-01-02T00:00:00Z", both("b")),
+        ingress("b", "2020-01-01T00:00:00Z", both("b")),
+        ingress("a", "2020-01-01T00:00:00Z", both("a")),
+    ]));
+    assert_eq!(backend(&table, "h", "/p").as_deref(), Some("n/a:80"));
+    assert_eq!(backend(&table, "h", "/other").as_deref(), Some("n/a:80"));
+    let told: Vec<_> = table.problems().iter().map(|problem| (&*problem.ingress.name, problem.kind)).collect();
+    assert_eq!(
+        told,
+        [("b", ProblemKind::PathTaken); 2].into_iter().chain([("c", ProblemKind::PathTaken); 2]).collect::<Vec<_>>()
+    );
+    assert!(table.problems().iter().all(|problem| problem.message.contains("n/a")), "{:?}", table.problems());
+    let twice = ingress("i", "1", json!({"rules": [rule("h", "/", "Prefix", "a"), rule("h", "/", "Prefix", "b")]}));
+    assert!(
+        built(&snapshot(vec![twice])).problems().is_empty(),
+        "the first rule of one Ingress wins, as with ingress-nginx"
+    );
+}
+
+/// Ingress: 44
+#[test]
+fn ports_and_endpoints_come_from_each_slice_and_each_pod_counts_once() {
+    let mut given = snapshot(vec![ingress("i", "1", json!({"defaultBackend": to("a")}))]);
+    let numbered = |name: &str, number: u16, endpoints: Value| {
+        let mut one = slice("east", "a", endpoints);
+        one["metadata"]["name"] = json!(name);
+        one["ports"] = json!([{"name": "http", "port": number}, {"name": "http", "port": 1, "protocol": "UDP"}]);
+        one
+    };
+    let pod = |address: &str, name: &str| json!({"addresses": [address], "targetRef": {"name": name}});
+    let six = json!([pod("fd00::1", "p1"), pod("fd00::9", "p9")]);
+    given.clusters = group(&[
+        numbered("s1", 8080, json!([pod("10.0.0.1", "p1"), pod("10.0.0.2", "p2")])),
+        numbered("s2", 9090, json!([pod("10.0.0.3", "p3"), pod("10.0.0.2", "p2")])),
+        numbered("s3", 8080, json!([pod("10.0.0.2", "p2")])),
+        numbered("s4", 8080, six),
+    ]);
+    let found = addresses(&built(&given), "n/a:80");
+    assert_eq!(found, ["10.0.0.1:8080", "10.0.0.2:8080", "10.0.0.2:9090", "10.0.0.3:9090", "[fd00::9]:8080"]);
+    let many = |n: usize| {
+        let all: Vec<String> = (0..100).map(|m| format!("10.1.{n}.{m}")).collect();
+        numbered(&format!("m{n}"), 80, pods(&all.iter().map(String::as_str).collect::<Vec<_>>()))
+    };
+    given.clusters = group(&(0..50).map(many).collect::<Vec<_>>());
+    assert_eq!(addresses(&built(&given), "n/a:80").len(), 5000);
+}
+
+/// Ingress: 45
+#[test]
+fn what_a_service_publishes_counts_whatever_its_kind() {
+    // Slices of publishNotReadyAddresses say ready whatever the pod is, also while it ends; headless and selectorless
+    // services have slices like all others.
+    let endpoint = |ip: &str, ready: bool, serving: bool, terminating: bool| json!({"addresses": [ip], "conditions": {"ready": ready, "serving": serving, "terminating": terminating}});
+    let mut given = snapshot(vec![ingress("i", "1", json!({"defaultBackend": to("a")}))]);
+    let headless = json!({"metadata": {"namespace": "n", "name": "a"}, "spec": {
+        "clusterIP": "None", "publishNotReadyAddresses": true, "ports": [{"name": "http", "port": 80}],
+    }});
+    given.services.insert(Named::new("n", "a"), Arc::new(ServiceObject::read(&headless)));
+    for (endpoints, wanted) in [
+        (json!([endpoint("10.0.0.1", true, false, false)]), vec!["10.0.0.1:8080"]),
+        (json!([endpoint("10.0.0.1", true, false, true)]), vec!["10.0.0.1:8080"]),
+        (json!([{"addresses": ["10.0.0.7"]}]), vec!["10.0.0.7:8080"]),
+    ] {
+        given.clusters = group(&[slice("east", "a", endpoints.clone())]);
+        assert_eq!(addresses(&built(&given), "n/a:80"), wanted, "{endpoints}");
+    }
+}
+
+/// Ingress: 46
+#[test]
+fn parameters_of_a_class_are_ours_and_there_or_reported() {
+    let class = |parameters: Value| {
+        IngressClass::read(&json!({
+            "metadata": {"name": "fedgate"}, "spec": {"controller": label::INGRESS_CONTROLLER, "parameters": parameters},
+        }))
+    };
+    let ours = |kind: &str, scope: &str| json!({"apiGroup": "fedgate.dev", "kind": kind, "scope": scope, "namespace": "n", "name": "p"});
+    let known = |namespace: &str| Some([Named::new(namespace, "p")].into());
+    for (parameters, there, wanted) in [
+        (Value::Null, Some([].into()), None),
+        (ours("IngressParameters", "Namespace"), known("n"), None),
+        (ours("ClusterIngressParameters", "Cluster"), known(""), None),
+        (ours("IngressParameters", "Namespace"), None, None),
+        (ours("IngressParameters", "Namespace"), known("m"), Some(ProblemKind::ParametersMissing)),
+        (ours("ClusterIngressParameters", "Cluster"), known("n"), Some(ProblemKind::ParametersMissing)),
+        (ours("IngressParameters", "Cluster"), known(""), Some(ProblemKind::ParametersUnsupported)),
+        (
+            json!({"apiGroup": "k8s.example", "kind": "X", "name": "p"}),
+            known(""),
+            Some(ProblemKind::ParametersUnsupported),
+        ),
+    ] {
+        let mut given = snapshot(vec![ingress("i", "1", json!({"rules": [rule("h", "/", "Prefix", "a")]}))]);
+        given.classes = vec![class(parameters.clone())];
+        given.parameters = there;
+        let table = built(&given);
+        assert_eq!(table.problems().first().map(|problem| problem.kind), wanted, "{parameters}");
+        assert!(backend(&table, "h", "/").is_some(), "it is served as far as it can be");
+    }
+}
+
+/// Ingress: 74
+#[test]
+fn nothing_that_is_wrong_with_one_ingress_touches_another() {
+    let broken = [
+        json!({}),
+        json!({"rules": [{"host": "g", "http": {"paths": [{"path": "/x"}, {"path": 3, "backend": {"service": {}}}]}}]}),
+        json!({"rules": [{"host": "*.*.h"}, {"host": "h/x", "http": {"paths": []}}, {"http": null}], "tls": [{"secretName": "no"}]}),
+        json!({"rules": "text", "tls": 7, "defaultBackend": {"resource": {}}}),
+        json!({"defaultBackend": {"service": {"name": "a", "port": {"number": 99999}}}}),
+    ];
+    let mut all: Vec<_> =
+        broken.iter().enumerate().map(|(n, spec)| ingress(&format!("a{n}"), "1", spec.clone())).collect();
+    all.push(patterned("b", "1", ("use-regex", "true"), json!({"rules": [rule("other", "/(((", "Prefix", "a")]})));
+    all.push(ingress("good", "2", json!({"rules": [rule("h", "/", "Prefix", "a")]})));
+    let table = built(&snapshot(all));
+    assert_eq!(backend(&table, "h", "/").as_deref(), Some("n/a:80"));
+    assert!(table.problems().iter().all(|problem| &*problem.ingress.name != "good"), "{:?}", table.problems());
+    assert!(table.problems().len() >= 4, "{:?}", table.problems());
 }
