@@ -23,7 +23,7 @@ pub struct Line {
     pub backend: Option<std::sync::Arc<str>>,
     pub endpoint: Option<std::net::SocketAddr>,
     pub attempts: usize,
-    /// Why we answered ourselves.
+    /// What went wrong last: a word of [`crate::failure`], or why we answered ourselves.
     pub reason: &'static str,
     pub bytes: u64,
     /// The answer did not come through whole.

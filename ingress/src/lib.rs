@@ -19,6 +19,7 @@ mod access;
 pub mod annotation;
 mod clock;
 pub mod config;
+pub mod failure;
 mod filter;
 mod listen;
 pub mod metrics;

@@ -7,6 +7,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use crate::failure::{CAUSES, Cause};
+
 /// Upper bounds of the duration histogram, in microseconds.
 const BUCKETS: [u64; 12] =
     [500, 1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 1_000_000, 5_000_000, 30_000_000];
@@ -58,6 +60,7 @@ pub struct Shard {
     duration_sum: AtomicU64,
     opened: AtomicU64,
     closed: AtomicU64,
+    failures: [AtomicU64; CAUSES.len()],
 }
 
 impl Shard {
@@ -73,6 +76,11 @@ impl Shard {
         let bucket = BUCKETS.iter().position(|bound| micros <= *bound).unwrap_or(BUCKETS.len());
         bump(&self.durations[bucket], 1);
         bump(&self.duration_sum, micros);
+    }
+
+    /// Counts one failure of an endpoint.
+    pub fn failed(&self, cause: Cause) {
+        bump(&self.failures[cause as usize], 1);
     }
 
     /// A downstream connection began.
@@ -115,6 +123,12 @@ impl Metrics {
         self.shards.iter().map(|shard| shard.get(what)).sum()
     }
 
+    /// The sum of one kind of failure over all workers.
+    #[must_use]
+    pub fn failures(&self, cause: Cause) -> u64 {
+        self.sum(|shard| &shard.failures[cause as usize])
+    }
+
     /// Downstream connections that are open now.
     #[must_use]
     pub fn open_connections(&self) -> u64 {
@@ -126,6 +140,11 @@ impl Metrics {
         for (count, name, help) in COUNTS {
             family(to, name, "counter", help);
             line(to, format_args!("fedgate_ingress_{name} {}", self.get(count)));
+        }
+        family(to, "upstream_failures_total", "counter", "What went wrong with endpoints, retried or not.");
+        for (cause, word) in CAUSES {
+            let sum = self.failures(cause);
+            line(to, format_args!("fedgate_ingress_upstream_failures_total{{reason=\"{word}\"}} {sum}"));
         }
         family(to, "open_connections", "gauge", "Downstream connections that are open.");
         line(to, format_args!("fedgate_ingress_open_connections {}", self.open_connections()));

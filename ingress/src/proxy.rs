@@ -7,6 +7,7 @@ mod forward;
 pub mod guard;
 pub mod head;
 mod id;
+mod session;
 mod tunnel;
 pub mod upstream;
 mod websocket;
@@ -32,7 +33,7 @@ use crate::filter::{self, Arrived, Stop};
 use crate::metrics::{Count, Shard};
 use crate::route::balance::Asked;
 use crate::route::policy::{BodyLimit, Policy};
-use crate::route::{Host, Route, RouteTable};
+use crate::route::{Host, Route, RouteTable, Session};
 use body::{AnswerBody, Progress, RequestBody, Watch};
 use forward::{Answered, Trip};
 use head::{Inspected, Peer, Refusal};
@@ -195,6 +196,8 @@ impl Proxy {
             Some(_) if wire.is_h2() => None,
             upgrade => upgrade,
         };
+        let affinity = route.delivery.affinity.as_deref();
+        let session = affinity.map_or_else(Session::default, |a| Session::of(a, &parts.headers, || self.ids.number()));
         let (body, watch) = self.request_body(parts, incoming, &route.policy)?;
         let protocol = upgrade.as_ref().map(|upgrade| upgrade.protocol.clone());
         head::rewrite_request(parts, peer, &self.heads, protocol, || self.ids.next());
@@ -203,8 +206,13 @@ impl Proxy {
         *outgoing.method_mut() = std::mem::take(&mut parts.method);
         *outgoing.uri_mut() = std::mem::take(&mut parts.uri);
         *outgoing.headers_mut() = std::mem::take(&mut parts.headers);
-        let trip = Trip { backend: &route.backend, way, wire, watch: watch.as_ref() };
-        let answered = self.forward(trip, outgoing, line).await?;
+        let (way, ticket) = (session.way(way), session.ticket);
+        let mut answered =
+            self.forward(Trip { route, wire, way, ticket, watch: watch.as_ref() }, outgoing, line).await?;
+        if affinity.is_some() {
+            let by = (&*answered.endpoint, answered.retried);
+            session::hand_out((route, session), by, peer, answered.response.headers_mut());
+        }
         Ok(self.respond(answered, Back { peer, policy: &route.policy, watch, upgrade, open })?)
     }
 
@@ -222,7 +230,7 @@ impl Proxy {
                 (response, ours.reason)
             }
         };
-        if let Some(line) = line {
+        if let Some(line) = line.as_mut().filter(|line| line.reason.is_empty()) {
             line.reason = reason;
         }
         response
@@ -255,7 +263,7 @@ impl Proxy {
     }
 
     fn respond(&self, answered: Answered, back: Back<'_>) -> Result<Response<AnswerBody>, Refusal> {
-        let Answered { mut response, mut lease, in_flight } = answered;
+        let Answered { mut response, mut lease, in_flight, .. } = answered;
         let Back { peer, policy, watch, upgrade, open } = back;
         let status = response.status();
         if let Some(opening) = upgrade.as_ref().and_then(|upgrade| upgrade.opening.as_ref()) {

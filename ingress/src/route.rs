@@ -2,8 +2,10 @@
 //!
 //! Pure: no clock, no sockets, no hub. [`build`] makes it, the data plane only reads it.
 
+pub mod affinity;
 mod backend;
 pub mod balance;
+mod budget;
 mod build;
 mod cert;
 mod delivery;
@@ -13,6 +15,7 @@ mod path;
 mod pattern;
 pub mod policy;
 mod pool;
+mod retries;
 mod upkeep;
 mod wire;
 
@@ -20,16 +23,18 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use std::fmt;
 use std::sync::Arc;
 
+pub use affinity::{Affinity, AffinityError, CookieSettings, Ticket};
 pub use backend::{Backend, Wish};
 pub use balance::{Balance, Way};
 pub use build::{BuildOptions, Classes, build};
 pub use cert::{CertError, Certs, parse as parse_certificate};
-pub use delivery::Delivery;
+pub use delivery::{Delivery, Session};
 pub use endpoint::{Endpoint, EndpointKey, InFlight, Mark, Standing};
 pub use host::{Host, HostError};
 pub use path::{Found, normal as normal_path};
 pub use pattern::{Groups, Pattern, PatternError};
 pub use pool::Locality;
+pub use retries::{Retries, RetryError};
 pub use upkeep::{EJECT_BASE_MS, EJECT_MAX_MS, Ejection, Upkeep};
 pub use wire::{Announce, TlsSetup, UpstreamProtocol, UpstreamTls, Verify, Wire, WireError, WireSpec, Wires, Wiring};
 

@@ -110,10 +110,10 @@ impl RequestBody {
         (Self(Some(body)), watch)
     }
 
-    /// Whether there is nothing to send, so that the request may be sent twice.
+    /// The body once more, if it can be sent twice.
     #[must_use]
-    pub const fn is_none(&self) -> bool {
-        self.0.is_none()
+    pub const fn copy(&self) -> Option<Self> {
+        if self.0.is_none() { Some(Self::none()) } else { None }
     }
 }
 

@@ -5,17 +5,20 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use http::{Method, Request, Response, StatusCode};
+use http::header::{HeaderName, HeaderValue};
+use http::{Request, Response, StatusCode};
 use hyper::body::Incoming;
 
 use crate::access::Line;
 use crate::clock;
+use crate::config::Timeouts;
+use crate::failure::Cause;
 use crate::metrics::Count;
 use crate::proxy::body::{Progress, RequestBody, Watch};
 use crate::proxy::head::Refusal;
 use crate::proxy::upstream::{ConnectError, ExchangeError, Lease, Target};
 use crate::proxy::{Proxy, TOO_LARGE, own};
-use crate::route::{Backend, Endpoint, InFlight, Way, Wire, Wish};
+use crate::route::{Endpoint, InFlight, Route, Ticket, Way, Wire, Wish};
 
 const NO_ENDPOINT: Refusal = own(StatusCode::SERVICE_UNAVAILABLE, "no endpoint is ready");
 const BODY_IDLE: Refusal = Refusal { close: true, ..own(StatusCode::REQUEST_TIMEOUT, "the body stood still") };
@@ -28,14 +31,19 @@ const BODY_BROKEN: Refusal =
 
 /// What a failure counts as among the times of answers: an endpoint that fails fast must not look quick.
 const FAILURE_COST: Duration = Duration::from_secs(1);
+/// Endpoints that may refuse one request at once without counting as tries: it costs next to nothing.
+const REFUSALS_MAX: usize = 16;
+/// Tells the endpoint how many have been asked before it; absent on the first try.
+const ATTEMPT: HeaderName = HeaderName::from_static("x-fedgate-attempt");
 
 /// What one request's search for an endpoint goes by.
 #[derive(Clone, Copy)]
 pub(super) struct Trip<'r> {
-    pub backend: &'r Backend,
-    pub way: Way,
+    pub route: &'r Route,
     /// How endpoints are spoken to.
     pub wire: &'r Wire,
+    pub way: Way,
+    pub ticket: Option<Ticket>,
     pub watch: Option<&'r Watch>,
 }
 
@@ -44,21 +52,37 @@ pub(super) struct Answered {
     pub response: Response<Incoming>,
     pub lease: Lease,
     pub in_flight: Option<InFlight>,
+    pub endpoint: Arc<Endpoint>,
+    /// Another endpoint was asked before.
+    pub retried: bool,
 }
 
-enum Attempt {
-    /// The endpoint saw nothing of the request.
-    Unsent(Box<Request<RequestBody>>, ConnectError),
-    /// It may have; `again` where another endpoint may be asked if the request can be repeated.
-    Failed { refusal: Refusal, again: bool },
-    /// It says that it did nothing with it: any method may be repeated.
-    Refused,
+/// One endpoint gave no answer.
+enum Failed {
+    /// It saw nothing of the request, which is whole.
+    Unsent(Box<Request<RequestBody>>, Cause),
+    /// It may have acted on the request.
+    Lost { cause: Cause, fresh: bool },
+    /// The client's fault: no other endpoint will do better.
+    Client(Refusal),
 }
 
-enum Exchanged {
-    Unsent(Box<Request<RequestBody>>),
-    Failed { refusal: Refusal, again: bool },
-    Refused,
+/// How far the search has come.
+struct Search {
+    tried: Vec<Arc<Endpoint>>,
+    /// How often the request was handed to an endpoint, this time included.
+    sent: usize,
+    /// Tries that count.
+    tries: usize,
+    most: usize,
+    began: u64,
+    elsewhere: bool,
+    fresh: bool,
+    /// This one again, over a new connection.
+    same: Option<Arc<Endpoint>>,
+    /// Nobody else may be there: this one over a new connection is worth one try.
+    last: Option<Arc<Endpoint>>,
+    verdict: Refusal,
 }
 
 impl Proxy {
@@ -69,109 +93,200 @@ impl Proxy {
         mut request: Request<RequestBody>,
         line: &mut Option<Box<Line>>,
     ) -> Result<Answered, Refusal> {
-        let Trip { backend, way, wire, watch } = trip;
-        let idempotent = idempotent(request.method());
-        let repeatable = request.body().is_none() && (idempotent || wire.is_h2());
-        let mut tried = Vec::<Arc<Endpoint>>::new();
-        let mut verdict = NO_ENDPOINT;
-        let mut last: Option<Arc<Endpoint>> = None;
-        let mut fresh = false;
-        for attempt in 0..self.limits.attempts.max(1) {
-            let wish = Wish { now: clock::now(), way, tried: &tried, elsewhere: attempt > 1 };
-            let Some(endpoint) = backend.pick(&wish).cloned().or_else(|| last.take()) else { break };
-            if attempt > 0 {
-                self.shard.count(Count::Retry);
-            }
+        let retries = &trip.route.delivery.retries;
+        let repeats = retries.repeats(request.method());
+        // HTTP/2 endpoints can say that they did nothing with a request.
+        let copies = repeats || (trip.wire.is_h2() && retries.covers_unsent());
+        let mut now = clock::now();
+        let mut search = Search::new(retries.tries.unwrap_or(self.limits.attempts), now);
+        loop {
+            let Some(endpoint) = search.next(trip, now) else { return Err(search.verdict) };
             if let Some(line) = line {
-                line.attempts = attempt + 1;
+                line.attempts = search.sent;
                 line.endpoint = Some(endpoint.key.address);
             }
-            let in_flight = (way == Way::Cheaper).then(|| (endpoint.enter(), Instant::now()));
-            let spare = repeatable.then(|| copy_of_head(&request));
-            match self.attempt(Target { endpoint: &endpoint, wire }, request, watch, fresh).await {
+            if search.sent > 1 {
+                self.shard.count(Count::Retry);
+                request.headers_mut().insert(ATTEMPT, HeaderValue::from(search.sent));
+            }
+            let in_flight = (trip.way == Way::Cheaper).then(|| (endpoint.enter(), Instant::now()));
+            let spare = if copies { request.body().copy().map(|body| copy_of(&request, body)) } else { None };
+            let target = Target { endpoint: &endpoint, wire: trip.wire };
+            let failed = match self.attempt(trip, target, request, search.fresh).await {
                 Ok((response, lease)) => {
-                    endpoint.succeeded(wish.now);
+                    let again = self.answered((trip, &endpoint), response.status(), now, line);
+                    if let Some(spare) = spare.filter(|_| again && repeats && search.goes_on(self, trip, &endpoint)) {
+                        (request, now) = (spare, clock::now());
+                        search.tried.push(endpoint);
+                        continue;
+                    }
                     let in_flight = in_flight.map(|(in_flight, began)| {
                         endpoint.took(began.elapsed(), clock::now());
                         in_flight
                     });
-                    return Ok(Answered { response, lease, in_flight });
+                    let retried = search.sent > 1;
+                    return Ok(Answered { response, lease, in_flight, endpoint, retried });
                 }
-                Err(Attempt::Unsent(whole, error)) => {
-                    verdict = self.connect_failed(backend, &endpoint, &error);
-                    request = *whole;
+                Err(Failed::Client(refusal)) => return Err(refusal),
+                Err(failed) => failed,
+            };
+            if in_flight.is_some() {
+                endpoint.took(FAILURE_COST, clock::now());
+            }
+            request = self.after(failed, &mut search, (trip, &endpoint, spare), line)?;
+            now = clock::now();
+        }
+    }
+
+    /// What is sent next after a failure: the request itself, or its copy, or nothing more.
+    fn after(
+        &self,
+        failed: Failed,
+        search: &mut Search,
+        (trip, endpoint, spare): (Trip<'_>, &Arc<Endpoint>, Option<Request<RequestBody>>),
+        line: &mut Option<Box<Line>>,
+    ) -> Result<Request<RequestBody>, Refusal> {
+        let retries = &trip.route.delivery.retries;
+        let (cause, fresh) = match &failed {
+            Failed::Unsent(_, cause) => (*cause, true),
+            Failed::Lost { cause, fresh } => (*cause, *fresh),
+            Failed::Client(refusal) => return Err(*refusal),
+        };
+        self.note(cause, line);
+        if fresh {
+            self.blame(trip, endpoint, cause);
+        }
+        search.verdict = verdict(cause);
+        // Where one does not answer at all its neighbours hardly will.
+        search.elsewhere = !search.tried.is_empty() || cause == Cause::ConnectTimeout;
+        match failed {
+            Failed::Unsent(whole, _) => {
+                let free = cause == Cause::ConnectRefused && search.most > 1 && search.sent < REFUSALS_MAX;
+                let more = retries.covers_unsent() && (free || search.counts(trip.route, self));
+                search.tried.push(endpoint.clone());
+                if more { Ok(*whole) } else { Err(search.verdict) }
+            }
+            _ => {
+                let may = |spare: &Request<RequestBody>| {
+                    cause.was_not_taken() || (retries.covers(cause) && retries.repeats(spare.method()))
+                };
+                let Some(spare) = spare.filter(may) else { return Err(search.verdict) };
+                // A kept connection that was just being closed says nothing about its endpoint, nor about load.
+                let stale = !fresh && !search.fresh;
+                if !(stale || self.affords(trip, line)) || !search.counts(trip.route, self) {
+                    return Err(search.verdict);
                 }
-                Err(Attempt::Failed { refusal, again }) => {
-                    if in_flight.is_some() {
-                        endpoint.took(FAILURE_COST, clock::now());
-                    }
-                    if refusal.status == StatusCode::GATEWAY_TIMEOUT && backend.silent(&endpoint, clock::now()) {
-                        self.shard.count(Count::Ejection);
-                    }
-                    let Some(copy) = spare.filter(|_| again && idempotent) else { return Err(refusal) };
-                    verdict = refusal;
-                    request = copy;
-                    fresh = true;
-                    // Nobody else may be there: the same endpoint over a new connection is worth one try.
-                    last = (attempt == 0).then(|| endpoint.clone());
+                if stale {
+                    search.same = Some(endpoint.clone());
+                } else {
+                    search.last = search.tried.is_empty().then(|| endpoint.clone());
+                    search.tried.push(endpoint.clone());
                 }
-                Err(Attempt::Refused) => {
-                    let Some(copy) = spare else { return Err(UPSTREAM_LOST) };
-                    verdict = UPSTREAM_LOST;
-                    request = copy;
-                    last = (attempt == 0).then(|| endpoint.clone());
+                search.fresh = true;
+                Ok(spare)
+            }
+        }
+    }
+
+    /// Records an answer; says whether the route wants it asked for again.
+    fn answered(
+        &self,
+        (trip, endpoint): (Trip<'_>, &Endpoint),
+        status: StatusCode,
+        now: u64,
+        line: &mut Option<Box<Line>>,
+    ) -> bool {
+        match Cause::of_status(status) {
+            Some(cause) => {
+                self.note(cause, line);
+                if trip.route.backend.erred(endpoint, now) {
+                    self.shard.count(Count::Ejection);
                 }
             }
-            tried.push(endpoint);
+            None => endpoint.succeeded(now),
         }
-        Err(verdict)
+        trip.route.delivery.retries.again_after(status)
+    }
+
+    fn note(&self, cause: Cause, line: &mut Option<Box<Line>>) {
+        self.shard.failed(cause);
+        if let Some(line) = line {
+            line.reason = cause.word();
+        }
+    }
+
+    fn affords(&self, trip: Trip<'_>, line: &mut Option<Box<Line>>) -> bool {
+        let enough = trip.route.backend.affords_retry(clock::now());
+        if !enough {
+            self.note(Cause::Budget, line);
+        }
+        enough
+    }
+
+    /// Keeps an endpoint out for what it did.
+    fn blame(&self, trip: Trip<'_>, endpoint: &Arc<Endpoint>, cause: Cause) {
+        let (backend, now) = (&trip.route.backend, clock::now());
+        let (count, out) = match cause {
+            Cause::ConnectTimeout => (Count::ConnectTimeout, backend.eject(endpoint, now)),
+            Cause::ConnectRefused | Cause::ConnectFailed | Cause::TlsFailed => {
+                (Count::ConnectFailed, backend.eject(endpoint, now))
+            }
+            // It takes connections and says nothing, as a pod behind a broken network does.
+            Cause::ResponseTimeout => (Count::ResponseTimeout, backend.silent(endpoint, now)),
+            Cause::RefusedStream | Cause::GoAway => (Count::UpstreamClosed, false),
+            _ => (Count::UpstreamClosed, backend.broke(endpoint, now)),
+        };
+        self.shard.count(count);
+        if out {
+            self.shard.count(Count::Ejection);
+        }
+        let (address, member) = (endpoint.key.address, &endpoint.key.cluster);
+        tracing::debug!(backend = &*backend.name, %address, %member, cause = cause.word(), out, "an exchange failed");
     }
 
     /// One endpoint: kept connections first, unless `fresh`, then a new one.
     async fn attempt(
         &self,
+        trip: Trip<'_>,
         target: Target<'_>,
         mut request: Request<RequestBody>,
-        watch: Option<&Watch>,
         fresh: bool,
-    ) -> Result<(Response<Incoming>, Lease), Attempt> {
+    ) -> Result<(Response<Incoming>, Lease), Failed> {
         while !fresh && let Some(lease) = self.pool.take(target) {
             self.shard.count(Count::Reused);
-            match self.exchange(lease, request, watch).await {
-                Err(Exchanged::Unsent(whole)) => request = *whole,
-                Err(Exchanged::Failed { refusal, again }) => return Err(Attempt::Failed { refusal, again }),
-                Err(Exchanged::Refused) => return Err(Attempt::Refused),
-                Ok(answered) => return Ok(answered),
+            match self.exchange(trip, lease, request).await {
+                Err(Failed::Unsent(whole, _)) => request = *whole,
+                Err(Failed::Lost { cause, .. }) => {
+                    // An answer that does not come is the endpoint's doing whatever the connection.
+                    return Err(Failed::Lost { cause, fresh: cause == Cause::ResponseTimeout });
+                }
+                other => return other,
             }
         }
-        let lease = match self.pool.connect(target, &self.timeouts, self.limits.head_bytes).await {
-            Ok(lease) => {
-                target.endpoint.reached(clock::now());
-                lease
+        let own = trip.route.policy.waits.connect.map(|connect| Timeouts { connect, ..self.timeouts.clone() });
+        let timeouts = own.as_ref().unwrap_or(&self.timeouts);
+        let lease = match self.pool.connect(target, timeouts, self.limits.head_bytes).await {
+            Ok(lease) => lease,
+            Err(error) => {
+                tracing::debug!(%error, address = %target.endpoint.key.address, "connect failed");
+                return Err(Failed::Unsent(Box::new(request), connect_cause(&error)));
             }
-            Err(error) => return Err(Attempt::Unsent(Box::new(request), error)),
         };
-        match self.exchange(lease, request, watch).await {
-            Ok(answered) => Ok(answered),
-            Err(Exchanged::Unsent(whole)) => {
-                let error = std::io::Error::from(std::io::ErrorKind::ConnectionReset);
-                Err(Attempt::Unsent(whole, ConnectError::Failed(error)))
-            }
-            Err(Exchanged::Failed { refusal, again }) => Err(Attempt::Failed { refusal, again }),
-            Err(Exchanged::Refused) => Err(Attempt::Refused),
-        }
+        target.endpoint.reached(clock::now());
+        self.exchange(trip, lease, request).await
     }
 
     async fn exchange(
         &self,
+        trip: Trip<'_>,
         mut lease: Lease,
         request: Request<RequestBody>,
-        watch: Option<&Watch>,
-    ) -> Result<(Response<Incoming>, Lease), Exchanged> {
+    ) -> Result<(Response<Incoming>, Lease), Failed> {
+        let (watch, limit) = (trip.watch, self.response_limit(trip.route));
         let result = {
             let mut exchange = std::pin::pin!(lease.exchange(request));
             loop {
-                let answer = tokio::time::timeout(self.timeouts.response, exchange.as_mut()).await;
+                let answer = tokio::time::timeout(limit, exchange.as_mut()).await;
                 // An upload may take longer; its own idle time is watched where it is read.
                 let uploading = watch.is_some_and(|watch| watch.progress() == Progress::Streaming);
                 if answer.is_ok() || !uploading {
@@ -181,65 +296,103 @@ impl Proxy {
         };
         match result {
             Ok(Ok(response)) => Ok((response, lease)),
-            Ok(Err(ExchangeError::Unsent(whole))) => Err(Exchanged::Unsent(whole)),
+            Ok(Err(ExchangeError::Unsent(whole))) => Err(Failed::Unsent(whole, Cause::Reset)),
             Ok(Err(ExchangeError::Refused(error))) => {
                 tracing::debug!(%error, "an endpoint did not take a request");
-                self.shard.count(Count::UpstreamClosed);
-                Err(Exchanged::Refused)
+                Err(Failed::Lost { cause: Cause::of_refusal(&error), fresh: true })
             }
             Ok(Err(ExchangeError::Lost(error))) => {
                 tracing::debug!(%error, "an exchange failed");
                 Err(self.lost(watch, &error))
             }
-            Err(_) => {
-                self.shard.count(Count::ResponseTimeout);
-                Err(Exchanged::Failed { refusal: UPSTREAM_SLOW, again: false })
-            }
+            Err(_) => Err(Failed::Lost { cause: Cause::ResponseTimeout, fresh: true }),
         }
     }
 
+    /// How long one answer's head may take.
+    fn response_limit(&self, route: &Route) -> Duration {
+        route.policy.waits.read.unwrap_or(self.timeouts.response)
+    }
+
     /// Whose fault it was that an exchange broke.
-    fn lost(&self, watch: Option<&Watch>, error: &hyper::Error) -> Exchanged {
+    fn lost(&self, watch: Option<&Watch>, error: &hyper::Error) -> Failed {
         let refusal = match watch.map(Watch::progress) {
             Some(Progress::TooLarge) => TOO_LARGE,
             Some(Progress::Idle) => BODY_IDLE,
             Some(Progress::Broken) => BODY_BROKEN,
-            _ => {
-                self.shard.count(Count::UpstreamClosed);
-                return Exchanged::Failed { refusal: UPSTREAM_LOST, again: !error.is_parse() };
-            }
+            _ => return Failed::Lost { cause: Cause::of_exchange(error), fresh: true },
         };
         self.shard.count(Count::Refused);
-        Exchanged::Failed { refusal, again: false }
-    }
-
-    fn eject(&self, backend: &Backend, endpoint: &Endpoint) {
-        if backend.eject(endpoint, clock::now()) {
-            self.shard.count(Count::Ejection);
-        }
-    }
-
-    fn connect_failed(&self, backend: &Backend, endpoint: &Endpoint, error: &ConnectError) -> Refusal {
-        self.eject(backend, endpoint);
-        let address = endpoint.key.address;
-        tracing::debug!(backend = &*backend.name, %address, member = %endpoint.key.cluster, %error, "connect failed");
-        if let ConnectError::Timeout = error {
-            self.shard.count(Count::ConnectTimeout);
-            return CONNECT_SLOW;
-        }
-        self.shard.count(Count::ConnectFailed);
-        CONNECT_FAILED
+        Failed::Client(refusal)
     }
 }
 
-/// Methods that may be sent twice (RFC 9110 §9.2.2).
-fn idempotent(method: &Method) -> bool {
-    matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS | Method::PUT | Method::DELETE)
+impl Search {
+    const fn new(most: usize, began: u64) -> Self {
+        Self {
+            tried: Vec::new(),
+            sent: 0,
+            tries: 1,
+            most,
+            began,
+            elsewhere: false,
+            fresh: false,
+            same: None,
+            last: None,
+            verdict: NO_ENDPOINT,
+        }
+    }
+
+    /// Who is asked next.
+    fn next(&mut self, trip: Trip<'_>, now: u64) -> Option<Arc<Endpoint>> {
+        self.sent += 1;
+        if let Some(same) = self.same.take() {
+            return Some(same);
+        }
+        let wish = Wish { now, way: trip.way, ticket: trip.ticket, tried: &self.tried, elsewhere: self.elsewhere };
+        trip.route.backend.pick(&wish).cloned().or_else(|| self.last.take())
+    }
+
+    /// Whether there may be another try, which is counted then.
+    fn counts(&mut self, route: &Route, proxy: &Proxy) -> bool {
+        let within = route.delivery.retries.within.unwrap_or_else(|| proxy.response_limit(route));
+        let until = self.began.saturating_add(u64::try_from(within.as_millis()).unwrap_or(u64::MAX));
+        let more = self.tries < self.most && clock::now() < until;
+        self.tries += usize::from(more);
+        more
+    }
+
+    /// Whether an answer that could be better is asked for elsewhere.
+    fn goes_on(&mut self, proxy: &Proxy, trip: Trip<'_>, endpoint: &Endpoint) -> bool {
+        let tried = |other: &Arc<Endpoint>| other.id == endpoint.id || self.tried.iter().any(|e| e.id == other.id);
+        let others = trip.route.backend.endpoints().iter().any(|other| !tried(other));
+        self.elsewhere = !self.tried.is_empty();
+        others && self.counts(trip.route, proxy) && proxy.affords(trip, &mut None)
+    }
 }
 
-/// A request without a body once more; values are shared, not copied.
-fn copy_of_head(request: &Request<RequestBody>) -> Request<RequestBody> {
-    let mut copy = Request::new(RequestBody::none());
+fn connect_cause(error: &ConnectError) -> Cause {
+    match error {
+        ConnectError::Timeout => Cause::ConnectTimeout,
+        ConnectError::Failed(error) => Cause::of_connect(error),
+        ConnectError::Tls(_) | ConnectError::NotHttp2 => Cause::TlsFailed,
+        ConnectError::Setup(_) => Cause::ConnectFailed,
+    }
+}
+
+/// What the client is told when there is no other try.
+const fn verdict(cause: Cause) -> Refusal {
+    match cause {
+        Cause::ConnectTimeout => CONNECT_SLOW,
+        Cause::ConnectRefused | Cause::ConnectFailed | Cause::TlsFailed => CONNECT_FAILED,
+        Cause::ResponseTimeout => UPSTREAM_SLOW,
+        _ => UPSTREAM_LOST,
+    }
+}
+
+/// A request once more; values are shared, not copied.
+fn copy_of(request: &Request<RequestBody>, body: RequestBody) -> Request<RequestBody> {
+    let mut copy = Request::new(body);
     *copy.method_mut() = request.method().clone();
     *copy.uri_mut() = request.uri().clone();
     *copy.headers_mut() = request.headers().clone();

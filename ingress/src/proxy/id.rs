@@ -22,6 +22,12 @@ impl Default for RequestIds {
 }
 
 impl RequestIds {
+    /// A number that nobody else gets, for a session.
+    pub fn number(&self) -> u64 {
+        let count = self.count.fetch_add(1, Ordering::Relaxed);
+        self.high ^ self.seed.wrapping_add(count.wrapping_mul(0x9e37_79b9_7f4a_7c15))
+    }
+
     /// The next id, 32 hexadecimal digits.
     pub fn next(&self) -> HeaderValue {
         const DIGITS: &[u8; 16] = b"0123456789abcdef";

@@ -5,7 +5,9 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use crate::route::balance::{Tier, Way, agree};
+use crate::route::affinity::Ticket;
+use crate::route::balance::{Tier, Way, agree, nearest};
+use crate::route::budget::Budget;
 use crate::route::endpoint::{Endpoint, Mark, Standing};
 use crate::route::upkeep::Upkeep;
 
@@ -35,6 +37,7 @@ struct Life {
     turn: Turn,
     /// So few pass their checks that their verdict cannot be right.
     panic: AtomicBool,
+    budget: Budget,
 }
 
 /// Alone on its line of memory: every pick of every worker writes it.
@@ -47,6 +50,8 @@ struct Turn(AtomicU64);
 pub struct Wish<'r> {
     pub now: u64,
     pub way: Way,
+    /// Where the client's session is.
+    pub ticket: Option<Ticket>,
     /// Those that have had this request.
     pub tried: &'r [Arc<Endpoint>],
     /// Another cluster than those tried, if one is there.
@@ -57,7 +62,7 @@ impl<'r> Wish<'r> {
     /// The first pick of a request.
     #[must_use]
     pub const fn first(now: u64, way: Way) -> Self {
-        Self { now, way, tried: &[], elsewhere: false }
+        Self { now, way, ticket: None, tried: &[], elsewhere: false }
     }
 
     fn tried(&self, endpoint: &Endpoint) -> bool {
@@ -108,6 +113,11 @@ impl Backend {
     #[must_use]
     pub fn pick(&self, wish: &Wish<'_>) -> Option<&Arc<Endpoint>> {
         let turn = self.life.turn.0.fetch_add(1, Ordering::Relaxed);
+        if let Some(ticket) = wish.ticket
+            && let Some(found) = self.session(wish, ticket)
+        {
+            return Some(found);
+        }
         if wish.elsewhere
             && let Some(found) = self.good(wish, turn, |endpoint| !wish.stays(endpoint))
         {
@@ -119,6 +129,40 @@ impl Backend {
                 self.over_tiers(wish, turn, |e| !matches!(e.standing(wish.now), Standing::Out(Mark::Unreachable)))
             })
             .or_else(|| self.over_tiers(wish, turn, |_| true))
+    }
+
+    /// The endpoint that a session belongs to, if it can be asked.
+    fn session(&self, wish: &Wish<'_>, ticket: Ticket) -> Option<&Arc<Endpoint>> {
+        let can = |e: &Endpoint| !wish.tried(e) && self.admits(e, wish.now);
+        let found = match ticket {
+            Ticket::Endpoint(name) => self.named(name).filter(|e| can(e)),
+            Ticket::Near { key, place } => {
+                let all = Tier { endpoints: &self.endpoints, names: &self.names };
+                nearest(all, key, |e| e.place == place && can(e))
+            }
+        };
+        found.filter(|e| e.standing(wish.now) != Standing::Due || e.claim(wish.now))
+    }
+
+    fn named(&self, name: u128) -> Option<&Arc<Endpoint>> {
+        let half = agree(name);
+        let at = self.names.iter().zip(&self.endpoints).find(|(n, e)| **n == half && e.name == name);
+        at.map(|(_, endpoint)| endpoint)
+    }
+
+    /// Whether what a session's ticket names is still there, well or not.
+    #[must_use]
+    pub fn holds(&self, ticket: Ticket) -> bool {
+        match ticket {
+            Ticket::Endpoint(name) => self.named(name).is_some(),
+            Ticket::Near { place, .. } => self.endpoints.iter().any(|e| e.place == place),
+        }
+    }
+
+    /// Takes one retry of a request that was sent off the service's budget.
+    #[must_use]
+    pub fn affords_retry(&self, now: u64) -> bool {
+        self.life.budget.spend(self.life.turn.0.load(Ordering::Relaxed), now)
     }
 
     fn good(&self, wish: &Wish<'_>, turn: u64, and: impl Fn(&Endpoint) -> bool) -> Option<&Arc<Endpoint>> {

@@ -10,7 +10,6 @@ use federation_types::label;
 
 use crate::annotation::{self, Reading};
 use crate::route::backend::Backend;
-use crate::route::balance::Balance;
 use crate::route::cert::Certs;
 use crate::route::delivery::Delivery;
 use crate::route::path::{HostRoutes, normal};
@@ -37,7 +36,10 @@ pub struct BuildOptions {
     /// Addresses that are ours: endpoints there would be loops.
     pub own_addresses: Vec<IpAddr>,
     pub locality: Option<Locality>,
-    pub balance: Balance,
+    /// What routes say about picking endpoints where their Ingress says nothing.
+    pub delivery: Delivery,
+    /// How endpoints are looked after where nothing else is said.
+    pub upkeep: Upkeep,
 }
 
 impl BuildOptions {
@@ -283,7 +285,7 @@ impl Builder<'_> {
                 ))
             }
         };
-        let delivery = Delivery { balance: self.options.balance.clone() };
+        let delivery = self.options.delivery.clone();
         Arc::new(Route { ingress: ingress.key.clone(), backend, wiring, delivery, policy: Arc::clone(&self.policy) })
     }
 
@@ -330,7 +332,7 @@ impl Builder<'_> {
         let port = found.and_then(|service| service_port(service, port)).expect("its absence is a fault above");
         let tiers = self.index.tiers(&key, port, &mut self.ids, self.options);
         let before = self.before.and_then(|table| table.backends.get(&label)).map(|backend| &**backend);
-        let backend = Arc::new(Backend::new(label.clone(), Upkeep::default(), tiers).following(before));
+        let backend = Arc::new(Backend::new(label.clone(), self.options.upkeep.clone(), tiers).following(before));
         self.table.backends.insert(label, backend.clone());
         backend
     }

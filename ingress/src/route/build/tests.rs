@@ -7,7 +7,7 @@ use federation_types::endpoint::{carry_over, group, marker};
 use federation_types::{ClusterName, label};
 use serde_json::{Value, json};
 
-use crate::route::{Balance, BuildOptions, Locality, ProblemKind, RouteTable, Way, Wish, build};
+use crate::route::{Balance, BuildOptions, Delivery, Locality, ProblemKind, RouteTable, Way, Wish, build};
 use crate::snapshot::{IngressClass, IngressObject, Named, ServiceObject, Snapshot, TlsSecret};
 
 fn ingress(name: &str, created: &str, spec: Value) -> Arc<IngressObject> {
@@ -326,7 +326,10 @@ fn tls_secrets_serve_the_hosts_that_name_them() {
 #[test]
 fn least_of_two_is_an_option_of_the_build() {
     let given = snapshot(vec![ingress("i", "1", json!({"defaultBackend": to("a")}))]);
-    let options = BuildOptions { balance: Balance::LeastOfTwo, ..BuildOptions::default() };
+    let options = BuildOptions {
+        delivery: Delivery { balance: Balance::LeastOfTwo, ..Delivery::default() },
+        ..BuildOptions::default()
+    };
     let table = build(&given, None, &options);
     assert!(table.routes().all(|route| route.delivery.balance == Balance::LeastOfTwo));
 }
