@@ -122,6 +122,10 @@ impl Worker {
             Ok(Ok(Spoken::Http1)) => self.http1(Downstream::plain(socket, stall), peer).await,
             Ok(Ok(Spoken::Http2)) => self.http2(Downstream::plain(socket, stall), peer).await,
             Ok(Ok(Spoken::Tls)) => self.refuse_tls(Downstream::plain(socket, stall)).await,
+            Ok(Ok(Spoken::Unknown)) => {
+                self.proxy.shard.count(Count::Refused);
+                tracing::debug!("a client does not speak HTTP");
+            }
             Ok(Err(error)) => tracing::debug!(%error, "a connection ended before its first request"),
             Err(_) => tracing::debug!("a connection sent no request in time"),
         }

@@ -98,7 +98,7 @@ static ROWS: &[Row] = &[
     refused("auth-tls-verify-depth", YET),
     refused("auth-type", YET).guards(),
     refused("auth-url", YET).guards(),
-    refused("backend-protocol", YET),
+    works("backend-protocol"),
     refused("canary", YET),
     refused("canary-by-cookie", YET),
     refused("canary-by-header", YET),

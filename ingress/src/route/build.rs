@@ -14,10 +14,10 @@ use crate::route::cert::Certs;
 use crate::route::delivery::Delivery;
 use crate::route::path::{HostRoutes, normal};
 use crate::route::pattern::{Pattern, PatternError};
-use crate::route::policy::Policy;
+use crate::route::policy::{Policy, Protocol};
 use crate::route::pool::{Identities, Locality, SliceIndex, routable};
 use crate::route::upkeep::Upkeep;
-use crate::route::wire::{Wire, WireSpec, Wires};
+use crate::route::wire::{UpstreamProtocol, UpstreamTls, Wire, WireSpec, Wires, Wiring};
 use crate::route::{Problem, ProblemKind, Route, RouteTable};
 use crate::snapshot::{BackendRef, IngressClass, IngressObject, Named, PortRef, RulePath, ServiceObject, Snapshot};
 
@@ -273,7 +273,7 @@ impl Builder<'_> {
     }
 
     fn route(&mut self, ingress: &IngressObject, backend: &BackendRef, field: &str) -> Arc<Route> {
-        let wiring = self.wiring(ingress, backend).into();
+        let wiring = self.wiring(ingress, backend);
         let backend = match backend {
             BackendRef::Service { name, port } => self.service(ingress, name, port, field),
             BackendRef::Resource { kind, name } => {
@@ -289,14 +289,31 @@ impl Builder<'_> {
         Arc::new(Route { ingress: ingress.key.clone(), backend, wiring, delivery, policy: Arc::clone(&self.policy) })
     }
 
-    /// How a backend's endpoints are spoken to, by what its Service says.
-    fn wiring(&mut self, ingress: &IngressObject, backend: &BackendRef) -> Arc<Wire> {
-        let BackendRef::Service { name, port } = backend else { return Wire::plain() };
+    /// How a backend's endpoints are spoken to: as the Ingress has it, or else as its Service says.
+    fn wiring(&mut self, ingress: &IngressObject, backend: &BackendRef) -> Wiring {
+        let BackendRef::Service { name, port } = backend else { return Wire::plain().into() };
         let key = Named { namespace: ingress.key.namespace.clone(), name: name.as_str().into() };
-        let port = self.snapshot.services.get(&key).and_then(|service| service_port(service, port));
         let server_name = format!("{}.{}.svc", key.name, key.namespace);
-        let spec = WireSpec::of_app_protocol(port.map_or("", |port| &port.app_protocol), &server_name);
-        let wire = self.table.wires.wire(&spec, self.before.map(|table| &table.wires));
+        let (protocol, secure) = match self.policy.protocol {
+            Protocol::Http => {
+                let port = self.snapshot.services.get(&key).and_then(|service| service_port(service, port));
+                let spec = WireSpec::of_app_protocol(port.map_or("", |port| &port.app_protocol), &server_name);
+                return self.wire(&spec).into();
+            }
+            Protocol::Https | Protocol::Auto => (UpstreamProtocol::Http1, true),
+            Protocol::Grpc => (UpstreamProtocol::H2, false),
+            Protocol::Grpcs => (UpstreamProtocol::H2, true),
+        };
+        let tls = secure.then(|| UpstreamTls::unverified(&server_name));
+        let wire = self.wire(&WireSpec { protocol, tls, announce: None });
+        match self.policy.protocol {
+            Protocol::Auto => Wiring::by_scheme(Wire::plain(), wire),
+            _ => wire.into(),
+        }
+    }
+
+    fn wire(&mut self, spec: &WireSpec) -> Arc<Wire> {
+        let wire = self.table.wires.wire(spec, self.before.map(|table| &table.wires));
         wire.expect("object names are server names, and nothing else can be wrong without Secrets")
     }
 

@@ -5,6 +5,7 @@ mod forward;
 mod frames;
 mod framing;
 mod h2;
+mod h2spec;
 mod hostile;
 mod policies;
 mod secure;

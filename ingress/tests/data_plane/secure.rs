@@ -59,7 +59,7 @@ impl ServerCertVerifier for Seen {
     }
 }
 
-async fn connect(gate: &Gate, name: &str, alpn: &[&str]) -> (TlsStream<TcpStream>, Vec<u8>) {
+pub async fn connect(gate: &Gate, name: &str, alpn: &[&str]) -> (TlsStream<TcpStream>, Vec<u8>) {
     let seen = Arc::new(Seen::default());
     let mut config = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
         .with_safe_default_protocol_versions()

@@ -14,8 +14,9 @@ use hyper::service::service_fn;
 use hyper::{Request, Response};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use ingress::Snapshot;
-use ingress::snapshot::ServiceObject;
+use ingress::snapshot::{IngressObject, ServiceObject};
 use serde_json::json;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
 use crate::fixture::{Gate, PATIENCE, ask, snapshot};
@@ -78,6 +79,21 @@ pub fn speaking(app_protocol: &str, endpoints: &[SocketAddr]) -> Snapshot {
     });
     let web = ServiceObject::read(&object);
     snapshot.services.insert(web.key.clone(), Arc::new(web));
+    snapshot
+}
+
+/// The Ingress of all paths with that annotation `backend-protocol`.
+fn annotated(protocol: &str, endpoints: &[SocketAddr]) -> Snapshot {
+    let mut snapshot = snapshot(endpoints);
+    let object = json!({
+        "metadata": {"namespace": "n", "name": "i", "creationTimestamp": "1", "annotations": {
+            "nginx.ingress.kubernetes.io/backend-protocol": protocol,
+        }},
+        "spec": {"ingressClassName": "fedgate", "rules": [{"http": {"paths": [
+            {"path": "/", "pathType": "Prefix", "backend": {"service": {"name": "web", "port": {"number": 80}}}},
+        ]}}]},
+    });
+    snapshot.ingresses = vec![Arc::new(IngressObject::read(&object))];
     snapshot
 }
 
@@ -228,16 +244,28 @@ async fn an_endpoint_behind_tls_is_spoken_to_in_tls() {
             });
         }
     });
-    for (app_protocol, wanted) in [
-        ("https", r#"Some("web.n.svc") Some("http/1.1") HTTP/1.1"#),
-        ("grpcs", r#"Some("web.n.svc") Some("h2") HTTP/2.0"#),
+    let http1 = r#"Some("web.n.svc") Some("http/1.1") HTTP/1.1"#;
+    let http2 = r#"Some("web.n.svc") Some("h2") HTTP/2.0"#;
+    for (snapshot, wanted) in [
+        (speaking("https", &[address]), http1),
+        (speaking("grpcs", &[address]), http2),
+        (annotated("HTTPS", &[address]), http1),
+        (annotated("GRPCS", &[address]), http2),
     ] {
-        let gate = Gate::start(&speaking(app_protocol, &[address]), |_| ());
+        let gate = Gate::start(&snapshot, |_| ());
         for _ in 0..3 {
             let answer = gate.get("/").await;
             assert_eq!((answer.status, answer.body.as_str()), (200, wanted));
         }
     }
-    let gate = Gate::start(&speaking("http", &[address]), |_| ());
-    assert_eq!(gate.get("/").await.status, 502, "plain HTTP at a TLS endpoint");
+    for snapshot in [speaking("http", &[address]), annotated("GRPC", &[address]), annotated("AUTO_HTTP", &[address])] {
+        let gate = Gate::start(&snapshot, |_| ());
+        assert_eq!(gate.get("/").await.status, 502, "plain at a TLS endpoint");
+    }
+    let gate = Gate::start(&annotated("AUTO_HTTP", &[address]), |_| ());
+    let (mut stream, _) = crate::secure::connect(&gate, "web.example", &[]).await;
+    stream.write_all(b"GET / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n").await.expect("written");
+    let mut text = String::new();
+    stream.read_to_string(&mut text).await.expect("an answer");
+    assert!(text.ends_with(http1), "over TLS as the client came: {text}");
 }
