@@ -1,6 +1,7 @@
 //! `cargo xtask test`: one list of steps, each counted, nothing skipped in silence.
 
 pub mod chart;
+mod h2spec;
 mod spec;
 mod tally;
 
@@ -50,14 +51,25 @@ enum Step {
     Tests,
     /// every fuzz target for half a minute
     Fuzz,
+    /// the conformance suite of HTTP/2 against the ingress
+    H2spec,
     /// today's client programs against the endpoint
     Clients,
     /// the journeys on real control planes
     E2e,
 }
 
-const STEPS: [Step; 8] =
-    [Step::Format, Step::Lints, Step::Licences, Step::Chart, Step::Tests, Step::Fuzz, Step::Clients, Step::E2e];
+const STEPS: [Step; 9] = [
+    Step::Format,
+    Step::Lints,
+    Step::Licences,
+    Step::Chart,
+    Step::Tests,
+    Step::Fuzz,
+    Step::H2spec,
+    Step::Clients,
+    Step::E2e,
+];
 
 /// # Errors
 /// A test or check failed.
@@ -105,6 +117,7 @@ impl Step {
             Self::Chart => chart::check(toolbox, tally),
             Self::Tests => workspace_tests(toolbox, tally),
             Self::Fuzz => fuzz_targets(tally),
+            Self::H2spec => h2spec::run().map(|()| tally.pass(1)),
             Self::Clients => real_clients(tally),
             Self::E2e => real_members(tally),
         }
