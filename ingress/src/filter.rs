@@ -97,12 +97,7 @@ pub fn rewrite_request(policy: &Policy, parts: &mut Parts) {
 impl Arrived<'_> {
     /// The address of the client, as far as it is believed: what the nearest trusted proxy says, or the peer.
     fn client(&self) -> IpAddr {
-        let told = || {
-            let chain = self.parts.headers.get_all("x-forwarded-for").iter().next_back()?;
-            chain.to_str().ok()?.rsplit(',').next()?.trim().parse::<IpAddr>().ok()
-        };
-        let told = if self.peer.trusted { told() } else { None };
-        told.map_or(self.peer.address, |address| address.to_canonical())
+        self.peer.client(&self.parts.headers)
     }
 
     /// Whether the client came over plain HTTP, as far as a trusted proxy in front of us says.

@@ -42,6 +42,8 @@ use id::RequestIds;
 use upstream::Pool;
 use websocket::Opening;
 
+const MISDIRECTED: Refusal =
+    own(StatusCode::MISDIRECTED_REQUEST, "this connection was set up for a host with another certificate");
 const NO_ROUTE: Refusal = own(StatusCode::NOT_FOUND, "no route for this host and path");
 const TOO_LARGE: Refusal = Refusal { close: true, ..own(StatusCode::PAYLOAD_TOO_LARGE, "the body is too large") };
 const NO_WEBSOCKET: Refusal =
@@ -146,6 +148,13 @@ impl Proxy {
         }
         let (route, admitted) = {
             let table = self.table.load();
+            if let Some(name) = &peer.server_name
+                && **name != *host.as_str()
+                && table.certs().misdirected(name, host.as_str())
+            {
+                self.shard.count(Count::Refused);
+                return Err(MISDIRECTED.into());
+            }
             let path = path.as_deref().unwrap_or_else(|| parts.uri.path());
             let route = table.find(host.as_str(), path).cloned().ok_or(NO_ROUTE)?;
             let arrived = Arrived { parts: &parts, host: host.as_str(), peer, route: &route, table: &table };

@@ -62,6 +62,7 @@ pub struct RouteTable {
     /// Rules without a host.
     any: HostRoutes,
     certs: Certs,
+    default_fault: Option<String>,
     wires: wire::Wires,
     backends: HashMap<Arc<str>, Arc<Backend>>,
     endpoints: HashMap<EndpointKey, Arc<Endpoint>>,
@@ -148,6 +149,12 @@ impl RouteTable {
     #[must_use]
     pub fn certs(&self) -> &Certs {
         &self.certs
+    }
+
+    /// Why the default certificate is not the one that the options name, or is an older one of it.
+    #[must_use]
+    pub fn default_certificate_fault(&self) -> Option<&str> {
+        self.default_fault.as_deref()
     }
 
     /// Whether an endpoint of this id still gets requests.

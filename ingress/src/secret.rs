@@ -18,15 +18,23 @@ use crate::snapshot::{IngressClass, IngressObject, Named, Snapshot};
 pub struct NamedSecrets {
     user: String,
     named: ArcSwap<BTreeSet<Named>>,
+    /// Named by the operator, not by an Ingress, so wherever it is.
+    always: Option<Named>,
 }
 
 impl Default for NamedSecrets {
     fn default() -> Self {
-        Self { user: label::component_user("ingress"), named: ArcSwap::default() }
+        Self::new(None)
     }
 }
 
 impl NamedSecrets {
+    /// Allows `always`, and what Ingresses name once that is known.
+    #[must_use]
+    pub fn new(always: Option<Named>) -> Self {
+        Self { user: label::component_user("ingress"), named: ArcSwap::default(), always }
+    }
+
     /// Keeps the names current until `stop`; before it runs nothing is allowed.
     pub async fn follow(self: Arc<Self>, hub: Hub, stop: CancellationToken) {
         let all = |resource| Collection::all(Gvr::new("networking.k8s.io/v1", resource));
@@ -68,10 +76,14 @@ impl Authorizer for NamedSecrets {
         let Target::Resource(target) = attributes.target else { return no_opinion };
         let reads = matches!(attributes.verb, "get" | "list" | "watch");
         let secret = target.group.is_empty() && target.resource == "secrets" && target.subresource.is_empty();
-        if !reads || !secret || attributes.user.name != self.user || target.namespace == label::SYSTEM_NAMESPACE {
+        if !reads || !secret || attributes.user.name != self.user {
             return no_opinion;
         }
-        if self.named.load().contains(&Named::new(target.namespace, target.name)) {
+        let asked = Named::new(target.namespace, target.name);
+        if self.always.as_ref() == Some(&asked) {
+            return Ok(Decision::Allow { reason: "it is the default certificate".into() });
+        }
+        if target.namespace != label::SYSTEM_NAMESPACE && self.named.load().contains(&asked) {
             return Ok(Decision::Allow { reason: "an Ingress names this Secret".into() });
         }
         no_opinion
@@ -119,6 +131,22 @@ mod tests {
         ] {
             assert!(!allowed(&secrets, user, verb, target).await, "{} {verb} {target:?}", user.name);
         }
+    }
+
+    #[tokio::test]
+    async fn the_default_certificate_is_read_wherever_it_is() {
+        let secrets = NamedSecrets::new(Some(Named::new("fedgate-system", "default-tls")));
+        let ours = UserInfo::service_account("fedgate-system", "ingress", "u");
+        let asked = |name| ResourceAttributes {
+            version: "v1",
+            resource: "secrets",
+            namespace: "fedgate-system",
+            name,
+            ..Default::default()
+        };
+        assert!(allowed(&secrets, &ours, "watch", asked("default-tls")).await);
+        assert!(!allowed(&secrets, &ours, "watch", asked("credentials")).await);
+        assert!(!allowed(&secrets, &ours, "update", asked("default-tls")).await);
     }
 
     async fn allowed(secrets: &NamedSecrets, user: &UserInfo, verb: &str, target: ResourceAttributes<'_>) -> bool {

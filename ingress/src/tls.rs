@@ -6,10 +6,10 @@ use std::fmt;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
-use rustls::ServerConfig;
 use rustls::crypto::ring;
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
+use rustls::{CipherSuite, ServerConfig, SignatureAlgorithm};
 
 use crate::route::{RouteTable, parse_certificate};
 use crate::snapshot::TlsSecret;
@@ -35,7 +35,7 @@ pub fn server_config(table: Arc<ArcSwap<RouteTable>>) -> Result<Arc<ServerConfig
         certificate: made.cert.pem().into_bytes(),
         private_key: made.signing_key.serialize_pem().into_bytes(),
     };
-    let resolver = Resolver { table, default: Arc::new(parse_certificate(&secret)?) };
+    let resolver = Resolver { table, made: Arc::new(parse_certificate(&secret)?) };
     let mut config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
         .with_safe_default_protocol_versions()?
         .with_no_client_auth()
@@ -48,7 +48,8 @@ pub fn server_config(table: Arc<ArcSwap<RouteTable>>) -> Result<Arc<ServerConfig
 
 struct Resolver {
     table: Arc<ArcSwap<RouteTable>>,
-    default: Arc<CertifiedKey>,
+    /// For as long as nothing else is configured.
+    made: Arc<CertifiedKey>,
 }
 
 impl fmt::Debug for Resolver {
@@ -57,10 +58,22 @@ impl fmt::Debug for Resolver {
     }
 }
 
+/// Whether the client can verify a signature of this key, and TLS 1.2 has a suite for it where 1.3 is not spoken.
+fn usable(hello: &ClientHello<'_>, certificate: &CertifiedKey) -> bool {
+    let signs = certificate.key.choose_scheme(hello.signature_schemes()).is_some();
+    let suits = |suite: &CipherSuite| {
+        let name = suite.as_str().unwrap_or("");
+        let kind =
+            if certificate.key.algorithm() == SignatureAlgorithm::RSA { "TLS_ECDHE_RSA_" } else { "TLS_ECDHE_ECDSA_" };
+        name.starts_with("TLS13_") || name.starts_with(kind)
+    };
+    signs && hello.cipher_suites().iter().any(suits)
+}
+
 impl ResolvesServerCert for Resolver {
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
         let table = self.table.load();
-        let named = hello.server_name().and_then(|name| table.certs().find(name));
-        Some(named.unwrap_or(&self.default).clone())
+        let found = table.certs().choose(hello.server_name(), |certificate| usable(&hello, certificate));
+        Some(found.unwrap_or(&self.made).clone())
     }
 }

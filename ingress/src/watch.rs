@@ -61,6 +61,7 @@ struct Followed {
     slices: Reflection<Seen>,
     members: Reflection<ClusterName>,
     secrets: BTreeMap<Named, FollowedSecret>,
+    default_certificate: Option<Named>,
 }
 
 struct FollowedSecret {
@@ -93,7 +94,7 @@ impl Watcher {
     pub async fn run(self, stop: CancellationToken) {
         let mut known = self.start_from_disk();
         let mut tasks = Tasks { hub: self.hub.clone(), set: JoinSet::new(), moved: Arc::default(), stop: stop.clone() };
-        let mut followed = Followed::start(&mut tasks);
+        let mut followed = Followed::start(&mut tasks, self.config.build.default_certificate.clone());
         let mut saved = Instant::now();
         loop {
             tokio::select! {
@@ -138,6 +139,12 @@ impl Watcher {
     fn swap(&self, now: &Snapshot, synced: bool, waiting: &BTreeSet<Named>) {
         let before = self.routes.load_full();
         let table = build(now, Some(&before), &self.config.build);
+        if waiting.is_empty()
+            && let Some(fault) = table.default_certificate_fault()
+            && before.default_certificate_fault() != Some(fault)
+        {
+            tracing::warn!(fault, "the default certificate cannot be used");
+        }
         // A Secret that was not answered yet is not missing.
         let certain = |problem: &&Problem| problem.kind != ProblemKind::SecretMissing || waiting.is_empty();
         self.outcome.send_replace(Outcome {
@@ -193,7 +200,7 @@ impl Tasks {
 }
 
 impl Followed {
-    fn start(tasks: &mut Tasks) -> Self {
+    fn start(tasks: &mut Tasks, default_certificate: Option<Named>) -> Self {
         let all = |api_version: &str, resource: &str| Collection::all(Gvr::new(api_version, resource));
         let stop = tasks.stop.clone();
         let networking = "networking.k8s.io/v1";
@@ -207,6 +214,7 @@ impl Followed {
             members: tasks
                 .follow(all("fedgate.dev/v1alpha1", "clusters"), stop, |o| ClusterName::new(text::name(o)).ok()),
             secrets: BTreeMap::new(),
+            default_certificate,
         }
     }
 
@@ -252,7 +260,8 @@ impl Followed {
 
     /// Follows exactly the Secrets that are named; gives those that the hub has not answered yet.
     fn secrets(&mut self, now: &mut Snapshot, known: &Snapshot, tasks: &mut Tasks) -> BTreeSet<Named> {
-        let wanted = now.wanted_secrets();
+        let mut wanted = now.wanted_secrets();
+        wanted.extend(self.default_certificate.clone());
         self.secrets.retain(|key, followed| {
             let keep = wanted.contains(key);
             if !keep {

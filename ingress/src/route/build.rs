@@ -10,7 +10,7 @@ use federation_types::label;
 
 use crate::annotation::{self, Reading};
 use crate::route::backend::Backend;
-use crate::route::cert::Certs;
+use crate::route::cert::{Certs, Taken};
 use crate::route::delivery::Delivery;
 use crate::route::path::{HostRoutes, normal};
 use crate::route::pattern::{Pattern, PatternError};
@@ -40,6 +40,8 @@ pub struct BuildOptions {
     pub delivery: Delivery,
     /// How endpoints are looked after where nothing else is said.
     pub upkeep: Upkeep,
+    /// The Secret whose certificate is served where no other fits.
+    pub default_certificate: Option<Named>,
 }
 
 impl BuildOptions {
@@ -100,6 +102,7 @@ pub fn build(snapshot: &Snapshot, before: Option<&RouteTable>, options: &BuildOp
         policy: Arc::clone(&plain),
         plain,
     };
+    builder.default_certificate();
     for ingress in ingresses {
         builder.ingress(ingress);
     }
@@ -265,9 +268,16 @@ impl Builder<'_> {
             let ruled = ingress.rules.iter().map(|rule| rule.host.as_str()).filter(|_| block.hosts.is_empty());
             let hosts = named.chain(ruled).filter(|host| !host.is_empty());
             let before: Option<&Certs> = self.before.map(|table| &table.certs);
-            if let Err(error) = self.table.certs.add((&key, secret), hosts, before) {
-                let message = format!("spec.tls[{number}].secretName: Secret {key}: {error}");
-                self.problem(ingress, ProblemKind::SecretInvalid, message);
+            match self.table.certs.add((&key, secret), hosts, before) {
+                Ok(taken) => taken.into_iter().for_each(|Taken { host, secret }| {
+                    let message =
+                        format!("spec.tls[{number}]: {host} already has the certificate of the Secret {secret}, by an older claim");
+                    self.problem(ingress, ProblemKind::HostTaken, message);
+                }),
+                Err(error) => {
+                    let message = format!("spec.tls[{number}].secretName: Secret {key}: {error}");
+                    self.problem(ingress, ProblemKind::SecretInvalid, message);
+                }
             }
         }
     }
@@ -378,6 +388,18 @@ impl Builder<'_> {
                 *self.host(&alias) = routes;
             }
         }
+    }
+
+    fn default_certificate(&mut self) {
+        let Some(key) = &self.options.default_certificate else { return };
+        let before = self.before.map(|table| &table.certs);
+        self.table.default_fault = match self.snapshot.secrets.get(key) {
+            None => Some(format!("there is no Secret {key} with tls.crt and tls.key")),
+            Some(secret) => {
+                let fault = self.table.certs.set_default((key, secret), before).err();
+                fault.map(|fault| format!("Secret {key}: {fault}"))
+            }
+        };
     }
 
     fn finish(mut self) -> RouteTable {

@@ -126,11 +126,11 @@ async fn chunk_extensions_end_here() {
     let address = scripted(move |mut stream, head, _| {
         let sender = sender.clone();
         async move {
-            let mut all = head;
-            while !all.ends_with("0\r\n\r\n") {
-                all.push(char::from(stream.read_u8().await.expect("more")));
+            let mut body = String::new();
+            while !body.ends_with("0\r\n\r\n") {
+                body.push(char::from(stream.read_u8().await.expect("more")));
             }
-            sender.send(all).expect("awaited");
+            sender.send(head + &body).expect("awaited");
             stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n").await.expect("written");
         }
     })

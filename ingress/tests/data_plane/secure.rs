@@ -6,8 +6,8 @@ use bytes::Bytes;
 use http_body_util::{BodyExt, Empty};
 use hyper::Request;
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use ingress::build;
 use ingress::snapshot::{IngressObject, Named, TlsSecret};
+use ingress::{BuildOptions, Snapshot, build};
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{ClientConfig, DigitallySignedStruct, SignatureScheme};
@@ -19,9 +19,12 @@ use tokio_rustls::client::TlsStream;
 
 use crate::fixture::{Answer, Gate, Upstream, options, snapshot};
 
-/// Accepts every certificate and keeps the last one.
-#[derive(Debug, Default)]
-struct Seen(Mutex<Vec<u8>>);
+/// Accepts every certificate that it has schemes for and keeps the last one.
+#[derive(Debug)]
+struct Seen {
+    certificate: Mutex<Vec<u8>>,
+    schemes: Vec<SignatureScheme>,
+}
 
 impl ServerCertVerifier for Seen {
     fn verify_server_cert(
@@ -32,7 +35,7 @@ impl ServerCertVerifier for Seen {
         _: &[u8],
         _: UnixTime,
     ) -> Result<ServerCertVerified, rustls::Error> {
-        *self.0.lock().expect("no panic") = end_entity.to_vec();
+        *self.certificate.lock().expect("no panic") = end_entity.to_vec();
         Ok(ServerCertVerified::assertion())
     }
 
@@ -55,12 +58,22 @@ impl ServerCertVerifier for Seen {
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        rustls::crypto::ring::default_provider().signature_verification_algorithms.supported_schemes()
+        self.schemes.clone()
     }
 }
 
 pub async fn connect(gate: &Gate, name: &str, alpn: &[&str]) -> (TlsStream<TcpStream>, Vec<u8>) {
-    let seen = Arc::new(Seen::default());
+    let all = rustls::crypto::ring::default_provider().signature_verification_algorithms.supported_schemes();
+    connect_with(gate, name, alpn, all).await
+}
+
+async fn connect_with(
+    gate: &Gate,
+    name: &str,
+    alpn: &[&str],
+    schemes: Vec<SignatureScheme>,
+) -> (TlsStream<TcpStream>, Vec<u8>) {
+    let seen = Arc::new(Seen { certificate: Mutex::default(), schemes });
     let mut config = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
         .with_safe_default_protocol_versions()
         .expect("versions")
@@ -71,19 +84,34 @@ pub async fn connect(gate: &Gate, name: &str, alpn: &[&str]) -> (TlsStream<TcpSt
     let tcp = TcpStream::connect(gate.https).await.expect("connect");
     let name = ServerName::try_from(name.to_owned()).expect("a name");
     let stream = TlsConnector::from(Arc::new(config)).connect(name, tcp).await.expect("a handshake");
-    let certificate = seen.0.lock().expect("no panic").clone();
+    let certificate = seen.certificate.lock().expect("no panic").clone();
     (stream, certificate)
 }
 
 fn secret() -> (Arc<TlsSecret>, Vec<u8>) {
-    let made = rcgen::generate_simple_self_signed(["x".to_owned()]).expect("a certificate");
-    let secret = TlsSecret {
-        certificate: made.cert.pem().into_bytes(),
-        private_key: made.signing_key.serialize_pem().into_bytes(),
-    };
-    (Arc::new(secret), made.cert.der().to_vec())
+    secret_of(&rcgen::PKCS_ECDSA_P256_SHA256)
 }
 
+fn secret_of(kind: &'static rcgen::SignatureAlgorithm) -> (Arc<TlsSecret>, Vec<u8>) {
+    let key = rcgen::KeyPair::generate_for(kind).expect("a key");
+    let made = rcgen::CertificateParams::new(["x".to_owned()]).expect("a name").self_signed(&key);
+    let made = made.expect("a certificate");
+    let secret = TlsSecret { certificate: made.pem().into_bytes(), private_key: key.serialize_pem().into_bytes() };
+    (Arc::new(secret), made.der().to_vec())
+}
+
+/// Routes everything to `up`, with these blocks of `spec.tls` and Secrets.
+fn secured(up: &Upstream, tls: &serde_json::Value, secrets: &[(&str, &Arc<TlsSecret>)]) -> Snapshot {
+    let mut snapshot = snapshot(&[up.address]);
+    let tls =
+        json!({"metadata": {"namespace": "n", "name": "tls"}, "spec": {"ingressClassName": "fedgate", "tls": tls}});
+    snapshot.ingresses.push(Arc::new(IngressObject::read(&tls)));
+    let named = secrets.iter().map(|(name, secret)| (Named::new("n", name), Arc::clone(secret)));
+    snapshot.secrets.extend(named);
+    snapshot
+}
+
+/// Ingress: 47, 50, 31
 #[tokio::test]
 async fn certificates_follow_the_server_name_and_change_without_a_lost_connection() {
     let up = Upstream::start("one").await;
@@ -117,6 +145,7 @@ async fn certificates_follow_the_server_name_and_change_without_a_lost_connectio
     assert_eq!(answer.json()["headers"]["x-forwarded-proto"], "https");
 }
 
+/// Ingress: 24, 28
 #[tokio::test]
 async fn http2_requests_become_http1_requests_with_a_host() {
     let up = Upstream::start("one").await;
@@ -144,5 +173,83 @@ async fn http2_requests_become_http1_requests_with_a_host() {
         assert_eq!(seen["headers"]["host"], "web.example");
         assert_eq!(seen["headers"]["cookie"], "a=1; b=2");
         assert_eq!(seen["headers"]["te"], "trailers");
+    }
+}
+
+/// Ingress: 47, 50
+#[tokio::test]
+async fn a_client_gets_the_certificate_that_it_can_verify() {
+    let up = Upstream::start("one").await;
+    let (first, first_der) = secret();
+    let (second, second_der) = secret_of(&rcgen::PKCS_ED25519);
+    let tls = json!([{"hosts": ["web.example"], "secretName": "a"}, {"hosts": ["web.example"], "secretName": "b"}]);
+    let gate = Gate::start(&secured(&up, &tls, &[("a", &first), ("b", &second)]), |_| ());
+    assert!(gate.routes.load().problems().iter().all(|problem| !problem.message.contains("spec.tls")));
+    for (schemes, wanted) in [
+        (vec![SignatureScheme::ECDSA_NISTP256_SHA256], &first_der),
+        (vec![SignatureScheme::ED25519, SignatureScheme::ECDSA_NISTP256_SHA256], &first_der),
+    ] {
+        assert_eq!(&connect_with(&gate, "web.example", &[], schemes).await.1, wanted);
+    }
+    // The first cannot be verified by this client.
+    assert_eq!(connect_with(&gate, "web.example", &[], vec![SignatureScheme::ED25519]).await.1, second_der);
+}
+
+/// Ingress: 47
+#[tokio::test]
+async fn the_default_certificate_is_a_secret_if_one_is_configured() {
+    let up = Upstream::start("one").await;
+    let gate = Gate::to(&[up.address]);
+    let made = connect(&gate, "other.example", &[]).await.1;
+    let (default, der) = secret();
+    let mut snapshot = secured(&up, &json!([]), &[]);
+    snapshot.secrets.insert(Named::new("m", "default"), default);
+    let options = BuildOptions { default_certificate: Some(Named::new("m", "default")), ..options() };
+    let swap = |snapshot: &Snapshot| {
+        let before = gate.routes.load_full();
+        gate.routes.store(Arc::new(build(snapshot, Some(&before), &options)));
+    };
+    swap(&snapshot);
+    for name in ["other.example", "web.example", "127.0.0.1"] {
+        assert_eq!(connect(&gate, name, &[]).await.1, der, "{name}");
+    }
+    assert!(made != der && gate.routes.load().default_certificate_fault().is_none());
+    let bad = TlsSecret { certificate: b"x".to_vec(), private_key: Vec::new() };
+    snapshot.secrets.insert(Named::new("m", "default"), Arc::new(bad));
+    swap(&snapshot);
+    assert_eq!(connect(&gate, "other.example", &[]).await.1, der, "the last good one stays");
+    assert!(gate.routes.load().default_certificate_fault().is_some_and(|fault| fault.contains("m/default")));
+}
+
+/// Ingress: 48
+#[tokio::test]
+async fn a_request_for_a_host_with_another_certificate_is_misdirected() {
+    let up = Upstream::start("one").await;
+    let ((one, _), (two, _)) = (secret(), secret());
+    let tls =
+        json!([{"hosts": ["a.example", "c.example"], "secretName": "a"}, {"hosts": ["b.example"], "secretName": "b"}]);
+    let gate = Gate::start(&secured(&up, &tls, &[("a", &one), ("b", &two)]), |_| ());
+    // One connection: a 421 is about its request alone.
+    let (mut stream, _) = connect(&gate, "a.example", &["http/1.1"]).await;
+    for (host, wanted) in [
+        ("a.example", "200"),
+        ("b.example", "421"),
+        ("c.example", "200"),
+        ("A.EXAMPLE:443", "200"),
+        ("plain.example", "200"),
+    ] {
+        stream.write_all(format!("GET / HTTP/1.1\r\nHost: {host}\r\n\r\n").as_bytes()).await.expect("written");
+        let mut answer = vec![0; 8192];
+        let length = stream.read(&mut answer).await.expect("an answer");
+        let answer = String::from_utf8_lossy(&answer[..length]);
+        assert_eq!(answer.get(9..12), Some(wanted), "{host}: {answer}");
+    }
+    let (stream, _) = connect(&gate, "a.example", &["h2"]).await;
+    let (mut sender, connection) =
+        hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await.expect("h2");
+    tokio::spawn(connection);
+    for (host, wanted) in [("a.example", 200), ("b.example", 421), ("c.example", 200)] {
+        let request = Request::get(format!("https://{host}/")).body(Empty::<Bytes>::new()).expect("a request");
+        assert_eq!(sender.send_request(request).await.expect("an answer").status(), wanted, "{host}");
     }
 }
