@@ -1,6 +1,6 @@
-//! `cargo xtask test --list-spec`: each line of the protocol, and the tests that say they prove it.
+//! `cargo xtask test --list-spec`: each line of the protocol and of the ingress, and the tests that say they prove it.
 //!
-//! Reads PROTOCOL.md and the sources as text. It knows no rule itself.
+//! Reads the two statements and the sources as text. It knows no rule itself.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -9,18 +9,20 @@ use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 
-/// The public statement, relative to the repository.
-const STATEMENT: &str = "federation-api/PROTOCOL.md";
-/// How a test names the lines it proves, by the file's extension.
-const MARKS: &[(&str, &str)] = &[
-    ("rs", "/// Protocol: "),
-    ("go", "// Protocol: "),
-    ("js", "// Protocol: "),
-    ("mjs", "// Protocol: "),
-    ("py", "# Protocol: "),
-    ("sh", "# Protocol: "),
-    ("yaml", "# Protocol: "),
+/// A public statement, and the word by which tests name its lines.
+struct Statement {
+    /// Relative to the repository.
+    file: &'static str,
+    word: &'static str,
+}
+
+const STATEMENTS: &[Statement] = &[
+    Statement { file: "federation-api/PROTOCOL.md", word: "Protocol" },
+    Statement { file: "ingress/BEHAVIOUR.md", word: "Ingress" },
 ];
+/// How a comment begins that names lines, by the file's extension.
+const COMMENTS: &[(&str, &str)] =
+    &[("rs", "/// "), ("go", "// "), ("js", "// "), ("mjs", "// "), ("py", "# "), ("sh", "# "), ("yaml", "# ")];
 /// A function's head is at most this many lines below its mark: attributes stand between.
 const MAX_HEAD_LINES: usize = 12;
 
@@ -38,9 +40,10 @@ struct Claim {
     test: String,
 }
 
-/// The statement and everything that was claimed about it.
-#[derive(Debug, Default)]
+/// A statement and everything that was claimed about it.
+#[derive(Debug)]
 pub struct Spec {
+    file: &'static str,
     rules: Vec<Rule>,
     refused: Vec<Rule>,
     claims: Vec<Claim>,
@@ -51,9 +54,13 @@ pub struct Spec {
 /// # Errors
 /// A line has no test, a test names a line that there is not, or a source cannot be read.
 pub fn list(repository: &Path) -> Result<()> {
-    let spec = Spec::read(repository)?;
-    print!("{}", spec.report());
-    let wrong: Vec<String> = spec.unknown().into_iter().chain(spec.unproved()).collect();
+    let mut wrong = Vec::new();
+    for statement in STATEMENTS {
+        let spec = Spec::read(repository, statement)?;
+        println!("{}:\n\n{}", statement.file, spec.report());
+        wrong.extend(spec.unknown());
+        wrong.extend(spec.unproved());
+    }
     if !wrong.is_empty() {
         bail!("{}", wrong.join("\n"));
     }
@@ -63,26 +70,31 @@ pub fn list(repository: &Path) -> Result<()> {
 impl Spec {
     /// # Errors
     /// The statement or a source cannot be read.
-    pub fn read(repository: &Path) -> Result<Self> {
-        let statement = fs::read_to_string(repository.join(STATEMENT)).with_context(|| format!("read {STATEMENT}"))?;
-        let (rules, refused) = tables(&statement)?;
+    fn read(repository: &Path, statement: &Statement) -> Result<Self> {
+        let file = statement.file;
+        let text = fs::read_to_string(repository.join(file)).with_context(|| format!("read {file}"))?;
+        let (rules, refused) = tables(&text).with_context(|| format!("read {file}"))?;
         let mut claims = Vec::new();
-        visit(repository, repository, &mut claims)?;
+        visit(repository, repository, statement.word, &mut claims)?;
         claims.sort_by(|a, b| a.test.cmp(&b.test));
-        Ok(Self { rules, refused, claims })
+        Ok(Self { file, rules, refused, claims })
     }
 
     /// Claims about lines that there are not.
     pub fn unknown(&self) -> Vec<String> {
         let known = |id: &str| self.rules.iter().any(|rule| rule.id == id);
         let unknown = self.claims.iter().filter(|claim| !known(&claim.id));
-        unknown.map(|claim| format!("{} names {}, which {STATEMENT} does not have", claim.test, claim.id)).collect()
+        unknown.map(|claim| format!("{} names {}, which {} does not have", claim.test, claim.id, self.file)).collect()
     }
 
     /// Lines that nothing proves.
     pub fn unproved(&self) -> Vec<String> {
         let proved = |id: &str| self.claims.iter().any(|claim| claim.id == id);
-        self.rules.iter().filter(|rule| !proved(&rule.id)).map(|rule| format!("{} has no test", rule.id)).collect()
+        self.rules
+            .iter()
+            .filter(|rule| !proved(&rule.id))
+            .map(|rule| format!("{} {} has no test", self.file, rule.id))
+            .collect()
     }
 
     fn report(&self) -> String {
@@ -110,12 +122,12 @@ impl Spec {
 /// The rows of the statement's two tables.
 fn tables(statement: &str) -> Result<(Vec<Rule>, Vec<Rule>)> {
     let Some((served, refused)) = statement.split_once("\n## Not served\n") else {
-        bail!("{STATEMENT} has no part \"Not served\"");
+        bail!("there is no part \"Not served\"");
     };
     let rules = rows(served);
     for (at, rule) in rules.iter().enumerate() {
         if rules.iter().skip(at + 1).any(|other| other.id == rule.id) {
-            bail!("{STATEMENT} has {} twice", rule.id);
+            bail!("{} is there twice", rule.id);
         }
     }
     Ok((rules, rows(refused)))
@@ -127,7 +139,7 @@ fn rows(table: &str) -> Vec<Rule> {
     rows.map(|(id, text)| Rule { id: id.to_owned(), text: text.to_owned() }).collect()
 }
 
-fn visit(root: &Path, folder: &Path, claims: &mut Vec<Claim>) -> Result<()> {
+fn visit(root: &Path, folder: &Path, word: &str, claims: &mut Vec<Claim>) -> Result<()> {
     for entry in fs::read_dir(folder).with_context(|| format!("list {}", folder.display()))? {
         let path = entry?.path();
         let name = path.file_name().and_then(|name| name.to_str()).unwrap_or("");
@@ -135,14 +147,14 @@ fn visit(root: &Path, folder: &Path, claims: &mut Vec<Claim>) -> Result<()> {
             continue;
         }
         if path.is_dir() {
-            visit(root, &path, claims)?;
+            visit(root, &path, word, claims)?;
             continue;
         }
         let extension = path.extension().and_then(|extension| extension.to_str()).unwrap_or("");
-        let Some((_, mark)) = MARKS.iter().find(|(of, _)| *of == extension) else { continue };
+        let Some((_, comment)) = COMMENTS.iter().find(|(of, _)| *of == extension) else { continue };
         let text = fs::read_to_string(&path).with_context(|| format!("read {}", path.display()))?;
         let place = path.strip_prefix(root).unwrap_or(&path).to_string_lossy().into_owned();
-        claims.extend(claims_of(&place, &text, mark));
+        claims.extend(claims_of(&place, &text, &format!("{comment}{word}: ")));
     }
     Ok(())
 }
