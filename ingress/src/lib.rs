@@ -17,6 +17,7 @@
 
 mod access;
 pub mod annotation;
+mod check;
 mod clock;
 pub mod config;
 pub mod failure;

@@ -33,7 +33,7 @@ use crate::filter::{self, Arrived, Stop};
 use crate::metrics::{Count, Shard};
 use crate::route::balance::Asked;
 use crate::route::policy::{BodyLimit, Policy};
-use crate::route::{Host, Route, RouteTable, Session};
+use crate::route::{Host, InFlight, Route, RouteTable, Session};
 use body::{AnswerBody, Progress, RequestBody, Watch};
 use forward::{Answered, Trip};
 use head::{Inspected, Peer, Refusal};
@@ -216,8 +216,12 @@ impl Proxy {
         *outgoing.uri_mut() = std::mem::take(&mut parts.uri);
         *outgoing.headers_mut() = std::mem::take(&mut parts.headers);
         let (way, ticket) = (session.way(way), session.ticket);
+        let seat = self.seat(route, line).await?;
         let mut answered =
             self.forward(Trip { route, wire, way, ticket, watch: watch.as_ref() }, outgoing, line).await?;
+        if let Some(seat) = seat {
+            answered.in_flight = Some(InFlight::seated(answered.in_flight, seat));
+        }
         if affinity.is_some() {
             let by = (&*answered.endpoint, answered.retried);
             session::hand_out((route, session), by, peer, answered.response.headers_mut());
@@ -292,7 +296,7 @@ impl Proxy {
             self.shard.count(Count::Tunnel);
             let tunnel = tunnel::run(lease, client, self.timeouts.tunnel);
             self.tasks.spawn(async move {
-                let _counted = open;
+                let _counted = (open, in_flight);
                 tunnel.await;
             });
             return Ok(response.map(|_| AnswerBody::whole(Bytes::new())));
@@ -353,6 +357,10 @@ fn reply(refusal: Refusal, version: Version, server: Option<&HeaderValue>) -> Re
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
     if let Some(server) = server {
         headers.insert(header::SERVER, server.clone());
+    }
+    if refusal.status == StatusCode::SERVICE_UNAVAILABLE {
+        // Whatever it is, it passes: pods become ready, queues empty.
+        headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
     }
     if refusal.close && version < Version::HTTP_2 {
         headers.insert(header::CONNECTION, HeaderValue::from_static("close"));

@@ -13,6 +13,7 @@ use tokio::sync::{Notify, mpsc, oneshot};
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
+use crate::check;
 use crate::config::{IngressConfig, Listen, Network};
 use crate::filter::rate::Limiter;
 use crate::listen::{self, Lane, Listener, Seats};
@@ -99,6 +100,7 @@ pub fn start(
         threads.push(spawn(format!("ingress-{number}"), move |runtime| runtime.block_on(worker.run(accepted)))?);
     }
     let (lanes, limit): (Arc<[Lane]>, _) = (lanes.into(), config.limits.connections);
+    let checked = routes;
     // The lanes' senders live in the acceptor alone: its end is what tells the workers to drain.
     threads.push(spawn("ingress-accept".to_owned(), move |runtime| {
         let acceptors: Vec<_> = runtime.block_on(async {
@@ -106,6 +108,7 @@ pub fn start(
             listeners.into_iter().map(accept).collect()
         });
         runtime.block_on(async {
+            tokio::spawn(check::run(checked, shutdown.clone()));
             shutdown.cancelled().await;
             for acceptor in acceptors {
                 if let Err(error) = acceptor.await {

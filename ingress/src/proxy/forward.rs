@@ -18,9 +18,10 @@ use crate::proxy::body::{Progress, RequestBody, Watch};
 use crate::proxy::head::Refusal;
 use crate::proxy::upstream::{ConnectError, ExchangeError, Lease, Target};
 use crate::proxy::{Proxy, TOO_LARGE, own};
-use crate::route::{Endpoint, InFlight, Route, Ticket, Way, Wire, Wish};
+use crate::route::{Endpoint, InFlight, Route, Seat, Ticket, Way, Wire, Wish};
 
 const NO_ENDPOINT: Refusal = own(StatusCode::SERVICE_UNAVAILABLE, "no endpoint is ready");
+const OVERLOAD: Refusal = own(StatusCode::SERVICE_UNAVAILABLE, "the service has all the requests that it takes");
 const BODY_IDLE: Refusal = Refusal { close: true, ..own(StatusCode::REQUEST_TIMEOUT, "the body stood still") };
 const UPSTREAM_LOST: Refusal = own(StatusCode::BAD_GATEWAY, "the endpoint closed or answered badly");
 const UPSTREAM_SLOW: Refusal = own(StatusCode::GATEWAY_TIMEOUT, "the endpoint did not answer in time");
@@ -136,6 +137,16 @@ impl Proxy {
             request = self.after(failed, &mut search, (trip, &endpoint, spare), line)?;
             now = clock::now();
         }
+    }
+
+    /// A seat where the backend has only so many.
+    pub(super) async fn seat(&self, route: &Route, line: &mut Option<Box<Line>>) -> Result<Option<Seat>, Refusal> {
+        let Some(seats) = route.backend.seats() else { return Ok(None) };
+        let seat = seats.take().await;
+        if seat.is_none() {
+            self.note(Cause::Overload, line);
+        }
+        seat.map(Some).ok_or(OVERLOAD)
     }
 
     /// What is sent next after a failure: the request itself, or its copy, or nothing more.

@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use crate::route::affinity::Ticket;
 use crate::route::balance::{Tier, Way, agree, nearest};
 use crate::route::budget::Budget;
+use crate::route::circuit::Seats;
 use crate::route::endpoint::{Endpoint, Mark, Standing};
 use crate::route::upkeep::Upkeep;
 
@@ -28,12 +29,13 @@ pub struct Backend {
     /// Ends of the preference tiers in `endpoints`.
     tiers: Vec<usize>,
     life: Arc<Life>,
+    seats: Option<Arc<Seats>>,
 }
 
 /// What survives rebuilds while pods come and go.
 #[derive(Debug, Default)]
 struct Life {
-    /// Picks so far: keeps "in turn" true, and says how many requests there were.
+    /// Requests so far: keeps "in turn" true, and the budget in proportion.
     turn: Turn,
     /// So few pass their checks that their verdict cannot be right.
     panic: AtomicBool,
@@ -85,7 +87,8 @@ impl Backend {
             ends.push(endpoints.len());
         }
         let names = endpoints.iter().map(|endpoint| agree(endpoint.name)).collect();
-        Self { name, fault: None, upkeep, endpoints, names, tiers: ends, life: Arc::default() }
+        let seats = upkeep.circuit.map(|circuit| Arc::new(Seats::new(circuit)));
+        Self { name, fault: None, upkeep, endpoints, names, tiers: ends, life: Arc::default(), seats }
     }
 
     /// A backend that can have no endpoints, and why.
@@ -99,8 +102,15 @@ impl Backend {
     pub fn following(mut self, before: Option<&Self>) -> Self {
         if let Some(before) = before {
             self.life = before.life.clone();
+            self.seats = self.upkeep.circuit.map(|circuit| Seats::following(circuit, before.seats.as_ref()));
         }
         self
+    }
+
+    /// Where requests in flight are limited.
+    #[must_use]
+    pub fn seats(&self) -> Option<&Seats> {
+        self.seats.as_deref()
     }
 
     /// All endpoints, best tier first.
@@ -112,7 +122,11 @@ impl Backend {
     /// The next endpoint that is not among those tried: those that are kept out only when nothing else is left.
     #[must_use]
     pub fn pick(&self, wish: &Wish<'_>) -> Option<&Arc<Endpoint>> {
-        let turn = self.life.turn.0.fetch_add(1, Ordering::Relaxed);
+        // A retry takes nobody's turn: whoever failed would come first again and again.
+        let turn = match wish.tried {
+            [] => self.life.turn.0.fetch_add(1, Ordering::Relaxed),
+            _ => self.life.turn.0.load(Ordering::Relaxed),
+        };
         if let Some(ticket) = wish.ticket
             && let Some(found) = self.session(wish, ticket)
         {

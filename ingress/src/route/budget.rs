@@ -28,21 +28,18 @@ struct State {
     now: u64,
     /// Requests of about one window.
     recent: u64,
-    /// Retries so far.
-    spent: u64,
 }
 
 impl Budget {
-    /// Takes one retry off; `requests` is how many there have been so far, retries included.
+    /// Takes one retry off; `requests` is how many there have been so far.
     pub fn spend(&self, requests: u64, now: u64) -> bool {
         let mut state = self.state.lock();
-        let first = State { left: A_SECOND * WINDOW_MS, requests: 0, now: 0, recent: 0, spent: 0 };
+        let first = State { left: A_SECOND * WINDOW_MS, requests: 0, now: 0, recent: 0 };
         let state = state.get_or_insert(first);
-        state.refill(requests.saturating_sub(state.spent), now);
+        state.refill(requests, now);
         let enough = state.left >= ONE;
         if enough {
             state.left -= ONE;
-            state.spent += 1;
         }
         enough
     }
@@ -59,7 +56,7 @@ impl State {
         let earned = new.saturating_mul(SHARE).saturating_add(passed.saturating_mul(A_SECOND));
         let most = A_SECOND * WINDOW_MS + self.recent.saturating_mul(SHARE);
         self.left = self.left.saturating_add(earned).min(most);
-        // A retry that was just granted has not been picked for yet.
+        // Workers come in any order.
         (self.requests, self.now) = (self.requests.max(requests), self.now.max(now));
     }
 }
@@ -76,7 +73,7 @@ mod tests {
         let (mut requests, mut spent) = (0u64, 0u64);
         for now in 1..=60_000 {
             requests += 1;
-            spent += (0..2).map(|_| budget.spend(requests + spent, now)).filter(|ok| *ok).count() as u64;
+            spent += (0..2).map(|_| budget.spend(requests, now)).filter(|ok| *ok).count() as u64;
         }
         let allowed = requests / 5 + 60 * 10;
         assert!((allowed..allowed + 300).contains(&spent), "{spent} of {allowed}");

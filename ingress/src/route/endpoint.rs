@@ -12,6 +12,7 @@ use std::time::Duration;
 use federation_types::ClusterName;
 use ring::digest::{SHA256, digest};
 
+use crate::route::circuit::Seat;
 use latency::Latency;
 
 /// How long others wait while one request finds out whether an endpoint is back: longer than a connect may take.
@@ -99,13 +100,27 @@ struct Health {
     in_flight: AtomicU32,
 }
 
-/// Counts a request against its endpoint until dropped.
+/// Counts a request against its endpoint and its backend until dropped.
 #[derive(Debug)]
-pub struct InFlight(Arc<Endpoint>);
+pub struct InFlight {
+    endpoint: Option<Arc<Endpoint>>,
+    _seat: Option<Seat>,
+}
 
 impl Drop for InFlight {
     fn drop(&mut self) {
-        self.0.health.in_flight.fetch_sub(1, Ordering::Relaxed);
+        if let Some(endpoint) = &self.endpoint {
+            endpoint.health.in_flight.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+}
+
+impl InFlight {
+    /// The same, on this seat.
+    #[must_use]
+    pub fn seated(mut counted: Option<Self>, seat: Seat) -> Self {
+        let endpoint = counted.as_mut().and_then(|counted| counted.endpoint.take());
+        Self { endpoint, _seat: Some(seat) }
     }
 }
 
@@ -243,7 +258,7 @@ impl Endpoint {
     #[must_use]
     pub fn enter(self: &Arc<Self>) -> InFlight {
         self.health.in_flight.fetch_add(1, Ordering::Relaxed);
-        InFlight(self.clone())
+        InFlight { endpoint: Some(self.clone()), _seat: None }
     }
 
     /// Requests in flight, of those who count them.

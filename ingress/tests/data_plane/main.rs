@@ -1,5 +1,7 @@
 //! The data plane over real sockets: little upstream servers, raw clients, hostile bytes.
 
+mod delivery;
+mod failures;
 mod fixture;
 mod forward;
 mod frames;
