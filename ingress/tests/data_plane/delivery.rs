@@ -102,9 +102,9 @@ async fn a_session_stays_over_replicas_and_restarts_and_leads_nowhere_else() {
         let affinity = Affinity::new(CookieSettings { mode: Some(mode), ..NAMED });
         let affinity = Some(Arc::new(affinity.expect("good settings")));
         let options = delivering(Delivery { affinity, ..Delivery::default() });
-        let mut seen = BTreeMap::<String, u32>::new();
+        let (begins, mut seen) = (gate(&all, &options), BTreeMap::<String, u32>::new());
         for _ in 0..12 {
-            let first = get(&gate(&all, &options), "/", "").await;
+            let first = get(&begins, "/", "").await;
             let (name, cookie) = (first.name(), cookie(&first).expect("a session begins"));
             assert!(first.head.contains("; path=/; httponly"), "{}", first.head);
             // Another process each time, and endpoints that come do not move it.
