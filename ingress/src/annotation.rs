@@ -2,13 +2,17 @@
 //!
 //! Pure. Both prefixes mean the same, ours wins. A rule that guards and cannot be read closes the route.
 
+mod delivery;
 mod group;
 mod read;
 pub mod table;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
+use crate::route::canary::CanaryRule;
 use crate::route::policy::Policy;
+use crate::route::{Affinity, Balance, Delivery, Retries};
 use read::Reader;
 
 /// Prefix of ingress-nginx's annotations.
@@ -24,7 +28,30 @@ pub struct Reading {
     pub aliases: Vec<String>,
     /// Its paths are patterns.
     pub patterned: bool,
+    pub delivery: DeliveryWish,
+    /// It takes requests of other Ingresses' routes, and has none of its own.
+    pub canary: Option<CanaryRule>,
     pub findings: Vec<Finding>,
+}
+
+/// How endpoints are picked, as far as the Ingress says.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DeliveryWish {
+    pub balance: Option<Balance>,
+    pub affinity: Option<Arc<Affinity>>,
+    pub retries: Option<Retries>,
+}
+
+impl DeliveryWish {
+    /// `usual` with what is wished.
+    #[must_use]
+    pub fn over(&self, usual: &Delivery) -> Delivery {
+        Delivery {
+            balance: self.balance.clone().unwrap_or_else(|| usual.balance.clone()),
+            affinity: self.affinity.clone().or_else(|| usual.affinity.clone()),
+            retries: self.retries.clone().unwrap_or_else(|| usual.retries.clone()),
+        }
+    }
 }
 
 /// An annotation that is not followed, and why.
@@ -95,9 +122,11 @@ pub fn read(annotations: &BTreeMap<String, String>) -> Reading {
     policy.answers = group::answers(&mut reader);
     let aliases = group::aliases(&mut reader);
     let patterned = reader.flag("use-regex").unwrap_or(false) || policy.rewrite.is_some();
+    let delivery = delivery::wish(&mut reader);
+    let canary = delivery::canary(&mut reader);
     let (findings, closed) = reader.finish();
     policy.closed = closed;
-    Reading { policy, aliases, patterned, findings }
+    Reading { policy, aliases, patterned, delivery, canary, findings }
 }
 
 #[cfg(test)]

@@ -7,17 +7,19 @@ mod answer;
 mod cors;
 pub mod rate;
 mod redirect;
+pub mod rewrite;
 
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use http::request::Parts;
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use http::uri::PathAndQuery;
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri};
 
 use crate::clock;
 use crate::proxy::head::{Peer, Refusal};
 use crate::route::policy::Policy;
-use crate::route::{Route, RouteTable};
+use crate::route::{Found, Route, RouteTable};
 use rate::{Limiter, Open};
 
 pub use answer::rewrite as rewrite_answer;
@@ -84,8 +86,21 @@ pub fn admit(arrived: &Arrived<'_>, limiter: &Arc<Limiter>) -> Result<Option<Ope
     Ok(open)
 }
 
+/// The target that the endpoint sees, where the policy has another one than was asked for.
+///
+/// # Errors
+/// 400 where the path makes none.
+pub fn rewritten(found: &Found<'_>, path: &str, query: Option<&str>) -> Result<Option<PathAndQuery>, Refusal> {
+    let Some(rewrite) = &found.route.policy.rewrite else { return Ok(None) };
+    let Some(groups) = found.groups(path) else { return Ok(None) };
+    rewrite::target(rewrite, &groups, query).map(Some)
+}
+
 /// Changes what the endpoint gets to see.
-pub fn rewrite_request(policy: &Policy, parts: &mut Parts) {
+pub fn rewrite_request(policy: &Policy, parts: &mut Parts, target: Option<PathAndQuery>) {
+    if let Some(target) = target {
+        parts.uri = Uri::from(target);
+    }
     if let Some(host) = &policy.upstream_host {
         parts.headers.insert(http::header::HOST, host.clone());
     }

@@ -21,6 +21,7 @@ use arc_swap::ArcSwap;
 use bytes::Bytes;
 use http::header::{self, HeaderValue};
 use http::request::Parts;
+use http::uri::PathAndQuery;
 use http::{Method, Request, Response, StatusCode, Version};
 use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
@@ -146,7 +147,7 @@ impl Proxy {
         if opening.is_some() {
             parts.version = Version::HTTP_2;
         }
-        let (route, admitted) = {
+        let (route, admitted, target) = {
             let table = self.table.load();
             if let Some(name) = &peer.server_name
                 && **name != *host.as_str()
@@ -156,10 +157,12 @@ impl Proxy {
                 return Err(MISDIRECTED.into());
             }
             let path = path.as_deref().unwrap_or_else(|| parts.uri.path());
-            let route = table.find(host.as_str(), path).cloned().ok_or(NO_ROUTE)?;
-            let arrived = Arrived { parts: &parts, host: host.as_str(), peer, route: &route, table: &table };
+            let found = table.locate(host.as_str(), path).ok_or(NO_ROUTE)?;
+            let arrived = Arrived { parts: &parts, host: host.as_str(), peer, route: found.route, table: &table };
             let admitted = filter::admit(&arrived, &self.limiter);
-            (route, admitted)
+            let target = filter::rewritten(&found, path, parts.uri.query());
+            let route = found.route.canaries.choose(&parts.headers).unwrap_or(found.route).clone();
+            (route, admitted, target)
         };
         let policy = &*route.policy;
         if !policy.logged {
@@ -171,10 +174,11 @@ impl Proxy {
         }
         let origin = policy.cors.as_ref().and_then(|_| parts.headers.get(header::ORIGIN).cloned());
         let version = parts.version;
-        let passed = match admitted {
-            Ok(open) => {
+        let passed = match admitted.and_then(|open| Ok((open, target?))) {
+            Ok((open, target)) => {
                 let upgrade = upgrade.zip(protocol).map(|(client, protocol)| Upgrade { client, protocol, opening });
-                self.pass(&route, Passing { parts: &mut parts, incoming, host, peer, upgrade, open }, line).await
+                let passing = Passing { parts: &mut parts, incoming, host, peer, upgrade, open, target };
+                self.pass(&route, passing, line).await
             }
             Err(stop) => Err(stop),
         };
@@ -193,7 +197,7 @@ impl Proxy {
         passing: Passing<'_>,
         line: &mut Option<Box<Line>>,
     ) -> Result<Response<AnswerBody>, Stop> {
-        let Passing { parts, incoming, host, peer, upgrade, open } = passing;
+        let Passing { parts, incoming, host, peer, upgrade, open, target } = passing;
         if let Some(reason) = route.backend.fault {
             return Err(own(StatusCode::SERVICE_UNAVAILABLE, reason).into());
         }
@@ -210,7 +214,7 @@ impl Proxy {
         let (body, watch) = self.request_body(parts, incoming, &route.policy)?;
         let protocol = upgrade.as_ref().map(|upgrade| upgrade.protocol.clone());
         head::rewrite_request(parts, peer, &self.heads, protocol, || self.ids.next());
-        filter::rewrite_request(&route.policy, parts);
+        filter::rewrite_request(&route.policy, parts, target);
         let mut outgoing = Request::new(body);
         *outgoing.method_mut() = std::mem::take(&mut parts.method);
         *outgoing.uri_mut() = std::mem::take(&mut parts.uri);
@@ -337,6 +341,8 @@ struct Passing<'r> {
     peer: &'r Peer,
     upgrade: Option<Upgrade>,
     open: Option<Open>,
+    /// What the endpoint sees as target, where that is another one.
+    target: Option<PathAndQuery>,
 }
 
 /// What an answer meets on its way back.

@@ -7,6 +7,7 @@ mod backend;
 pub mod balance;
 mod budget;
 mod build;
+pub mod canary;
 mod cert;
 mod circuit;
 mod delivery;
@@ -41,6 +42,7 @@ pub use upkeep::{CheckError, EJECT_BASE_MS, EJECT_MAX_MS, Ejection, HealthCheck,
 pub use wire::{Announce, TlsSetup, UpstreamProtocol, UpstreamTls, Verify, Wire, WireError, WireSpec, Wires, Wiring};
 
 use crate::snapshot::Named;
+use canary::Canaries;
 use path::HostRoutes;
 use policy::Policy;
 
@@ -53,6 +55,8 @@ pub struct Route {
     /// How the backend's endpoints are spoken to.
     pub wiring: Wiring,
     pub policy: Arc<Policy>,
+    /// Who takes some of its requests.
+    pub canaries: Canaries,
 }
 
 /// All routes, endpoints and certificates of one moment.
@@ -101,6 +105,7 @@ pub enum ProblemKind {
     SecretInvalid,
     HostInvalid,
     Annotation,
+    CanaryAlone,
 }
 
 impl ProblemKind {
@@ -120,6 +125,7 @@ impl ProblemKind {
             Self::SecretInvalid => "SecretInvalid",
             Self::HostInvalid => "HostInvalid",
             Self::Annotation => "AnnotationNotFollowed",
+            Self::CanaryAlone => "CanaryAlone",
         }
     }
 }
@@ -127,6 +133,21 @@ impl ProblemKind {
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Ingress {}: {}", self.ingress, self.message)
+    }
+}
+
+#[cfg(test)]
+impl Route {
+    /// A route to a backend without endpoints.
+    pub fn plain_for_tests(name: &str) -> Self {
+        Self {
+            ingress: Named::new("n", name),
+            backend: Arc::new(Backend::new(name.into(), Upkeep::default(), Vec::new())),
+            delivery: Delivery::default(),
+            wiring: Wire::plain().into(),
+            policy: Arc::default(),
+            canaries: Canaries::default(),
+        }
     }
 }
 

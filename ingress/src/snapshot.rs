@@ -106,7 +106,7 @@ pub struct RulePath {
 }
 
 /// `pathType`
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum PathKind {
     Exact,
     /// By elements.
@@ -194,8 +194,13 @@ impl IngressObject {
     /// Whether it makes the paths of all its hosts patterns: groups of patterns are what a rewrite is about.
     #[must_use]
     pub fn is_patterned(&self) -> bool {
-        let annotation = |name: &str| self.annotations.get(name).map(String::as_str);
-        annotation("use-regex") == Some("true") || annotation("rewrite-target").is_some_and(|target| !target.is_empty())
+        !self.annotations.is_empty() && annotation::read(&self.annotations).patterned
+    }
+
+    /// Whether it only takes requests of other Ingresses' routes.
+    #[must_use]
+    pub fn is_canary(&self) -> bool {
+        self.annotations.contains_key("canary") && annotation::read(&self.annotations).canary.is_some()
     }
 
     /// Reads an Ingress as the API server answers it.

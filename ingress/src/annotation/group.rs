@@ -72,7 +72,7 @@ pub(super) fn forwarding(reader: &mut Reader<'_>, policy: &mut Policy) {
         ("GRPCS", Protocol::Grpcs),
         ("AUTO_HTTP", Protocol::Auto),
     ];
-    policy.protocol = reader.one_of("backend-protocol", &protocols).unwrap_or_default();
+    policy.protocol = reader.one_of("backend-protocol", &protocols);
     policy.logged = reader.flag("enable-access-log").unwrap_or(true);
 }
 

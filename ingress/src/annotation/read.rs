@@ -49,6 +49,24 @@ impl<'a> Reader<'a> {
         }
     }
 
+    /// Says that a value cannot be used, in the words of who tried.
+    pub(super) fn wrong_for(&mut self, name: &str, error: &dyn std::fmt::Display) {
+        // Errors of patterns draw where they are wrong; the last line says what.
+        let text = error.to_string();
+        let text = text.lines().last().unwrap_or_default();
+        self.found(name, text.strip_prefix(&format!("{name}: ")).unwrap_or(text).to_owned());
+    }
+
+    /// What `parse` makes of the value.
+    pub(super) fn parsed_with<T, E: std::fmt::Display>(
+        &mut self,
+        name: &str,
+        parse: impl FnOnce(&str) -> Result<T, E>,
+    ) -> Option<T> {
+        let parsed = parse(self.text(name)?);
+        parsed.map_err(|error| self.wrong_for(name, &error)).ok()
+    }
+
     fn refuse(&mut self, name: &str, why: &str) {
         self.found(name, format!("is not supported: {why}"));
         if table::row(name).is_some_and(|row| row.guards) {
@@ -132,6 +150,12 @@ impl<'a> Reader<'a> {
     /// A value as a header carries it, without variables.
     pub(super) fn header(&mut self, name: &str) -> Option<HeaderValue> {
         self.parsed(name, "a header's value without variables", plain)
+    }
+
+    /// A word of the characters that names of fields and cookies are made of (RFC 9110 §5.6.2).
+    pub(super) fn token(&mut self, name: &str) -> Option<Box<str>> {
+        let is_token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+        self.parsed(name, "a name", |value| value.bytes().all(is_token).then(|| value.into()))
     }
 
     /// An absolute URL of http or https, as a header carries it.

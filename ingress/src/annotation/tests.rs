@@ -37,7 +37,14 @@ fn ours_wins_over_nginx_and_others_are_not_for_us() {
 fn every_annotation_that_works_is_read_and_no_other() {
     // A value that fits nowhere: whoever reads it says so.
     for row in table::all() {
-        let told = reading(&[("enable-cors", "true"), ("rewrite-target", "/x"), (row.name, "\u{7f}")]);
+        let told = reading(&[
+            ("enable-cors", "true"),
+            ("rewrite-target", "/x"),
+            ("affinity", "cookie"),
+            ("canary", "true"),
+            ("canary-by-header", "x"),
+            (row.name, "\u{7f}("),
+        ]);
         let said = told.findings.iter().any(|finding| finding.name == row.name);
         let follows = matches!(row.verdict, Verdict::Works | Verdict::Differs(_) | Verdict::Refused(_));
         let partner = matches!(row.name, "proxy-redirect-from" | "proxy-redirect-to");

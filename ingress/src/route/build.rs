@@ -2,7 +2,7 @@
 //!
 //! Pure; the table before is read only for identities (endpoint health, turns, parsed certificates).
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -10,6 +10,7 @@ use federation_types::label;
 
 use crate::annotation::{self, Reading};
 use crate::route::backend::Backend;
+use crate::route::canary::{Canaries, CanaryRule};
 use crate::route::cert::{Certs, Taken};
 use crate::route::delivery::Delivery;
 use crate::route::path::{HostRoutes, normal};
@@ -19,7 +20,9 @@ use crate::route::pool::{Identities, Locality, SliceIndex, routable};
 use crate::route::upkeep::Upkeep;
 use crate::route::wire::{UpstreamProtocol, UpstreamTls, Wire, WireSpec, Wires, Wiring};
 use crate::route::{Problem, ProblemKind, Route, RouteTable};
-use crate::snapshot::{BackendRef, IngressClass, IngressObject, Named, PortRef, RulePath, ServiceObject, Snapshot};
+use crate::snapshot::{
+    BackendRef, IngressClass, IngressObject, Named, PathKind, PortRef, RulePath, ServiceObject, Snapshot,
+};
 
 /// The value of the annotation `kubernetes.io/ingress.class` that means us.
 const LEGACY_CLASS: &str = "fedgate";
@@ -99,11 +102,17 @@ pub fn build(snapshot: &Snapshot, before: Option<&RouteTable>, options: &BuildOp
         },
         table: RouteTable { wires: Wires::following(before.map(|table| &table.wires)), ..RouteTable::default() },
         aliases: Vec::new(),
+        canaries: BTreeMap::new(),
         policy: Arc::clone(&plain),
+        delivery: options.delivery.clone(),
         plain,
     };
     builder.default_certificate();
-    for ingress in ingresses {
+    let (canaries, others): (Vec<_>, Vec<_>) = ingresses.into_iter().partition(|ingress| ingress.is_canary());
+    for ingress in canaries {
+        builder.canary(ingress);
+    }
+    for ingress in others {
         builder.ingress(ingress);
     }
     builder.finish()
@@ -121,14 +130,72 @@ struct Builder<'s> {
     table: RouteTable,
     /// Further names, and the hosts that they stand for.
     aliases: Vec<(String, String)>,
+    /// Who wants requests of which host, kind of path and path, the oldest first; those that nobody has asked for yet.
+    canaries: BTreeMap<Place<'s>, Vec<Waiting<'s>>>,
     /// Of the Ingress that is being read.
     policy: Arc<Policy>,
+    delivery: Delivery,
     /// Of every Ingress that asks for nothing.
     plain: Arc<Policy>,
 }
 
-impl Builder<'_> {
-    fn ingress(&mut self, ingress: &IngressObject) {
+/// Host, kind of path and path of a rule.
+type Place<'s> = (&'s str, PathKind, &'s str);
+
+/// A canary's path, before somebody has the route that it takes requests of.
+struct Waiting<'s> {
+    rule: CanaryRule,
+    delivery: Delivery,
+    ingress: &'s IngressObject,
+    path: &'s RulePath,
+    field: String,
+}
+
+impl<'s> Builder<'s> {
+    /// Keeps the paths of an Ingress that only takes requests of others.
+    fn canary(&mut self, ingress: &'s IngressObject) {
+        self.table.accepted.insert(ingress.key.clone());
+        let Some(rule) = self.policy(ingress) else { return };
+        for (number, of_host) in ingress.rules.iter().enumerate() {
+            for (position, path) in of_host.paths.iter().enumerate() {
+                let (rule, delivery) = (rule.clone(), self.delivery.clone());
+                let field = format!("spec.rules[{number}].http.paths[{position}]");
+                let waiting = Waiting { rule, delivery, ingress, path, field };
+                let place = (of_host.host.as_str(), path.kind, trimmed(path));
+                self.canaries.entry(place).or_default().push(waiting);
+            }
+        }
+    }
+
+    /// The canaries of a path that has its Ingress now; they meet that one's policy.
+    fn canaries_of(&mut self, host: &'s str, path: &'s RulePath) -> Canaries {
+        let Some(waiting) = self.canaries.remove(&(host, path.kind, trimmed(path))) else {
+            return Canaries::default();
+        };
+        let own = self.delivery.clone();
+        let routes = waiting.into_iter().map(|waiting| {
+            self.delivery = waiting.delivery;
+            let route = self.route(waiting.ingress, &waiting.path.backend, &format!("{}.backend", waiting.field));
+            (waiting.rule, Arc::new(route))
+        });
+        let canaries = Canaries::new(routes.collect());
+        self.delivery = own;
+        canaries
+    }
+
+    /// Says of canaries that there is nothing to take requests of.
+    fn lonely_canaries(&mut self) {
+        for ((host, ..), waiting) in std::mem::take(&mut self.canaries) {
+            for Waiting { ingress, path, field, .. } in waiting {
+                let path = &path.path;
+                let message =
+                    format!("{field}: no other Ingress has {host}{path} with this pathType, so no request comes here");
+                self.problem(ingress, ProblemKind::CanaryAlone, message);
+            }
+        }
+    }
+
+    fn ingress(&mut self, ingress: &'s IngressObject) {
         self.table.accepted.insert(ingress.key.clone());
         self.policy(ingress);
         for (number, rule) in ingress.rules.iter().enumerate() {
@@ -150,13 +217,15 @@ impl Builder<'_> {
         self.tls(ingress);
     }
 
-    /// Reads what its annotations ask for.
-    fn policy(&mut self, ingress: &IngressObject) {
+    /// Reads what its annotations ask for; says whether it is a canary.
+    fn policy(&mut self, ingress: &IngressObject) -> Option<CanaryRule> {
         self.policy = Arc::clone(&self.plain);
+        self.delivery.clone_from(&self.options.delivery);
         if ingress.annotations.is_empty() {
-            return;
+            return None;
         }
-        let Reading { policy, aliases, findings, .. } = annotation::read(&ingress.annotations);
+        let Reading { policy, aliases, delivery, canary, findings, .. } = annotation::read(&ingress.annotations);
+        self.delivery = delivery.over(&self.options.delivery);
         if policy != *self.plain {
             self.policy = Arc::new(policy);
         }
@@ -168,9 +237,10 @@ impl Builder<'_> {
         for host in hosts {
             self.aliases.extend(aliases.iter().map(|alias| (alias.clone(), host.clone())));
         }
+        canary
     }
 
-    fn path(&mut self, ingress: &IngressObject, host: &str, path: &RulePath, field: &str) {
+    fn path(&mut self, ingress: &IngressObject, host: &'s str, path: &'s RulePath, field: &str) {
         let pattern = match self.patterned.contains(host).then(|| self.pattern(&path.path)).transpose() {
             Ok(pattern) => pattern,
             Err(error) => {
@@ -179,6 +249,7 @@ impl Builder<'_> {
             }
         };
         let route = self.route(ingress, &path.backend, &format!("{field}.backend"));
+        let route = Arc::new(Route { canaries: self.canaries_of(host, path), ..route });
         let older = match pattern {
             Some(pattern) => self.host(host).add_pattern(pattern, route),
             None => {
@@ -230,7 +301,7 @@ impl Builder<'_> {
     /// Serves what the rules of this Ingress leave over; without rules, everything that no other Ingress claims.
     fn default_backend(&mut self, ingress: &IngressObject) {
         let Some(backend) = &ingress.default_backend else { return };
-        let route = self.route(ingress, backend, "spec.defaultBackend");
+        let route = Arc::new(self.route(ingress, backend, "spec.defaultBackend"));
         let mut hosts: Vec<&str> = ingress.rules.iter().map(|rule| rule.host.as_str()).collect();
         hosts.retain(|host| host_is_sound(host));
         if hosts.is_empty() {
@@ -282,7 +353,7 @@ impl Builder<'_> {
         }
     }
 
-    fn route(&mut self, ingress: &IngressObject, backend: &BackendRef, field: &str) -> Arc<Route> {
+    fn route(&mut self, ingress: &IngressObject, backend: &BackendRef, field: &str) -> Route {
         let wiring = self.wiring(ingress, backend);
         let backend = match backend {
             BackendRef::Service { name, port } => self.service(ingress, name, port, field),
@@ -295,8 +366,8 @@ impl Builder<'_> {
                 ))
             }
         };
-        let delivery = self.options.delivery.clone();
-        Arc::new(Route { ingress: ingress.key.clone(), backend, wiring, delivery, policy: Arc::clone(&self.policy) })
+        let (delivery, policy) = (self.delivery.clone(), Arc::clone(&self.policy));
+        Route { ingress: ingress.key.clone(), backend, wiring, delivery, policy, canaries: Canaries::default() }
     }
 
     /// How a backend's endpoints are spoken to: as the Ingress has it, or else as its Service says.
@@ -305,19 +376,20 @@ impl Builder<'_> {
         let key = Named { namespace: ingress.key.namespace.clone(), name: name.as_str().into() };
         let server_name = format!("{}.{}.svc", key.name, key.namespace);
         let (protocol, secure) = match self.policy.protocol {
-            Protocol::Http => {
+            None => {
                 let port = self.snapshot.services.get(&key).and_then(|service| service_port(service, port));
                 let spec = WireSpec::of_app_protocol(port.map_or("", |port| &port.app_protocol), &server_name);
                 return self.wire(&spec).into();
             }
-            Protocol::Https | Protocol::Auto => (UpstreamProtocol::Http1, true),
-            Protocol::Grpc => (UpstreamProtocol::H2, false),
-            Protocol::Grpcs => (UpstreamProtocol::H2, true),
+            Some(Protocol::Http) => return Wire::plain().into(),
+            Some(Protocol::Https | Protocol::Auto) => (UpstreamProtocol::Http1, true),
+            Some(Protocol::Grpc) => (UpstreamProtocol::H2, false),
+            Some(Protocol::Grpcs) => (UpstreamProtocol::H2, true),
         };
         let tls = secure.then(|| UpstreamTls::unverified(&server_name));
         let wire = self.wire(&WireSpec { protocol, tls, announce: None });
         match self.policy.protocol {
-            Protocol::Auto => Wiring::by_scheme(Wire::plain(), wire),
+            Some(Protocol::Auto) => Wiring::by_scheme(Wire::plain(), wire),
             _ => wire.into(),
         }
     }
@@ -403,12 +475,21 @@ impl Builder<'_> {
     }
 
     fn finish(mut self) -> RouteTable {
+        self.lonely_canaries();
         self.name_aliases();
         let mut table = self.table;
         table.live = self.ids.now.values().map(|endpoint| endpoint.id).collect();
         table.endpoints = self.ids.now;
         table.next_id = self.ids.next_id;
         table
+    }
+}
+
+/// A path as canaries name it: a prefix is the same with a trailing slash.
+fn trimmed(path: &RulePath) -> &str {
+    match path.kind {
+        PathKind::Prefix => path.path.strip_suffix('/').unwrap_or(&path.path),
+        PathKind::Exact | PathKind::Text => &path.path,
     }
 }
 

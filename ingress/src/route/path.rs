@@ -172,6 +172,7 @@ mod tests {
     use std::sync::Arc;
 
     use super::{HostRoutes, normal};
+    use crate::route::canary::Canaries;
     use crate::route::{Backend, Delivery, Route, Wire};
     use crate::snapshot::{Named, PathKind};
 
@@ -185,6 +186,7 @@ mod tests {
                 delivery: Delivery::default(),
                 wiring: Wire::plain().into(),
                 policy: Arc::default(),
+                canaries: Canaries::default(),
             });
             assert!(host.add(*kind, path, route).is_none());
         }

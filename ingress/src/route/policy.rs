@@ -29,7 +29,8 @@ pub struct Policy {
     pub rewrite: Option<Rewrite>,
     pub bodies: BodyLimit,
     pub waits: Waits,
-    pub protocol: Protocol,
+    /// As the Service says, where the Ingress does not.
+    pub protocol: Option<Protocol>,
     /// Whether requests may get an access line.
     pub logged: bool,
     /// Changes of `Location` and `Set-Cookie` in answers.
@@ -51,7 +52,7 @@ impl Default for Policy {
             rewrite: None,
             bodies: BodyLimit::default(),
             waits: Waits::default(),
-            protocol: Protocol::default(),
+            protocol: None,
             logged: true,
             answers: None,
         }
@@ -172,9 +173,8 @@ pub struct Waits {
 }
 
 /// What endpoints speak.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Protocol {
-    #[default]
     Http,
     Https,
     Grpc,

@@ -206,3 +206,83 @@ async fn an_alias_stands_for_a_host_unless_a_rule_has_it() {
     assert_eq!(ask(gate.http, &to("b.example")).await.status, 302);
     assert_eq!(ask(gate.http, &to("only.example")).await.status, 404, "that rule has no such path");
 }
+
+/// Ingress: 41
+#[tokio::test]
+async fn a_rewrite_changes_what_the_endpoint_sees() {
+    let endpoint = Upstream::start("web").await;
+    for (path, rewrite, asked, seen) in [
+        ("/x(/|$)(.*)", "/$2", "/x/a/b?q=%2F", "/a/b?q=%2F"),
+        ("/x(/|$)(.*)", "/$2", "/X", "/"),
+        ("/x(/|$)(.*)", "/in/$2", "/x/a%20b%3Fc", "/in/a%20b%3Fc"),
+        ("/x", "/y", "/x/whatever?q", "/y?q"),
+    ] {
+        let mut snapshot =
+            with(snapshot(&[endpoint.address]), &[("rewrite-target", rewrite), ("x-forwarded-prefix", "/x")]);
+        let last = Arc::make_mut(snapshot.ingresses.last_mut().expect("just put in"));
+        last.rules[0].paths[0].path = path.to_owned();
+        last.rules[0].paths[0].kind = ingress::snapshot::PathKind::Text;
+        let gate = Gate::start(&snapshot, |_| ());
+        let answer = send(&gate, &format!("GET {asked}")).await.json();
+        assert_eq!(answer["target"], seen, "{path} {rewrite} {asked}");
+        assert_eq!(answer["headers"]["x-forwarded-prefix"], "/x");
+    }
+}
+
+#[tokio::test]
+async fn canaries_take_the_requests_that_ask_for_them() {
+    let (endpoint, next) = (Upstream::start("web").await, Upstream::start("next").await);
+    let gate = |annotations: &[&[(&str, &str)]]| {
+        let mut snapshot = with(snapshot(&[endpoint.address]), &[("upstream-vhost", "inner.example")]);
+        add_service(&mut snapshot, "next", next.address);
+        for (number, annotations) in annotations.iter().enumerate() {
+            let all = [&[("canary", "true")], *annotations].concat();
+            snapshot = with(snapshot, &all);
+            let last = Arc::make_mut(snapshot.ingresses.last_mut().expect("just put in"));
+            last.key = Named::new("n", &format!("canary-{number}"));
+            last.rules[0].paths[0].backend = ingress::snapshot::BackendRef::Service {
+                name: "next".into(),
+                port: ingress::snapshot::PortRef::Number(80),
+            };
+        }
+        Gate::start(&snapshot, |_| ())
+    };
+    let by_header = gate(&[&[("canary-by-header", "X-Next"), ("canary-weight", "100")]]);
+    for (fields, name) in
+        [("", "next"), ("\nX-Next: never", "web"), ("\nX-Next: always", "next"), ("\nX-Next: x", "next")]
+    {
+        let answer = send(&by_header, &format!("GET /{fields}")).await.json();
+        assert_eq!(answer["name"], name, "{fields}");
+        assert_eq!(answer["headers"]["host"], "inner.example", "the rules are those of the Ingress that has the path");
+    }
+    let two =
+        gate(&[&[("canary-by-cookie", "beta")], &[("canary-by-header", "X-Next"), ("canary-by-header-value", "2")]]);
+    for (fields, name) in
+        [("", "web"), ("\nCookie: a=b; beta=always", "next"), ("\nX-Next: 2", "next"), ("\nX-Next: always", "web")]
+    {
+        assert_eq!(send(&two, &format!("GET /{fields}")).await.name(), name, "{fields}");
+    }
+    // One that nobody has the path of is served to nobody, and says so.
+    let mut alone = snapshot(&[endpoint.address]);
+    alone = with(alone, &[("canary", "true"), ("canary-weight", "100")]);
+    let lonely = Gate::start(&alone, |_| ());
+    let problems: Vec<String> = lonely.routes.load().problems().iter().map(ToString::to_string).collect();
+    assert!(problems.iter().any(|text| text.contains("no other Ingress has a.example/")), "{problems:?}");
+}
+
+/// One more Service with one endpoint in a cluster of its own.
+fn add_service(snapshot: &mut Snapshot, name: &str, address: std::net::SocketAddr) {
+    use federation_types::endpoint::group;
+    use federation_types::label;
+    let object = json!({"metadata": {"namespace": "n", "name": name}, "spec": {"ports": [{"port": 80}]}});
+    snapshot.services.insert(Named::new("n", name), Arc::new(ingress::snapshot::ServiceObject::read(&object)));
+    let slice = json!({
+        "metadata": {"namespace": "n", "name": format!("{name}-1.other"), "labels": {
+            "kubernetes.io/service-name": name, label::CLUSTER: "other", label::HUB: "uid",
+        }},
+        "addressType": "IPv4",
+        "ports": [{"port": address.port()}],
+        "endpoints": [{"addresses": [address.ip().to_string()]}],
+    });
+    snapshot.clusters.extend(group(&[slice]));
+}

@@ -1,0 +1,85 @@
+//! Annotations about which endpoint, and about other backends: balancing, sessions, retries, canaries.
+//!
+//! Source: ingress-nginx `internal/ingress/annotations/{loadbalancing,sessionaffinity,upstreamhashby,proxy,canary}`.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::HeaderName;
+use regex::RegexBuilder;
+
+use super::DeliveryWish;
+use super::read::Reader;
+use crate::route::canary::{CanaryRule, HeaderWish};
+use crate::route::{Affinity, AffinityError, Balance, CookieSettings, Retries};
+
+/// Bytes of a compiled pattern.
+const PATTERN_MAX: usize = 1 << 20;
+
+pub(super) fn wish(reader: &mut Reader<'_>) -> DeliveryWish {
+    let words = [("round_robin", false), ("ewma", true)];
+    let balance = reader.one_of("load-balance", &words);
+    let balance = balance.map(|ewma| if ewma { Balance::LeastOfTwo } else { Balance::RoundRobin });
+    let hash = reader.parsed_with("upstream-hash-by", |text| text.parse().map(|key| Balance::Hash(Arc::new(key))));
+    DeliveryWish { balance: hash.or(balance), affinity: affinity(reader), retries: retries(reader) }
+}
+
+fn affinity(reader: &mut Reader<'_>) -> Option<Arc<Affinity>> {
+    reader.one_of("affinity", &[("cookie", ())])?;
+    reader.one_of("affinity-canary-behavior", &[("sticky", ()), ("legacy", ())]);
+    let settings = CookieSettings {
+        mode: reader.text("affinity-mode"),
+        name: reader.text("session-cookie-name"),
+        path: reader.text("session-cookie-path"),
+        domain: reader.text("session-cookie-domain"),
+        samesite: reader.text("session-cookie-samesite"),
+        secure: reader.flag("session-cookie-secure"),
+        expires: reader.number("session-cookie-expires", 0).map(i64::from),
+        max_age: reader.number("session-cookie-max-age", 0).map(i64::from),
+        change_on_failure: reader.flag("session-cookie-change-on-failure").unwrap_or(false),
+    };
+    match Affinity::new(settings) {
+        Ok(affinity) => Some(Arc::new(affinity)),
+        Err(error) => {
+            let name = match &error {
+                AffinityError::Mode(_) => "affinity-mode",
+                AffinityError::Name(_) => "session-cookie-name",
+                AffinityError::Path(_) => "session-cookie-path",
+                AffinityError::Domain(_) => "session-cookie-domain",
+                AffinityError::SameSite(_) => "session-cookie-samesite",
+            };
+            reader.wrong_for(name, &error);
+            None
+        }
+    }
+}
+
+fn retries(reader: &mut Reader<'_>) -> Option<Retries> {
+    let words: Option<Retries> = reader.parsed_with("proxy-next-upstream", str::parse);
+    let tries = reader.number("proxy-next-upstream-tries", 0).map(|tries| tries as usize);
+    let within = reader.number("proxy-next-upstream-timeout", 0).map(|seconds| Duration::from_secs(seconds.into()));
+    if words.is_none() && tries.is_none() && within.is_none() {
+        return None;
+    }
+    Some(words.unwrap_or_default().bounded(tries, within))
+}
+
+/// Whether an Ingress with these annotations only takes requests of others.
+pub(super) fn canary(reader: &mut Reader<'_>) -> Option<CanaryRule> {
+    if !reader.flag("canary").unwrap_or(false) {
+        return None;
+    }
+    let name = reader.parsed_with("canary-by-header", |text| HeaderName::from_bytes(text.as_bytes()));
+    let value = reader.header("canary-by-header-value");
+    let value = value.and_then(|value| Some(HeaderWish::Value(value.to_str().ok()?.into())));
+    let pattern = reader.parsed_with("canary-by-header-pattern", |text| {
+        RegexBuilder::new(text).size_limit(PATTERN_MAX).dfa_size_limit(PATTERN_MAX).build()
+    });
+    let wish = value.or(pattern.map(HeaderWish::Pattern)).unwrap_or(HeaderWish::Words);
+    Some(CanaryRule {
+        header: name.map(|name| (name, wish)),
+        cookie: reader.token("canary-by-cookie"),
+        weight: reader.number("canary-weight", 0).unwrap_or(0),
+        total: reader.number("canary-weight-total", 1).unwrap_or(100),
+    })
+}
