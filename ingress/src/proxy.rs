@@ -7,6 +7,7 @@ mod forward;
 pub mod guard;
 pub mod head;
 mod id;
+mod replay;
 mod session;
 mod tunnel;
 pub mod upstream;
@@ -215,7 +216,7 @@ impl Proxy {
         let protocol = upgrade.as_ref().map(|upgrade| upgrade.protocol.clone());
         head::rewrite_request(parts, peer, &self.heads, protocol, || self.ids.next());
         filter::rewrite_request(&route.policy, parts, target);
-        let mut outgoing = Request::new(body);
+        let mut outgoing = Request::new(body.keeping(route.delivery.retries.replay));
         *outgoing.method_mut() = std::mem::take(&mut parts.method);
         *outgoing.uri_mut() = std::mem::take(&mut parts.uri);
         *outgoing.headers_mut() = std::mem::take(&mut parts.headers);

@@ -15,6 +15,7 @@ use tokio::time::Sleep;
 
 use crate::access::Line;
 use crate::filter::rate::Open;
+use crate::proxy::replay::Replay;
 use crate::proxy::upstream::Lease;
 use crate::route::InFlight;
 
@@ -65,9 +66,16 @@ impl Watch {
 }
 
 /// A request body as the endpoint gets it.
-pub struct RequestBody(Option<Streaming>);
+pub struct RequestBody(Content);
 
-struct Streaming {
+enum Content {
+    None,
+    Once(Streaming),
+    Kept(Replay),
+}
+
+/// What a client sends, as it comes.
+pub struct Streaming {
     incoming: Incoming,
     watch: Watch,
     left: Option<u64>,
@@ -99,7 +107,7 @@ impl RequestBody {
     /// No body.
     #[must_use]
     pub const fn none() -> Self {
-        Self(None)
+        Self(Content::None)
     }
 
     /// Streams `incoming`, at most `limit` bytes, at most `idle` between two pieces.
@@ -107,13 +115,35 @@ impl RequestBody {
     pub fn streaming(incoming: Incoming, limit: Option<u64>, idle: Duration) -> (Self, Watch) {
         let watch = Watch::default();
         let body = Streaming { incoming, watch: watch.clone(), left: limit, idle: IdleTimer::new(idle) };
-        (Self(Some(body)), watch)
+        (Self(Content::Once(body)), watch)
+    }
+
+    /// The same, with up to `most` bytes kept so that it can be sent again.
+    #[must_use]
+    pub fn keeping(self, most: usize) -> Self {
+        match self.0 {
+            Content::Once(streaming) if most > 0 => Self(Content::Kept(Replay::new(streaming, most))),
+            content => Self(content),
+        }
     }
 
     /// The body once more, if it can be sent twice.
     #[must_use]
-    pub const fn copy(&self) -> Option<Self> {
-        if self.0.is_none() { Some(Self::none()) } else { None }
+    pub fn copy(&self) -> Option<Self> {
+        match &self.0 {
+            Content::None => Some(Self::none()),
+            Content::Once(_) => None,
+            Content::Kept(replay) => Some(Self(Content::Kept(replay.again()))),
+        }
+    }
+
+    /// Whether nothing of it is gone.
+    #[must_use]
+    pub fn is_whole(&self) -> bool {
+        match &self.0 {
+            Content::Kept(replay) => replay.is_whole(),
+            _ => true,
+        }
     }
 }
 
@@ -124,42 +154,72 @@ impl Streaming {
     }
 }
 
-impl Body for RequestBody {
-    type Data = Bytes;
-    type Error = BodyError;
-
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        let Some(body) = &mut self.0 else { return Poll::Ready(None) };
-        match Pin::new(&mut body.incoming).poll_frame(cx) {
-            Poll::Pending if body.idle.expired(cx) => body.fail(Progress::Idle, BodyError::Idle),
+impl Streaming {
+    /// The next piece, within the limits of size and time.
+    pub fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        match Pin::new(&mut self.incoming).poll_frame(cx) {
+            Poll::Pending if self.idle.expired(cx) => self.fail(Progress::Idle, BodyError::Idle),
             Poll::Pending => Poll::Pending,
             Poll::Ready(None) => {
-                body.watch.set(Progress::Done);
+                self.watch.set(Progress::Done);
                 Poll::Ready(None)
             }
-            Poll::Ready(Some(Err(error))) => body.fail(Progress::Broken, BodyError::Downstream(error)),
+            Poll::Ready(Some(Err(error))) => self.fail(Progress::Broken, BodyError::Downstream(error)),
             Poll::Ready(Some(Ok(frame))) => {
-                body.idle.moved();
+                self.idle.moved();
                 let length = frame.data_ref().map_or(0, |data| data.len() as u64);
-                match body.left.map(|left| left.checked_sub(length)) {
-                    Some(None) => return body.fail(Progress::TooLarge, BodyError::TooLarge),
-                    Some(rest) => body.left = rest,
+                match self.left.map(|left| left.checked_sub(length)) {
+                    Some(None) => return self.fail(Progress::TooLarge, BodyError::TooLarge),
+                    Some(rest) => self.left = rest,
                     None => {}
                 }
-                if body.incoming.is_end_stream() {
-                    body.watch.set(Progress::Done);
+                if self.incoming.is_end_stream() {
+                    self.watch.set(Progress::Done);
                 }
                 Poll::Ready(Some(Ok(frame)))
             }
         }
     }
 
+    /// Whether everything has come.
+    #[must_use]
+    pub fn is_end_stream(&self) -> bool {
+        self.incoming.is_end_stream()
+    }
+
+    /// What the client announced, less what has come.
+    #[must_use]
+    pub fn size_hint(&self) -> SizeHint {
+        self.incoming.size_hint()
+    }
+}
+
+impl Body for RequestBody {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        match &mut self.0 {
+            Content::None => Poll::Ready(None),
+            Content::Once(streaming) => streaming.poll_frame(cx),
+            Content::Kept(replay) => replay.poll_frame(cx),
+        }
+    }
+
     fn is_end_stream(&self) -> bool {
-        self.0.as_ref().is_none_or(|body| body.incoming.is_end_stream())
+        match &self.0 {
+            Content::None => true,
+            Content::Once(streaming) => streaming.is_end_stream(),
+            Content::Kept(replay) => replay.is_end_stream(),
+        }
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.0.as_ref().map_or_else(|| SizeHint::with_exact(0), |body| body.incoming.size_hint())
+        match &self.0 {
+            Content::None => SizeHint::with_exact(0),
+            Content::Once(streaming) => streaming.size_hint(),
+            Content::Kept(replay) => replay.size_hint(),
+        }
     }
 }
 

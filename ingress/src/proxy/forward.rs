@@ -116,7 +116,9 @@ impl Proxy {
             let failed = match self.attempt(trip, target, request, search.fresh).await {
                 Ok((response, lease)) => {
                     let again = self.answered((trip, &endpoint), response.status(), now, line);
-                    if let Some(spare) = spare.filter(|_| again && repeats && search.goes_on(self, trip, &endpoint)) {
+                    if let Some(spare) = spare.filter(|spare| {
+                        again && repeats && spare.body().is_whole() && search.goes_on(self, trip, &endpoint)
+                    }) {
                         (request, now) = (spare, clock::now());
                         search.tried.push(endpoint);
                         continue;
@@ -179,7 +181,8 @@ impl Proxy {
             }
             _ => {
                 let may = |spare: &Request<RequestBody>| {
-                    cause.was_not_taken() || (retries.covers(cause) && retries.repeats(spare.method()))
+                    let repeats = retries.covers(cause) && retries.repeats(spare.method());
+                    (repeats || cause.was_not_taken()) && spare.body().is_whole()
                 };
                 let Some(spare) = spare.filter(may) else { return Err(search.verdict) };
                 // A kept connection that was just being closed says nothing about its endpoint, nor about load.

@@ -110,8 +110,11 @@ impl Retries {
     /// Whether this answer may be asked for again.
     #[must_use]
     pub fn again_after(&self, status: StatusCode) -> bool {
+        if self.statuses == 0 {
+            return false;
+        }
         let known = STATUSES.iter().position(|(code, _)| *code == status.as_u16());
-        self.statuses != 0 && known.is_some_and(|bit| self.statuses & 1 << bit != 0)
+        known.is_some_and(|bit| self.statuses & 1 << bit != 0)
     }
 
     /// Whether a failure of this kind is worth another try, for a request that may have been seen.

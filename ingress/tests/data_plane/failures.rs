@@ -133,6 +133,45 @@ async fn bounds_of_tries_and_time_hold_and_off_is_off() {
     assert_eq!(ask(gate(&all, &retrying("off")).http, post).await.status, 502);
 }
 
+/// Ingress: 59, 60
+#[tokio::test]
+async fn a_body_is_sent_again_only_where_the_route_keeps_it_and_as_far_as_it_does() {
+    let good = Upstream::start("good").await;
+    // Reads the head, or the whole request, and goes away without an answer.
+    let early = || scripted(|stream, _, _| async move { drop(stream) });
+    let late = || {
+        scripted(|mut stream, _, _| async move {
+            let mut body = vec![0; 3000];
+            let ended = stream.read_exact(&mut body).await;
+            drop((ended, stream));
+        })
+    };
+    let chunks = format!(
+        "Transfer-Encoding: chunked\r\n\r\n{}0\r\nX-End: 1\r\n\r\n",
+        format!("3E8\r\n{}\r\n", "x".repeat(1000)).repeat(3)
+    );
+    let length = format!("Content-Length: 3000\r\n\r\n{}", "x".repeat(3000));
+    for (words, method, replay, wanted) in [
+        ("error", "PUT", 0, 502),
+        ("error", "PUT", 64 * 1024, 200),
+        ("error", "PUT", 2000, 502),
+        ("error", "POST", 64 * 1024, 502),
+        ("error non_idempotent", "POST", 64 * 1024, 200),
+    ] {
+        for (bad, body) in [(early().await, &length), (late().await, &length), (late().await, &chunks)] {
+            let retries = words.parse::<Retries>().expect(words).replaying(replay);
+            let gate = gate(&[bad, good.address], &delivering(Delivery { retries, ..Delivery::default() }));
+            let request = format!("{method} /x HTTP/1.1\r\nHost: h\r\nConnection: close\r\n{body}");
+            let answer = ask(gate.http, &request).await;
+            assert_eq!(answer.status, wanted, "{words} {method} {replay}: {answer:?}");
+            if wanted == 200 {
+                let seen = answer.json();
+                assert_eq!((seen["length"].as_u64(), seen["method"].as_str()), (Some(3000), Some(method)));
+            }
+        }
+    }
+}
+
 /// Ingress: 59
 #[tokio::test]
 async fn a_kept_connection_that_dies_under_a_request_is_replaced_at_the_same_endpoint() {
