@@ -2,6 +2,7 @@
 //!
 //! Plain values with reasons for their defaults; reads no flags and no files.
 
+use std::fmt;
 use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::time::Duration;
 
@@ -16,6 +17,18 @@ pub enum Listen {
     Address(SocketAddr),
     /// Bound by somebody else and handed over, already listening.
     Socket(TcpListener),
+    /// Trusted peers begin each connection with a PROXY header, version 1 or 2; from others nothing of the kind is believed.
+    Announced(Box<Listen>),
+}
+
+impl fmt::Display for Listen {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Address(address) => address.fmt(f),
+            Self::Socket(_) => f.write_str("a socket that was handed over"),
+            Self::Announced(listen) => listen.fmt(f),
+        }
+    }
 }
 
 /// Everything [`crate::start`] needs to know.

@@ -16,6 +16,7 @@
 //! - No text templates: whatever a user writes into an Ingress is compared, never interpreted.
 
 mod access;
+mod announce;
 pub mod annotation;
 mod check;
 mod clock;

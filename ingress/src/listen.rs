@@ -24,8 +24,11 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 pub struct Accepted {
     pub stream: TcpStream,
     pub peer: SocketAddr,
-    pub port: u16,
+    /// Where the listener is bound.
+    pub listener: SocketAddr,
     pub tls: bool,
+    /// A trusted peer says who the client is.
+    pub announced: bool,
     pub seat: Seat,
 }
 
@@ -50,6 +53,7 @@ pub struct Listener {
     pub socket: TcpListener,
     pub address: SocketAddr,
     pub tls: bool,
+    announced: bool,
 }
 
 impl Drop for Seat {
@@ -78,6 +82,7 @@ impl Seats {
 /// What the operating system says, for example that the address is in use.
 pub fn bind(listen: Listen, tls: bool) -> io::Result<Listener> {
     let socket = match listen {
+        Listen::Announced(listen) => return bind(*listen, tls).map(|plain| Listener { announced: true, ..plain }),
         Listen::Socket(socket) => socket,
         Listen::Address(address) => {
             let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
@@ -88,12 +93,12 @@ pub fn bind(listen: Listen, tls: bool) -> io::Result<Listener> {
         }
     };
     socket.set_nonblocking(true)?;
-    Ok(Listener { address: socket.local_addr()?, socket, tls })
+    Ok(Listener { address: socket.local_addr()?, socket, tls, announced: false })
 }
 
 /// Accepts until `stop`; then the socket is closed.
 pub async fn accept(listener: Listener, lanes: Arc<[Lane]>, limit: usize, stop: CancellationToken) {
-    let (port, tls) = (listener.address.port(), listener.tls);
+    let (address, tls, announced) = (listener.address, listener.tls, listener.announced);
     let socket = match tokio::net::TcpListener::from_std(listener.socket) {
         Ok(socket) => socket,
         Err(error) => {
@@ -109,7 +114,7 @@ pub async fn accept(listener: Listener, lanes: Arc<[Lane]>, limit: usize, stop: 
         match accepted {
             Ok((stream, peer, lane)) => {
                 let seat = lane.seats.take();
-                let accepted = Accepted { stream, peer, port, tls, seat };
+                let accepted = Accepted { stream, peer, listener: address, tls, announced, seat };
                 if lane.sender.send(accepted).is_err() {
                     tracing::debug!("a connection came in while its worker stopped");
                     return;

@@ -222,8 +222,8 @@ impl Proxy {
         *outgoing.headers_mut() = std::mem::take(&mut parts.headers);
         let (way, ticket) = (session.way(way), session.ticket);
         let seat = self.seat(route, line).await?;
-        let mut answered =
-            self.forward(Trip { route, wire, way, ticket, watch: watch.as_ref() }, outgoing, line).await?;
+        let trip = Trip { route, wire, ends: peer.ends, way, ticket, watch: watch.as_ref() };
+        let mut answered = self.forward(trip, outgoing, line).await?;
         if let Some(seat) = seat {
             answered.in_flight = Some(InFlight::seated(answered.in_flight, seat));
         }

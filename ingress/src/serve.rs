@@ -122,11 +122,8 @@ pub fn start(
 }
 
 fn bind_all(addresses: Vec<Listen>, tls: bool) -> Result<Vec<Listener>, StartError> {
-    let bind = |listen| {
-        let address = match &listen {
-            Listen::Address(address) => address.to_string(),
-            Listen::Socket(_) => "a socket that was handed over".to_owned(),
-        };
+    let bind = |listen: Listen| {
+        let address = listen.to_string();
         listen::bind(listen, tls).map_err(|source| StartError::Bind { address, source })
     };
     addresses.into_iter().map(bind).collect()

@@ -7,7 +7,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use federation_types::endpoint::Clusters;
-use federation_types::text;
+use federation_types::{label, text};
 use serde_json::Value;
 
 use crate::annotation;
@@ -159,6 +159,8 @@ pub struct ParametersRef {
 pub struct ServiceObject {
     pub key: Named,
     pub external_name: bool,
+    /// Annotation `fedgate.dev/proxy-protocol`.
+    pub proxy_protocol: Option<String>,
     pub ports: Vec<ServicePort>,
 }
 
@@ -311,6 +313,7 @@ impl ServiceObject {
         Self {
             key: Named::of(object),
             external_name: text::str_at(object, &["spec", "type"]) == "ExternalName",
+            proxy_protocol: text::annotation(object, label::PROXY_PROTOCOL).map(str::to_owned),
             ports: text::list_at(object, &["spec", "ports"]).filter_map(port).collect(),
         }
     }

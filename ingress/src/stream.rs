@@ -4,6 +4,7 @@
 
 use std::future::Future;
 use std::io;
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
@@ -68,6 +69,19 @@ impl Socket {
                 return Err(io::ErrorKind::UnexpectedEof.into());
             }
         }
+    }
+
+    /// Drops what was looked at and understood.
+    pub fn skip(&mut self, length: usize) {
+        self.early.advance(length);
+    }
+
+    /// The address that the client connected to.
+    ///
+    /// # Errors
+    /// What the operating system says.
+    pub fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.stream.local_addr()
     }
 
     fn read_early(&mut self, buf: &mut ReadBuf<'_>) {

@@ -4,6 +4,7 @@
 
 use std::convert::Infallible;
 use std::future::{Future, poll_fn};
+use std::io;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::Context;
@@ -20,6 +21,7 @@ use tokio::sync::mpsc;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
+use crate::announce::{self, Ends};
 use crate::config::Network;
 use crate::listen::Accepted;
 use crate::metrics::Count;
@@ -83,20 +85,43 @@ impl Worker {
     }
 
     async fn serve(&self, accepted: Accepted) {
-        let Accepted { stream, peer: address, port, tls, seat } = accepted;
-        let socket = match TcpStream::from_std(stream).and_then(|s| s.set_nodelay(true).map(|()| s)) {
+        let Accepted { stream, peer: address, listener, tls, announced, seat } = accepted;
+        let mut socket = match TcpStream::from_std(stream).and_then(|s| s.set_nodelay(true).map(|()| s)) {
             Ok(stream) => Socket::new(stream),
             Err(error) => {
                 tracing::debug!(%error, "a connection was gone before it was served");
                 return;
             }
         };
-        let peer = Peer::new(address.ip(), port, tls, &self.trusted);
+        let mut ends = Ends { source: address, target: listener };
+        if announced && self.trusted.iter().any(|network| network.holds(address.ip())) {
+            match self.announced(&mut socket).await {
+                Ok(told) => ends = told.unwrap_or(ends),
+                Err(error) => {
+                    self.proxy.shard.count(Count::Refused);
+                    return tracing::warn!(peer = %address, %error, "a trusted peer did not say whose connection it is");
+                }
+            }
+        }
+        if ends.target.ip().is_unspecified() {
+            ends.target = socket.local_addr().unwrap_or(ends.target);
+        }
+        let mut peer = Peer::new(ends.source.ip(), ends.target.port(), tls, &self.trusted);
+        peer.ends = Some(ends);
         match &self.tls {
             Some(acceptor) if tls => self.secure(acceptor, socket, peer).await,
             _ => self.plain(socket, peer.into()).await,
         }
         drop(seat);
+    }
+
+    /// Reads the PROXY header of a trusted peer.
+    async fn announced(&self, socket: &mut Socket) -> io::Result<Option<Ends>> {
+        let header = tokio::time::timeout(self.proxy.timeouts.handshake, socket.look(announce::MOST, announce::read));
+        let header = header.await.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
+        let header = header.map_err(|fault| io::Error::new(io::ErrorKind::InvalidData, fault))?;
+        socket.skip(header.length);
+        Ok(header.ends)
     }
 
     async fn secure(&self, acceptor: &TlsAcceptor, socket: Socket, mut peer: Peer) {

@@ -39,6 +39,9 @@ pub const SPREAD: &str = "fedgate.dev/spread";
 /// Annotation: for example `5m,return=10m`.
 pub const FAILOVER: &str = "fedgate.dev/failover";
 
+/// Annotation of a Service: `v1` or `v2`, the PROXY header that its pods want from the data plane.
+pub const PROXY_PROTOCOL: &str = "fedgate.dev/proxy-protocol";
+
 /// `spec.controller` of the IngressClass that our data plane serves.
 pub const INGRESS_CONTROLLER: &str = "fedgate.dev/ingress";
 /// Name of the IngressClass that exists from the first start.

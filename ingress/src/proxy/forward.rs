@@ -10,6 +10,7 @@ use http::{Request, Response, StatusCode};
 use hyper::body::Incoming;
 
 use crate::access::Line;
+use crate::announce::Ends;
 use crate::clock;
 use crate::config::Timeouts;
 use crate::failure::Cause;
@@ -43,6 +44,8 @@ pub(super) struct Trip<'r> {
     pub route: &'r Route,
     /// How endpoints are spoken to.
     pub wire: &'r Wire,
+    /// The client's connection, for endpoints that are told of it.
+    pub ends: Option<Ends>,
     pub way: Way,
     pub ticket: Option<Ticket>,
     pub watch: Option<&'r Watch>,
@@ -112,7 +115,7 @@ impl Proxy {
             }
             let in_flight = (trip.way == Way::Cheaper).then(|| (endpoint.enter(), Instant::now()));
             let spare = if copies { request.body().copy().map(|body| copy_of(&request, body)) } else { None };
-            let target = Target { endpoint: &endpoint, wire: trip.wire };
+            let target = Target { endpoint: &endpoint, wire: trip.wire, ends: trip.ends };
             let failed = match self.attempt(trip, target, request, search.fresh).await {
                 Ok((response, lease)) => {
                     let again = self.answered((trip, &endpoint), response.status(), now, line);

@@ -11,6 +11,7 @@ use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::request::Parts;
 use http::{Method, StatusCode, Uri, Version};
 
+use crate::announce::Ends;
 use crate::config::{HeadRules, Network};
 use crate::route::{Host, normal_path};
 
@@ -52,6 +53,8 @@ pub struct Peer {
     pub scheme: HeaderValue,
     /// The name that it asked for in the TLS handshake, lower case.
     pub server_name: Option<Box<str>>,
+    /// The client's connection, for endpoints that are told of it.
+    pub ends: Option<Ends>,
     /// Its own `X-Forwarded-*` are believed.
     pub trusted: bool,
     proxies: Arc<[Network]>,
@@ -71,6 +74,7 @@ impl Peer {
             port_value: text(port.to_string()),
             scheme: HeaderValue::from_static(if tls { "https" } else { "http" }),
             server_name: None,
+            ends: None,
             trusted: proxies.iter().any(|network| network.holds(address)),
             proxies: proxies.clone(),
             switched: AtomicBool::new(false),

@@ -18,6 +18,7 @@ use hyper_util::rt::TokioIo;
 pub use link::Link;
 pub use pool::{Lease, Pool};
 
+use crate::announce::Ends;
 use crate::proxy::body::RequestBody;
 use crate::route::{Endpoint, Wire};
 
@@ -28,6 +29,8 @@ type Connection = http1::Connection<TokioIo<Link>, RequestBody>;
 pub struct Target<'t> {
     pub endpoint: &'t Endpoint,
     pub wire: &'t Wire,
+    /// On whose behalf, if the endpoint is to know.
+    pub ends: Option<Ends>,
 }
 
 /// One connection to an endpoint, with the sender of its requests.

@@ -2,6 +2,8 @@
 //!
 //! Pure; the table before is read only for identities (endpoint health, turns, parsed certificates).
 
+mod wiring;
+
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -15,10 +17,10 @@ use crate::route::cert::{Certs, Taken};
 use crate::route::delivery::Delivery;
 use crate::route::path::{HostRoutes, normal};
 use crate::route::pattern::{Pattern, PatternError};
-use crate::route::policy::{Policy, Protocol};
+use crate::route::policy::Policy;
 use crate::route::pool::{Identities, Locality, SliceIndex, routable};
 use crate::route::upkeep::Upkeep;
-use crate::route::wire::{UpstreamProtocol, UpstreamTls, Wire, WireSpec, Wires, Wiring};
+use crate::route::wire::Wires;
 use crate::route::{Problem, ProblemKind, Route, RouteTable};
 use crate::snapshot::{
     BackendRef, IngressClass, IngressObject, Named, PathKind, PortRef, RulePath, ServiceObject, Snapshot,
@@ -354,7 +356,7 @@ impl<'s> Builder<'s> {
     }
 
     fn route(&mut self, ingress: &IngressObject, backend: &BackendRef, field: &str) -> Route {
-        let wiring = self.wiring(ingress, backend);
+        let wiring = self.wiring(ingress, backend, field);
         let backend = match backend {
             BackendRef::Service { name, port } => self.service(ingress, name, port, field),
             BackendRef::Resource { kind, name } => {
@@ -368,35 +370,6 @@ impl<'s> Builder<'s> {
         };
         let (delivery, policy) = (self.delivery.clone(), Arc::clone(&self.policy));
         Route { ingress: ingress.key.clone(), backend, wiring, delivery, policy, canaries: Canaries::default() }
-    }
-
-    /// How a backend's endpoints are spoken to: as the Ingress has it, or else as its Service says.
-    fn wiring(&mut self, ingress: &IngressObject, backend: &BackendRef) -> Wiring {
-        let BackendRef::Service { name, port } = backend else { return Wire::plain().into() };
-        let key = Named { namespace: ingress.key.namespace.clone(), name: name.as_str().into() };
-        let server_name = format!("{}.{}.svc", key.name, key.namespace);
-        let (protocol, secure) = match self.policy.protocol {
-            None => {
-                let port = self.snapshot.services.get(&key).and_then(|service| service_port(service, port));
-                let spec = WireSpec::of_app_protocol(port.map_or("", |port| &port.app_protocol), &server_name);
-                return self.wire(&spec).into();
-            }
-            Some(Protocol::Http) => return Wire::plain().into(),
-            Some(Protocol::Https | Protocol::Auto) => (UpstreamProtocol::Http1, true),
-            Some(Protocol::Grpc) => (UpstreamProtocol::H2, false),
-            Some(Protocol::Grpcs) => (UpstreamProtocol::H2, true),
-        };
-        let tls = secure.then(|| UpstreamTls::unverified(&server_name));
-        let wire = self.wire(&WireSpec { protocol, tls, announce: None });
-        match self.policy.protocol {
-            Some(Protocol::Auto) => Wiring::by_scheme(Wire::plain(), wire),
-            _ => wire.into(),
-        }
-    }
-
-    fn wire(&mut self, spec: &WireSpec) -> Arc<Wire> {
-        let wire = self.table.wires.wire(spec, self.before.map(|table| &table.wires));
-        wire.expect("object names are server names, and nothing else can be wrong without Secrets")
     }
 
     fn service(&mut self, ingress: &IngressObject, name: &str, port: &PortRef, field: &str) -> Arc<Backend> {

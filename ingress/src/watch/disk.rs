@@ -126,7 +126,11 @@ fn write_service(service: &ServiceObject) -> Value {
     let port = |port: &crate::snapshot::ServicePort| json!({"name": port.name, "port": port.number, "protocol": port.protocol, "appProtocol": port.app_protocol});
     let kind = if service.external_name { "ExternalName" } else { "ClusterIP" };
     let ports: Vec<Value> = service.ports.iter().map(port).collect();
-    json!({"metadata": metadata(&service.key), "spec": {"type": kind, "ports": ports}})
+    let mut object = json!({"metadata": metadata(&service.key), "spec": {"type": kind, "ports": ports}});
+    if let Some(version) = &service.proxy_protocol {
+        object["metadata"]["annotations"] = json!({label::PROXY_PROTOCOL: version});
+    }
+    object
 }
 
 fn write_slice(slice: &Slice) -> Value {

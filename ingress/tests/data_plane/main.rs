@@ -1,5 +1,6 @@
 //! The data plane over real sockets: little upstream servers, raw clients, hostile bytes.
 
+mod announced;
 mod delivery;
 mod failures;
 mod fixture;

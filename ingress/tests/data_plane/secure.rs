@@ -63,12 +63,33 @@ impl ServerCertVerifier for Seen {
 }
 
 pub async fn connect(gate: &Gate, name: &str, alpn: &[&str]) -> (TlsStream<TcpStream>, Vec<u8>) {
-    let all = rustls::crypto::ring::default_provider().signature_verification_algorithms.supported_schemes();
-    connect_with(gate, name, alpn, all).await
+    let tcp = TcpStream::connect(gate.https).await.expect("connect");
+    handshake(tcp, name, alpn, all_schemes()).await
+}
+
+/// Connects, sends `header`, and only then begins the handshake.
+pub async fn connect_after(gate: &Gate, header: &[u8], name: &str) -> (TlsStream<TcpStream>, Vec<u8>) {
+    let mut tcp = TcpStream::connect(gate.https).await.expect("connect");
+    tcp.write_all(header).await.expect("written");
+    handshake(tcp, name, &[], all_schemes()).await
+}
+
+fn all_schemes() -> Vec<SignatureScheme> {
+    rustls::crypto::ring::default_provider().signature_verification_algorithms.supported_schemes()
 }
 
 async fn connect_with(
     gate: &Gate,
+    name: &str,
+    alpn: &[&str],
+    schemes: Vec<SignatureScheme>,
+) -> (TlsStream<TcpStream>, Vec<u8>) {
+    let tcp = TcpStream::connect(gate.https).await.expect("connect");
+    handshake(tcp, name, alpn, schemes).await
+}
+
+async fn handshake(
+    tcp: TcpStream,
     name: &str,
     alpn: &[&str],
     schemes: Vec<SignatureScheme>,
@@ -81,7 +102,6 @@ async fn connect_with(
         .with_custom_certificate_verifier(seen.clone())
         .with_no_client_auth();
     config.alpn_protocols = alpn.iter().map(|protocol| protocol.as_bytes().to_vec()).collect();
-    let tcp = TcpStream::connect(gate.https).await.expect("connect");
     let name = ServerName::try_from(name.to_owned()).expect("a name");
     let stream = TlsConnector::from(Arc::new(config)).connect(name, tcp).await.expect("a handshake");
     let certificate = seen.certificate.lock().expect("no panic").clone();

@@ -3,18 +3,22 @@
 //! Knows sockets and handshakes; must not know HTTP.
 
 use std::io;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
+use crate::announce::{self, Ends};
 use crate::config::Timeouts;
 use crate::proxy::upstream::{ConnectError, Target};
 use crate::route::TlsSetup;
+
+const UNKNOWN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
 
 /// A connection to an endpoint.
 pub enum Link {
@@ -29,10 +33,15 @@ impl Link {
     /// [`ConnectError`]; no request has been sent then.
     pub async fn connect(target: Target<'_>, limits: &Timeouts) -> Result<Self, ConnectError> {
         let connecting = TcpStream::connect(target.endpoint.key.address);
-        let stream = timeout(limits.connect, connecting).await.map_err(|_| ConnectError::Timeout)??;
+        let mut stream = timeout(limits.connect, connecting).await.map_err(|_| ConnectError::Timeout)??;
         stream.set_nodelay(true)?;
         #[cfg(target_os = "linux")]
         socket2::SockRef::from(&stream).set_tcp_user_timeout(Some(limits.unacknowledged))?;
+        if let Some(version) = target.wire.announce {
+            // Without a client there is nobody to speak for, as in a check of ours.
+            let unknown = || Ends { source: UNKNOWN, target: UNKNOWN };
+            stream.write_all(&announce::write(version, &target.ends.unwrap_or_else(unknown))).await?;
+        }
         match &target.wire.tls {
             None => Ok(Self::Plain(stream)),
             Some(tls) => {

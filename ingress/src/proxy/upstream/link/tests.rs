@@ -72,7 +72,7 @@ async fn connect(address: SocketAddr, spec: &WireSpec) -> Result<(), ConnectErro
     let wire = Wires::following(None).wire(spec, None).expect("a sound spec");
     let key = EndpointKey { cluster: ClusterName::new("east").expect("a label"), address, pod: None };
     let endpoint = Endpoint::new(1, key, None);
-    Link::connect(Target { endpoint: &endpoint, wire: &wire }, &Timeouts::default()).await.map(|_| ())
+    Link::connect(Target { endpoint: &endpoint, wire: &wire, ends: None }, &Timeouts::default()).await.map(|_| ())
 }
 
 /// Ingress: 52

@@ -1,0 +1,56 @@
+//! How a backend's endpoints are spoken to: by the Ingress's annotations, else by what its Service says.
+
+use std::sync::Arc;
+
+use federation_types::label;
+
+use crate::route::ProblemKind;
+use crate::route::build::{Builder, service_port};
+use crate::route::policy::Protocol;
+use crate::route::wire::{Announce, UpstreamProtocol, UpstreamTls, Wire, WireSpec, Wiring};
+use crate::snapshot::{BackendRef, IngressObject, Named};
+
+impl Builder<'_> {
+    /// The wiring of one backend of `ingress`.
+    pub(super) fn wiring(&mut self, ingress: &IngressObject, backend: &BackendRef, field: &str) -> Wiring {
+        let BackendRef::Service { name, port } = backend else { return Wire::plain().into() };
+        let key = Named { namespace: ingress.key.namespace.clone(), name: name.as_str().into() };
+        let server_name = format!("{}.{}.svc", key.name, key.namespace);
+        let service = self.snapshot.services.get(&key);
+        let announce = match service.and_then(|service| service.proxy_protocol.as_deref()) {
+            None => None,
+            Some("v1") => Some(Announce::V1),
+            Some("v2") => Some(Announce::V2),
+            Some(other) => {
+                let name = label::PROXY_PROTOCOL;
+                let message =
+                    format!("{field}.service: annotation {name} of Service {key} is {other:?}, neither v1 nor v2");
+                self.problem(ingress, ProblemKind::BackendUnsupported, message);
+                None
+            }
+        };
+        let tls = || Some(UpstreamTls::unverified(&server_name));
+        let (http1, h2) = (UpstreamProtocol::Http1, UpstreamProtocol::H2);
+        let spec = match self.policy.protocol {
+            None => {
+                let port = service.and_then(|service| service_port(service, port));
+                WireSpec::of_app_protocol(port.map_or("", |port| &port.app_protocol), &server_name)
+            }
+            Some(Protocol::Http) => WireSpec::default(),
+            Some(Protocol::Https | Protocol::Auto) => WireSpec { protocol: http1, tls: tls(), announce },
+            Some(Protocol::Grpc) => WireSpec { protocol: h2, tls: None, announce },
+            Some(Protocol::Grpcs) => WireSpec { protocol: h2, tls: tls(), announce },
+        };
+        let wire = self.wire(&WireSpec { announce, ..spec });
+        if self.policy.protocol == Some(Protocol::Auto) {
+            let plain = self.wire(&WireSpec { announce, ..WireSpec::default() });
+            return Wiring::by_scheme(plain, wire);
+        }
+        wire.into()
+    }
+
+    fn wire(&mut self, spec: &WireSpec) -> Arc<Wire> {
+        let wire = self.table.wires.wire(spec, self.before.map(|table| &table.wires));
+        wire.expect("object names are server names, and nothing else can be wrong without Secrets")
+    }
+}
