@@ -29,9 +29,37 @@ pub struct Reading {
     /// Its paths are patterns.
     pub patterned: bool,
     pub delivery: DeliveryWish,
+    pub users: Option<UsersWish>,
     /// It takes requests of other Ingresses' routes, and has none of its own.
     pub canary: Option<CanaryRule>,
     pub findings: Vec<Finding>,
+}
+
+/// Whose users may come with a password.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UsersWish {
+    /// In the namespace of the Ingress.
+    pub secret: String,
+    /// Its keys are the users; otherwise its key `auth` is an htpasswd file.
+    pub map: bool,
+    pub realm: String,
+}
+
+/// The Secrets that annotations name, all of them in the Ingress' own namespace.
+pub fn secrets<'a>(annotations: &'a BTreeMap<String, String>, namespace: &'a str) -> impl Iterator<Item = &'a str> {
+    let basic = annotations.contains_key("auth-type").then(|| annotations.get("auth-secret")).flatten();
+    basic.into_iter().filter_map(move |named| own_secret(named.trim(), namespace))
+}
+
+/// The name of a Secret that is written as `name` or as `namespace/name`; none where that is another namespace.
+fn own_secret<'a>(named: &'a str, namespace: &str) -> Option<&'a str> {
+    let name = match named.split_once('/') {
+        Some((of, name)) if of == namespace => name,
+        Some(_) => return None,
+        None => named,
+    };
+    let sound = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'-' | b'.');
+    (!name.is_empty() && name.bytes().all(sound)).then_some(name)
 }
 
 /// How endpoints are picked, as far as the Ingress says.
@@ -109,6 +137,12 @@ pub fn of_routing<'a>(annotations: impl Iterator<Item = (&'a str, &'a str)>) -> 
 /// Reads annotations, by name without prefix.
 #[must_use]
 pub fn read(annotations: &BTreeMap<String, String>) -> Reading {
+    read_within(annotations, "")
+}
+
+/// The same, of an Ingress in `namespace`: only there it can name Secrets.
+#[must_use]
+pub fn read_within(annotations: &BTreeMap<String, String>, namespace: &str) -> Reading {
     if annotations.is_empty() {
         return Reading::default();
     }
@@ -124,9 +158,11 @@ pub fn read(annotations: &BTreeMap<String, String>) -> Reading {
     let patterned = reader.flag("use-regex").unwrap_or(false) || policy.rewrite.is_some();
     let delivery = delivery::wish(&mut reader);
     let canary = delivery::canary(&mut reader);
+    let users = group::users(&mut reader, namespace);
+    policy.satisfied_by_any = reader.one_of("satisfy", &[("any", true), ("all", false)]).unwrap_or(false);
     let (findings, closed) = reader.finish();
     policy.closed = closed;
-    Reading { policy, aliases, patterned, delivery, canary, findings }
+    Reading { policy, aliases, patterned, delivery, users, canary, findings }
 }
 
 #[cfg(test)]

@@ -12,12 +12,16 @@ pub mod rewrite;
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use http::header::WWW_AUTHENTICATE;
 use http::request::Parts;
 use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri};
 
+use tokio::sync::Semaphore;
+
 use crate::clock;
 use crate::proxy::head::{Peer, Refusal};
+use crate::route::basic::{BasicAuth, Standing};
 use crate::route::policy::Policy;
 use crate::route::{Found, Route, RouteTable};
 use rate::{Limiter, Open};
@@ -32,6 +36,16 @@ pub struct Arrived<'a> {
     pub peer: &'a Peer,
     pub route: &'a Route,
     pub table: &'a RouteTable,
+}
+
+/// Passwords that are proved at once, whoever shows them: a flood of wrong ones leaves the other cores to requests.
+static PROOFS: Semaphore = Semaphore::const_new(2);
+
+/// A request that may go on.
+pub struct Admitted {
+    pub open: Option<Open>,
+    /// It has to show a password.
+    pub proves: bool,
 }
 
 /// Why a request goes no further.
@@ -68,7 +82,7 @@ impl Reply {
 ///
 /// # Errors
 /// The answer.
-pub fn admit(arrived: &Arrived<'_>, limiter: &Arc<Limiter>) -> Result<Option<Open>, Stop> {
+pub fn admit(arrived: &Arrived<'_>, limiter: &Arc<Limiter>) -> Result<Admitted, Stop> {
     let policy = &*arrived.route.policy;
     if let Some(why) = policy.closed {
         return Err(Refusal { status: StatusCode::SERVICE_UNAVAILABLE, reason: why, close: false }.into());
@@ -82,8 +96,36 @@ pub fn admit(arrived: &Arrived<'_>, limiter: &Arc<Limiter>) -> Result<Option<Ope
         Some(limits) => limiter.admit((limits, &arrived.route.ingress), client, clock::now())?,
         None => None,
     };
-    access::check(&policy.access, client)?;
-    Ok(open)
+    let listed = policy.access.allowed.is_some() || !policy.access.denied.is_empty();
+    let access = access::check(&policy.access, client);
+    let either = policy.satisfied_by_any && policy.users.is_some() && listed;
+    if !either {
+        access?;
+        return Ok(Admitted { open, proves: policy.users.is_some() });
+    }
+    Ok(Admitted { open, proves: access.is_err() })
+}
+
+/// Lets in who shows the password of a user.
+///
+/// # Errors
+/// 401.
+pub async fn prove(users: &Arc<BasicAuth>, authorization: Option<&HeaderValue>) -> Result<(), Stop> {
+    let right = match users.judge(authorization) {
+        Standing::Right => true,
+        Standing::Wrong => false,
+        Standing::Open(credentials) => {
+            let _turn = PROOFS.acquire().await;
+            let users = Arc::clone(users);
+            // A password that is stored well takes a tenth of a second: no worker can wait for that.
+            tokio::task::spawn_blocking(move || users.prove(&credentials)).await.unwrap_or(false)
+        }
+    };
+    if right {
+        return Ok(());
+    }
+    let challenge = (WWW_AUTHENTICATE, users.challenge().clone());
+    Err(Stop::Reply(Reply::new(StatusCode::UNAUTHORIZED, "no user with this password", [challenge])))
 }
 
 /// The target that the endpoint sees, where the policy has another one than was asked for.
@@ -100,6 +142,10 @@ pub fn rewritten(found: &Found<'_>, path: &str, query: Option<&str>) -> Result<O
 pub fn rewrite_request(policy: &Policy, parts: &mut Parts, target: Option<PathAndQuery>) {
     if let Some(target) = target {
         parts.uri = Uri::from(target);
+    }
+    if policy.users.is_some() {
+        // The password was for us.
+        parts.headers.remove(http::header::AUTHORIZATION);
     }
     if let Some(host) = &policy.upstream_host {
         parts.headers.insert(http::header::HOST, host.clone());

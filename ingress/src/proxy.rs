@@ -175,7 +175,13 @@ impl Proxy {
         }
         let origin = policy.cors.as_ref().and_then(|_| parts.headers.get(header::ORIGIN).cloned());
         let version = parts.version;
-        let passed = match admitted.and_then(|open| Ok((open, target?))) {
+        let admitted = match (admitted, &policy.users) {
+            (Ok(admitted), Some(users)) if admitted.proves => {
+                filter::prove(users, parts.headers.get(header::AUTHORIZATION)).await.map(|()| admitted)
+            }
+            (admitted, _) => admitted,
+        };
+        let passed = match admitted.and_then(|admitted| Ok((admitted.open, target?))) {
             Ok((open, target)) => {
                 let upgrade = upgrade.zip(protocol).map(|(client, protocol)| Upgrade { client, protocol, opening });
                 let passing = Passing { parts: &mut parts, incoming, host, peer, upgrade, open, target };

@@ -5,6 +5,7 @@
 pub mod affinity;
 mod backend;
 pub mod balance;
+pub mod basic;
 mod budget;
 mod build;
 pub mod canary;
@@ -42,6 +43,7 @@ pub use upkeep::{CheckError, EJECT_BASE_MS, EJECT_MAX_MS, Ejection, HealthCheck,
 pub use wire::{Announce, TlsSetup, UpstreamProtocol, UpstreamTls, Verify, Wire, WireError, WireSpec, Wires, Wiring};
 
 use crate::snapshot::Named;
+use basic::BasicAuth;
 use canary::Canaries;
 use path::HostRoutes;
 use policy::Policy;
@@ -76,6 +78,8 @@ pub struct RouteTable {
     next_id: u64,
     /// Compiled once, used again by the next build.
     patterns: HashMap<Box<str>, Arc<Pattern>>,
+    /// By Secret, whether its keys are the users, and realm.
+    users: HashMap<(Named, bool, String), Arc<BasicAuth>>,
     accepted: BTreeSet<Named>,
     problems: Vec<Problem>,
 }

@@ -46,19 +46,23 @@ pub struct Snapshot {
     /// Mirrored endpoints, with what must be carried over already in it.
     pub clusters: Clusters,
     pub secrets: BTreeMap<Named, Arc<TlsSecret>>,
+    /// What Secrets that annotations name hold beside certificates.
+    pub user_lists: BTreeMap<Named, Arc<UserList>>,
     /// Parameters of classes by namespace (empty for the cluster's) and name; `None` while nobody has said which there are.
     pub parameters: Option<BTreeSet<Named>>,
 }
 
 impl Snapshot {
-    /// The TLS Secrets that Ingresses of our class name, and no others.
+    /// The Secrets that Ingresses of our class name, for TLS or in annotations, and no others.
     #[must_use]
     pub fn wanted_secrets(&self) -> BTreeSet<Named> {
         let classes = crate::route::Classes::new(&self.classes);
         let ours = self.ingresses.iter().filter(|ingress| classes.serves(ingress));
         ours.flat_map(|ingress| {
-            let secrets = ingress.tls.iter().filter(|tls| !tls.secret.is_empty());
-            secrets.map(|tls| Named { namespace: ingress.key.namespace.clone(), name: tls.secret.as_str().into() })
+            let own = |name: &str| Named { namespace: ingress.key.namespace.clone(), name: name.into() };
+            let secrets = ingress.tls.iter().map(|tls| tls.secret.as_str()).filter(|secret| !secret.is_empty());
+            let named = annotation::secrets(&ingress.annotations, &ingress.key.namespace);
+            secrets.map(own).chain(named.map(own)).collect::<Vec<_>>()
         })
         .collect()
     }
@@ -179,6 +183,23 @@ pub struct ServicePort {
 pub struct TlsSecret {
     pub certificate: Vec<u8>,
     pub private_key: Vec<u8>,
+}
+
+/// The keys of a Secret but for those of a certificate; its `Debug` never shows the values.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct UserList(pub BTreeMap<String, Vec<u8>>);
+
+/// A Secret as far as routes can use it.
+#[derive(Debug, Clone, Default)]
+pub struct SecretObject {
+    pub tls: Option<Arc<TlsSecret>>,
+    pub users: Option<Arc<UserList>>,
+}
+
+impl fmt::Debug for UserList {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("UserList").field("keys", &self.0.len()).finish_non_exhaustive()
+    }
 }
 
 impl fmt::Debug for TlsSecret {

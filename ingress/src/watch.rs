@@ -20,7 +20,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::route::{BuildOptions, Problem, ProblemKind, RouteTable, build};
-use crate::snapshot::{IngressClass, IngressObject, Named, ServiceObject, Snapshot, TlsSecret};
+use crate::snapshot::{IngressClass, IngressObject, Named, SecretObject, ServiceObject, Snapshot};
 
 /// Changes that arrive within this time become one build.
 const BUILD_PAUSE: Duration = Duration::from_millis(10);
@@ -65,7 +65,7 @@ struct Followed {
 }
 
 struct FollowedSecret {
-    reflection: Reflection<TlsSecret>,
+    reflection: Reflection<SecretObject>,
     stop: CancellationToken,
 }
 
@@ -230,6 +230,7 @@ impl Followed {
             services: self.services.all().into_iter().map(|(_, service)| (service.key.clone(), service)).collect(),
             clusters: self.clusters(known),
             secrets: BTreeMap::new(),
+            user_lists: BTreeMap::new(),
             parameters: None,
         })
     }
@@ -276,17 +277,16 @@ impl Followed {
                     .within(&*key.namespace)
                     .with_fields(format!("metadata.name={}", key.name));
                 let stop = tasks.stop.child_token();
-                FollowedSecret { reflection: tasks.follow(of, stop.clone(), disk::tls_secret), stop }
+                FollowedSecret { reflection: tasks.follow(of, stop.clone(), |object| Some(disk::secret(object))), stop }
             });
-            let secret = if followed.reflection.state().synced {
-                followed.reflection.get(&key.namespace, &key.name)
+            let SecretObject { tls, users } = if followed.reflection.state().synced {
+                followed.reflection.get(&key.namespace, &key.name).map_or_else(Default::default, |it| (*it).clone())
             } else {
                 waiting.insert(key.clone());
-                known.secrets.get(&key).cloned()
+                SecretObject { tls: known.secrets.get(&key).cloned(), users: known.user_lists.get(&key).cloned() }
             };
-            if let Some(secret) = secret {
-                now.secrets.insert(key, secret);
-            }
+            now.user_lists.extend(users.map(|users| (key.clone(), users)));
+            now.secrets.extend(tls.map(|tls| (key, tls)));
         }
         waiting
     }

@@ -5,6 +5,7 @@
 use http::{HeaderValue, StatusCode};
 
 use super::read::Reader;
+use super::{UsersWish, own_secret};
 use crate::config::Network;
 use crate::route::policy::{
     Access, AnswerRules, BodyLimit, Cors, Https, Origin, Origins, Piece, Policy, Protocol, Rate, RateLimits, Redirect,
@@ -173,6 +174,19 @@ pub(super) fn limits(reader: &mut Reader<'_>) -> Option<Box<RateLimits>> {
     let exempt: Box<[Network]> = listed.unwrap_or_default();
     let any = second.is_some() || minute.is_some() || open.is_some();
     any.then(|| Box::new(RateLimits { second, minute, open, exempt }))
+}
+
+/// Users with passwords.
+pub(super) fn users(reader: &mut Reader<'_>, namespace: &str) -> Option<UsersWish> {
+    reader.one_of("auth-type", &[("basic", ())])?;
+    let map = reader.one_of("auth-secret-type", &[("auth-file", false), ("auth-map", true)]).unwrap_or(false);
+    let realm = reader.header("auth-realm");
+    let realm = realm.as_ref().and_then(|realm| realm.to_str().ok()).unwrap_or("Authentication Required").to_owned();
+    let secret = reader.text("auth-secret").and_then(|named| own_secret(named, namespace));
+    if secret.is_none() {
+        reader.wrong("auth-secret", "the name of a Secret in the namespace of the Ingress");
+    }
+    Some(UsersWish { secret: secret?.to_owned(), map, realm })
 }
 
 /// Rewritten heads of answers.

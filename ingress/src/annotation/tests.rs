@@ -41,6 +41,8 @@ fn every_annotation_that_works_is_read_and_no_other() {
             ("enable-cors", "true"),
             ("rewrite-target", "/x"),
             ("affinity", "cookie"),
+            ("auth-type", "basic"),
+            ("auth-secret", "users"),
             ("canary", "true"),
             ("canary-by-header", "x"),
             (row.name, "\u{7f}("),

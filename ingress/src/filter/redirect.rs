@@ -34,7 +34,7 @@ pub(super) fn to_https(arrived: &Arrived<'_>) -> Result<(), Stop> {
     let https = &arrived.route.policy.https;
     let wanted = match https.when {
         WhenHttps::Never => false,
-        WhenHttps::Certified => arrived.table.certs().find(arrived.host).is_some(),
+        WhenHttps::Certified => arrived.table.certs().has(arrived.host),
         WhenHttps::Always => true,
     };
     let path = arrived.parts.uri.path();

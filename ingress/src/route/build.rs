@@ -10,8 +10,9 @@ use std::sync::Arc;
 
 use federation_types::label;
 
-use crate::annotation::{self, Reading};
+use crate::annotation::{self, Reading, UsersWish};
 use crate::route::backend::Backend;
+use crate::route::basic::BasicAuth;
 use crate::route::canary::{Canaries, CanaryRule};
 use crate::route::cert::{Certs, Taken};
 use crate::route::delivery::Delivery;
@@ -23,7 +24,7 @@ use crate::route::upkeep::Upkeep;
 use crate::route::wire::Wires;
 use crate::route::{Problem, ProblemKind, Route, RouteTable};
 use crate::snapshot::{
-    BackendRef, IngressClass, IngressObject, Named, PathKind, PortRef, RulePath, ServiceObject, Snapshot,
+    BackendRef, IngressClass, IngressObject, Named, PathKind, PortRef, RulePath, ServiceObject, Snapshot, UserList,
 };
 
 /// The value of the annotation `kubernetes.io/ingress.class` that means us.
@@ -226,7 +227,14 @@ impl<'s> Builder<'s> {
         if ingress.annotations.is_empty() {
             return None;
         }
-        let Reading { policy, aliases, delivery, canary, findings, .. } = annotation::read(&ingress.annotations);
+        let Reading { mut policy, aliases, delivery, users, canary, findings, .. } =
+            annotation::read_within(&ingress.annotations, &ingress.key.namespace);
+        if let Some(wish) = users {
+            match self.users(ingress, wish) {
+                Some(users) => policy.users = Some(users),
+                None => policy.closed = Some("the users of this route are not known"),
+            }
+        }
         self.delivery = delivery.over(&self.options.delivery);
         if policy != *self.plain {
             self.policy = Arc::new(policy);
@@ -298,6 +306,33 @@ impl<'s> Builder<'s> {
             );
             self.problem(ingress, ProblemKind::ParametersMissing, message);
         }
+    }
+
+    /// The users that an Ingress lets in; the same as before while their Secret stays the same, so that they are remembered.
+    fn users(&mut self, ingress: &IngressObject, wish: UsersWish) -> Option<Arc<BasicAuth>> {
+        let key = Named { namespace: ingress.key.namespace.clone(), name: wish.secret.as_str().into() };
+        let of = |list: &UserList| match wish.map {
+            true => Some(BasicAuth::of_map(&list.0, &wish.realm)),
+            false => list.0.get("auth").map(|file| BasicAuth::of_file(file, &wish.realm)),
+        };
+        let Some((users, odd)) = self.snapshot.user_lists.get(&key).and_then(|list| of(list)) else {
+            let wanted = if wish.map { "users" } else { "the key auth" };
+            let message =
+                format!("metadata.annotations[auth-secret]: there is no Secret {key} with {wanted}; nobody is let in");
+            self.problem(ingress, ProblemKind::SecretMissing, message);
+            return None;
+        };
+        if odd > 0 {
+            let message = format!(
+                "metadata.annotations[auth-secret]: {odd} users of Secret {key} have passwords in no form that is known here (bcrypt, apr1, {{SHA}})"
+            );
+            self.problem(ingress, ProblemKind::SecretInvalid, message);
+        }
+        let place = (key, wish.map, wish.realm);
+        let before = self.before.and_then(|table| table.users.get(&place)).filter(|before| ***before == users);
+        let users = before.cloned().unwrap_or_else(|| Arc::new(users));
+        self.table.users.insert(place, users.clone());
+        Some(users)
     }
 
     /// Serves what the rules of this Ingress leave over; without rules, everything that no other Ingress claims.

@@ -83,6 +83,13 @@ impl Certs {
         self.pair(server_name).map(|pair| &pair.first)
     }
 
+    /// Whether there is a certificate for a host as routes are looked up.
+    #[must_use]
+    pub fn has(&self, host: &str) -> bool {
+        let wildcard = || host.split_once('.').is_some_and(|(_, rest)| self.wildcard.contains_key(rest));
+        self.exact.contains_key(host) || wildcard()
+    }
+
     /// The certificate for a server name, or the default, out of those that the client says it can use.
     #[must_use]
     pub fn choose(

@@ -2,11 +2,13 @@
 //!
 //! Values only. Annotations become a [`Policy`] in `annotation`, requests meet it in `filter`.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::{HeaderName, HeaderValue, StatusCode};
 
 use crate::config::Network;
+use crate::route::basic::BasicAuth;
 
 /// The rules of one Ingress.
 #[derive(Debug, Clone, PartialEq)]
@@ -20,6 +22,9 @@ pub struct Policy {
     pub https: Https,
     pub cors: Option<Box<Cors>>,
     pub access: Access,
+    /// Who comes from an allowed address needs no password, and the other way round.
+    pub satisfied_by_any: bool,
+    pub users: Option<Arc<BasicAuth>>,
     pub limits: Option<Box<RateLimits>>,
     /// The `Host` that endpoints see.
     pub upstream_host: Option<HeaderValue>,
@@ -46,6 +51,8 @@ impl Default for Policy {
             https: Https::default(),
             cors: None,
             access: Access::default(),
+            satisfied_by_any: false,
+            users: None,
             limits: None,
             upstream_host: None,
             forwarded_prefix: None,

@@ -13,13 +13,24 @@ use serde_json::{Value, json};
 
 use crate::annotation;
 use crate::snapshot::{
-    BackendRef, IngressClass, IngressObject, Named, PathKind, PortRef, ServiceObject, Snapshot, TlsSecret,
+    BackendRef, IngressClass, IngressObject, Named, PathKind, PortRef, SecretObject, ServiceObject, Snapshot,
+    TlsSecret, UserList,
 };
 
 /// Reads a Secret's certificate and key; `None` where one is missing.
 pub fn tls_secret(object: &Value) -> Option<TlsSecret> {
     let field = |name: &str| STANDARD.decode(text::at(object, &["data", name])?.as_str()?).ok();
     Some(TlsSecret { certificate: field("tls.crt")?, private_key: field("tls.key")? })
+}
+
+/// Reads a Secret: its certificate and key where it has both, and everything else that it holds.
+pub fn secret(object: &Value) -> SecretObject {
+    let users = text::at(object, &["data"]).and_then(Value::as_object).into_iter().flatten();
+    let users = users.filter(|(key, _)| !key.starts_with("tls."));
+    let users: BTreeMap<String, Vec<u8>> =
+        users.filter_map(|(key, value)| Some((key.clone(), STANDARD.decode(value.as_str()?).ok()?))).collect();
+    let users = (!users.is_empty()).then(|| Arc::new(UserList(users)));
+    SecretObject { tls: tls_secret(object).map(Arc::new), users }
 }
 
 /// The snapshot as one JSON value.
@@ -30,6 +41,7 @@ pub fn write(snapshot: &Snapshot) -> Value {
         "classes": snapshot.classes.iter().map(write_class).collect::<Vec<_>>(),
         "services": snapshot.services.values().map(|service| write_service(service)).collect::<Vec<_>>(),
         "slices": slices.map(write_slice).collect::<Vec<_>>(),
+        "userLists": snapshot.user_lists.iter().map(|(key, users)| write_users(key, users)).collect::<Vec<_>>(),
         "secrets": snapshot.secrets.iter().map(|(key, secret)| write_secret(key, secret)).collect::<Vec<_>>(),
     })
 }
@@ -41,16 +53,16 @@ pub fn read(kept: &Value) -> Snapshot {
         .map(|object| Arc::new(ServiceObject::read(object)))
         .map(|service| (service.key.clone(), service))
         .collect();
-    let secret = |object: &Value| {
-        let key = Named::new(text::namespace(object), text::name(object));
-        Some((key, Arc::new(tls_secret(object)?)))
-    };
+    let key = |object: &Value| Named::new(text::namespace(object), text::name(object));
+    let certified = |object: &Value| Some((key(object), secret(object).tls?));
+    let users = |object: &Value| Some((key(object), secret(object).users?));
     Snapshot {
         ingresses: list("ingresses").map(|object| Arc::new(IngressObject::read(object))).collect(),
         classes: list("classes").map(IngressClass::read).collect(),
         services,
         clusters: group(list("slices")),
-        secrets: list("secrets").filter_map(secret).collect(),
+        secrets: list("secrets").filter_map(certified).collect(),
+        user_lists: list("userLists").filter_map(users).collect(),
         // Nothing is reported from disk.
         parameters: None,
     }
@@ -160,6 +172,11 @@ fn write_slice(slice: &Slice) -> Value {
     })
 }
 
+fn write_users(key: &Named, users: &UserList) -> Value {
+    let keys = users.0.iter().map(|(key, value)| (key.clone(), json!(STANDARD.encode(value))));
+    json!({"metadata": metadata(key), "data": keys.collect::<serde_json::Map<_, _>>()})
+}
+
 fn write_secret(key: &Named, secret: &TlsSecret) -> Value {
     json!({"metadata": metadata(key), "data": {
         "tls.crt": STANDARD.encode(&secret.certificate), "tls.key": STANDARD.encode(&secret.private_key),
@@ -175,7 +192,7 @@ mod tests {
     use serde_json::json;
 
     use super::{read, write};
-    use crate::snapshot::{IngressClass, IngressObject, Named, ServiceObject, Snapshot, TlsSecret};
+    use crate::snapshot::{IngressClass, IngressObject, Named, ServiceObject, Snapshot, TlsSecret, UserList};
 
     #[test]
     fn a_snapshot_comes_back_from_disk_as_it_was() {
@@ -222,6 +239,8 @@ mod tests {
             }))],
             services: [(Named::new("n", "s"), Arc::new(ServiceObject::read(&object)))].into(),
             clusters: group([&slice]),
+            user_lists: [(Named::new("n", "u"), Arc::new(UserList([("auth".to_owned(), b"x".to_vec())].into())))]
+                .into(),
             secrets: [(Named::new("n", "t"), Arc::new(secret))].into(),
             parameters: None,
         };
@@ -231,6 +250,7 @@ mod tests {
         assert_eq!(after.services, before.services);
         assert_eq!(after.clusters, before.clusters);
         assert_eq!(after.secrets, before.secrets);
+        assert_eq!(after.user_lists, before.user_lists);
         assert!(read(&json!({"ingresses": 3})).ingresses.is_empty());
     }
 }

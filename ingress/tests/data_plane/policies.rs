@@ -286,3 +286,57 @@ fn add_service(snapshot: &mut Snapshot, name: &str, address: std::net::SocketAdd
     });
     snapshot.clusters.extend(group(&[slice]));
 }
+
+#[tokio::test]
+async fn users_show_a_password_that_endpoints_never_see() {
+    let endpoint = Upstream::start("web").await;
+    let gate = |annotations: &[(&str, &str)], secret: &str| {
+        let mut snapshot = with(snapshot(&[endpoint.address]), annotations);
+        let file = b"ann:{SHA}W6ph5Mm5Pz8GgiULbPgzG37mj9g=\n".to_vec();
+        let users = ingress::snapshot::UserList([("auth".to_owned(), file)].into());
+        snapshot.user_lists.insert(Named::new("n", secret), Arc::new(users));
+        Gate::start(&snapshot, |_| ())
+    };
+    let basic = [("auth-type", "basic"), ("auth-secret", "users"), ("auth-realm", "the shop")];
+    let right = "GET /\nAuthorization: Basic YW5uOnBhc3N3b3Jk";
+    let wrong = "GET /\nAuthorization: Basic YW5uOnNlY3JldA==";
+    let closed = gate(&basic, "users");
+    let asked = send(&closed, "GET /").await;
+    assert_eq!((asked.status, field(&asked, "www-authenticate")), (401, Some("basic realm=\"the shop\"")));
+    assert_eq!(send(&closed, wrong).await.status, 401);
+    for _ in 0..2 {
+        let seen = send(&closed, right).await.json();
+        assert!(seen["headers"].get("authorization").is_none(), "{seen}");
+    }
+    for (annotations, request, status) in [
+        (&[("auth-type", "basic"), ("auth-secret", "other")][..], right, 503),
+        (&[("auth-type", "basic"), ("auth-secret", "m/users")], right, 503),
+        (&[("auth-type", "basic")], right, 503),
+        (&[("auth-type", "digest"), ("auth-secret", "users")], right, 503),
+        (
+            &[
+                ("auth-type", "basic"),
+                ("auth-secret", "n/users"),
+                ("satisfy", "any"),
+                ("whitelist-source-range", "127.0.0.1"),
+            ],
+            "GET /",
+            200,
+        ),
+        (
+            &[
+                ("auth-type", "basic"),
+                ("auth-secret", "users"),
+                ("satisfy", "any"),
+                ("whitelist-source-range", "10.0.0.1"),
+            ],
+            "GET /",
+            401,
+        ),
+        (&[("auth-type", "basic"), ("auth-secret", "users"), ("satisfy", "any")], "GET /", 401),
+        (&[("auth-type", "basic"), ("auth-secret", "users"), ("whitelist-source-range", "10.0.0.1")], right, 403),
+    ] {
+        let gate = gate(annotations, "users");
+        assert_eq!(send(&gate, request).await.status, status, "{annotations:?}");
+    }
+}
