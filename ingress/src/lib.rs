@@ -16,8 +16,8 @@
 //! - No text templates: whatever a user writes into an Ingress is compared, never interpreted.
 
 mod access;
-mod announce;
 pub mod annotation;
+mod announce;
 mod check;
 mod clock;
 pub mod config;

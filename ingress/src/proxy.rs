@@ -7,6 +7,7 @@ mod forward;
 pub mod guard;
 pub mod head;
 mod id;
+mod passthrough;
 mod replay;
 mod session;
 mod tunnel;
@@ -150,10 +151,10 @@ impl Proxy {
         }
         let (route, admitted, target) = {
             let table = self.table.load();
-            if let Some(name) = &peer.server_name
-                && **name != *host.as_str()
-                && table.certs().misdirected(name, host.as_str())
-            {
+            // What passes through elsewhere must not be had here without the endpoint's own handshake.
+            let passed = || peer.scheme == "https" && table.passthrough(host.as_str()).is_some();
+            let misdirected = |name: &str| *name != *host.as_str() && table.certs().misdirected(name, host.as_str());
+            if peer.server_name.as_deref().is_some_and(misdirected) || (table.passes_through() && passed()) {
                 self.shard.count(Count::Refused);
                 return Err(MISDIRECTED.into());
             }

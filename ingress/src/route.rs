@@ -14,6 +14,7 @@ mod circuit;
 mod delivery;
 mod endpoint;
 mod host;
+mod passthrough;
 mod path;
 mod pattern;
 pub mod policy;
@@ -35,6 +36,7 @@ pub use circuit::{Circuit, Seat};
 pub use delivery::{Delivery, Session};
 pub use endpoint::{Endpoint, EndpointKey, InFlight, Mark, Standing};
 pub use host::{Host, HostError};
+pub use passthrough::Passthrough;
 pub use path::{Found, normal as normal_path};
 pub use pattern::{Groups, Pattern, PatternError};
 pub use pool::Locality;
@@ -70,6 +72,7 @@ pub struct RouteTable {
     /// Rules without a host.
     any: HostRoutes,
     certs: Certs,
+    passthrough: Passthrough,
     default_fault: Option<String>,
     wires: wire::Wires,
     backends: HashMap<Arc<str>, Arc<Backend>>,
@@ -170,6 +173,23 @@ impl RouteTable {
         let wildcard = || self.wildcard.get(host.split_once('.').filter(|(label, _)| !label.is_empty())?.1);
         let routes = self.exact.get(host).or_else(wildcard).unwrap_or(&self.any);
         routes.find(path).or_else(|| self.any.fallback.as_ref().map(Found::plain))
+    }
+
+    /// Hosts whose TLS is not ended here.
+    ///
+    /// An exact host that has routes is not passed through by a wildcard.
+    #[must_use]
+    pub fn passthrough(&self, name: &str) -> Option<&Arc<Route>> {
+        if self.passthrough.is_empty() {
+            return None;
+        }
+        self.passthrough.find(name).filter(|_| self.passthrough.names(name) || !self.exact.contains_key(name))
+    }
+
+    /// Whether server names must be read before the handshake.
+    #[must_use]
+    pub fn passes_through(&self) -> bool {
+        !self.passthrough.is_empty()
     }
 
     /// Certificates by server name.

@@ -2,6 +2,8 @@
 //!
 //! Pure: bytes in, a verdict out; who reads them, and for how long, is the worker's.
 
+pub mod hello;
+
 use memchr::memchr;
 
 /// What an HTTP/2 client sends first (RFC 9113 §3.4).

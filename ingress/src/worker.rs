@@ -29,6 +29,7 @@ use crate::proxy::Proxy;
 use crate::proxy::body::AnswerBody;
 use crate::proxy::guard::Guarded;
 use crate::proxy::head::Peer;
+use crate::sniff::hello::{self, Hello};
 use crate::sniff::{self, Spoken};
 use crate::stream::{Downstream, Socket};
 
@@ -125,6 +126,7 @@ impl Worker {
     }
 
     async fn secure(&self, acceptor: &TlsAcceptor, socket: Socket, mut peer: Peer) {
+        let Some(socket) = self.passed(socket, &peer).await else { return };
         let Some(stream) = self.handshake(acceptor, socket).await else { return };
         let session = stream.get_ref().1;
         let h2 = session.alpn_protocol() == Some(b"h2");
@@ -132,6 +134,26 @@ impl Worker {
         let peer = Arc::new(peer);
         let stream = Downstream::tls(stream, self.proxy.timeouts.idle);
         if h2 { self.http2(stream, peer).await } else { self.http1(stream, peer).await }
+    }
+
+    /// Hands connections for hosts whose TLS is not ended here to their endpoints; gives back the others.
+    async fn passed(&self, mut socket: Socket, peer: &Peer) -> Option<Socket> {
+        if !self.proxy.table.load().passes_through() {
+            return Some(socket);
+        }
+        let hello = socket.look(hello::MOST, hello::hello);
+        let name = match tokio::time::timeout(self.proxy.timeouts.handshake, hello).await {
+            Ok(Ok(Hello::Named(name))) => name,
+            Ok(Ok(Hello::Nameless | Hello::Strange)) => return Some(socket),
+            Ok(Err(_)) | Err(_) => {
+                self.proxy.shard.count(Count::TlsFailed);
+                return None;
+            }
+        };
+        let route = self.proxy.table.load().passthrough(&name).cloned();
+        let Some(route) = route else { return Some(socket) };
+        self.proxy.pass_through(&route, peer, socket).await;
+        None
     }
 
     /// HTTP/1.1 or, if the client begins with its preface, HTTP/2 with prior knowledge (RFC 9113 §3.3).

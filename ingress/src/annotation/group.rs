@@ -74,6 +74,7 @@ pub(super) fn forwarding(reader: &mut Reader<'_>, policy: &mut Policy) {
         ("AUTO_HTTP", Protocol::Auto),
     ];
     policy.protocol = reader.one_of("backend-protocol", &protocols);
+    policy.passthrough = reader.flag("ssl-passthrough").unwrap_or(false);
     policy.logged = reader.flag("enable-access-log").unwrap_or(true);
 }
 

@@ -193,7 +193,7 @@ static ROWS: &[Row] = &[
     works("session-cookie-samesite"),
     works("session-cookie-secure"),
     refused("ssl-ciphers", "the suites are those of rustls"),
-    refused("ssl-passthrough", YET),
+    differs("ssl-passthrough", "a host that an older Ingress serves stays with that one"),
     ignored("ssl-prefer-server-ciphers", "TLS 1.3 and the AEAD suites of 1.2 need no preference"),
     works("ssl-redirect"),
     refused("stream-snippet", SNIPPET).guards(),

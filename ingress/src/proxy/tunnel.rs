@@ -1,6 +1,6 @@
-//! An upgraded connection (WebSocket): bytes both ways until a side ends or both fall silent.
+//! An upgraded connection (WebSocket), or TLS that passes through: bytes both ways until a side ends or both fall silent.
 //!
-//! Begins only after the endpoint's 101.
+//! After an upgrade it begins only with the endpoint's 101.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -18,16 +18,25 @@ const BUFFER: usize = 16 * 1024;
 /// Waits until both sides have switched, then copies; ends after `idle` without a byte in either direction.
 pub async fn run(lease: Lease, downstream: OnUpgrade, idle: Duration) {
     let (upstream, downstream) = tokio::join!(lease.switched(), downstream);
-    let ((upstream, early), downstream) = match (upstream, downstream) {
+    let ((upstream, early), mut downstream) = match (upstream, downstream) {
         (Some(upstream), Ok(downstream)) => (upstream, TokioIo::new(downstream)),
         (None, _) => return tracing::debug!("the endpoint did not finish its upgrade"),
         (_, Err(error)) => return tracing::debug!(%error, "the client did not finish its upgrade"),
     };
-    let (from_upstream, to_upstream) = tokio::io::split(upstream);
-    let (from_downstream, mut to_downstream) = tokio::io::split(downstream);
-    if let Err(error) = to_downstream.write_all(&early).await {
+    if let Err(error) = downstream.write_all(&early).await {
         return tracing::debug!(%error, "a tunnel broke at its beginning");
     }
+    relay(downstream, upstream, idle).await;
+}
+
+/// Copies both ways until a side ends; ends after `idle` without a byte in either direction.
+pub async fn relay(
+    downstream: impl AsyncRead + AsyncWrite + Unpin,
+    upstream: impl AsyncRead + AsyncWrite + Unpin,
+    idle: Duration,
+) {
+    let (from_upstream, to_upstream) = tokio::io::split(upstream);
+    let (from_downstream, to_downstream) = tokio::io::split(downstream);
     let moved = AtomicU64::new(clock::now());
     let both = async {
         let (up, down) =

@@ -2,6 +2,7 @@
 //!
 //! Pure; the table before is read only for identities (endpoint health, turns, parsed certificates).
 
+mod passthrough;
 mod wiring;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -201,6 +202,7 @@ impl<'s> Builder<'s> {
     fn ingress(&mut self, ingress: &'s IngressObject) {
         self.table.accepted.insert(ingress.key.clone());
         self.policy(ingress);
+        self.passthrough(ingress);
         for (number, rule) in ingress.rules.iter().enumerate() {
             if !host_is_sound(&rule.host) {
                 let message = format!(

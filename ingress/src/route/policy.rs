@@ -36,6 +36,8 @@ pub struct Policy {
     pub waits: Waits,
     /// As the Service says, where the Ingress does not.
     pub protocol: Option<Protocol>,
+    /// TLS for the hosts of the Ingress is ended by the endpoints.
+    pub passthrough: bool,
     /// Whether requests may get an access line.
     pub logged: bool,
     /// Changes of `Location` and `Set-Cookie` in answers.
@@ -60,6 +62,7 @@ impl Default for Policy {
             bodies: BodyLimit::default(),
             waits: Waits::default(),
             protocol: None,
+            passthrough: false,
             logged: true,
             answers: None,
         }

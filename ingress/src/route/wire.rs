@@ -168,6 +168,12 @@ impl Wiring {
         Self { plain, secure: Some(secure) }
     }
 
+    /// The PROXY header that endpoints want, over either wire.
+    #[must_use]
+    pub fn announce(&self) -> Option<Announce> {
+        self.plain.announce
+    }
+
     /// The wire for a client that came by `scheme`.
     #[must_use]
     pub fn wire(&self, scheme: &http::HeaderValue) -> &Arc<Wire> {

@@ -49,7 +49,7 @@ impl Builder<'_> {
         wire.into()
     }
 
-    fn wire(&mut self, spec: &WireSpec) -> Arc<Wire> {
+    pub(super) fn wire(&mut self, spec: &WireSpec) -> Arc<Wire> {
         let wire = self.table.wires.wire(spec, self.before.map(|table| &table.wires));
         wire.expect("object names are server names, and nothing else can be wrong without Secrets")
     }
