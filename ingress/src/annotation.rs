@@ -6,6 +6,7 @@ mod delivery;
 mod group;
 mod read;
 pub mod table;
+mod upkeep;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -14,6 +15,7 @@ use crate::route::canary::CanaryRule;
 use crate::route::policy::Policy;
 use crate::route::{Affinity, Balance, Delivery, Retries};
 use read::Reader;
+pub use upkeep::{UpkeepWish, of as upkeep_of};
 
 /// Prefix of ingress-nginx's annotations.
 pub const NGINX: &str = "nginx.ingress.kubernetes.io/";
@@ -29,6 +31,7 @@ pub struct Reading {
     /// Its paths are patterns.
     pub patterned: bool,
     pub delivery: DeliveryWish,
+    pub upkeep: UpkeepWish,
     pub users: Option<UsersWish>,
     /// It takes requests of other Ingresses' routes, and has none of its own.
     pub canary: Option<CanaryRule>,
@@ -157,12 +160,13 @@ pub fn read_within(annotations: &BTreeMap<String, String>, namespace: &str) -> R
     let aliases = group::aliases(&mut reader);
     let patterned = reader.flag("use-regex").unwrap_or(false) || policy.rewrite.is_some();
     let delivery = delivery::wish(&mut reader);
+    let upkeep = upkeep::wish(&mut reader);
     let canary = delivery::canary(&mut reader);
     let users = group::users(&mut reader, namespace);
     policy.satisfied_by_any = reader.one_of("satisfy", &[("any", true), ("all", false)]).unwrap_or(false);
     let (findings, closed) = reader.finish();
     policy.closed = closed;
-    Reading { policy, aliases, patterned, delivery, users, canary, findings }
+    Reading { policy, aliases, patterned, delivery, upkeep, users, canary, findings }
 }
 
 #[cfg(test)]

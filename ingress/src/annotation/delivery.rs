@@ -13,6 +13,8 @@ use super::read::Reader;
 use crate::route::canary::{CanaryRule, HeaderWish};
 use crate::route::{Affinity, AffinityError, Balance, CookieSettings, Retries};
 
+/// Bytes of a request's body that may be kept for another try.
+const REPLAY_MAX: usize = 1 << 20;
 /// Bytes of a compiled pattern.
 const PATTERN_MAX: usize = 1 << 20;
 
@@ -58,10 +60,17 @@ fn retries(reader: &mut Reader<'_>) -> Option<Retries> {
     let words: Option<Retries> = reader.parsed_with("proxy-next-upstream", str::parse);
     let tries = reader.number("proxy-next-upstream-tries", 0).map(|tries| tries as usize);
     let within = reader.number("proxy-next-upstream-timeout", 0).map(|seconds| Duration::from_secs(seconds.into()));
-    if words.is_none() && tries.is_none() && within.is_none() {
+    let replay = reader.bytes("replay-body-size").and_then(|bytes| {
+        let bytes = usize::try_from(bytes).ok().filter(|bytes| *bytes <= REPLAY_MAX);
+        if bytes.is_none() {
+            reader.wrong("replay-body-size", "at most 1m");
+        }
+        bytes
+    });
+    if words.is_none() && tries.is_none() && within.is_none() && replay.is_none() {
         return None;
     }
-    Some(words.unwrap_or_default().bounded(tries, within))
+    Some(words.unwrap_or_default().bounded(tries, within).replaying(replay.unwrap_or(0)))
 }
 
 /// Whether an Ingress with these annotations only takes requests of others.

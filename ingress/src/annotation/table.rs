@@ -1,4 +1,4 @@
-//! Every annotation of ingress-nginx by name, and what becomes of it here.
+//! Every annotation of ingress-nginx by name, and what becomes of it here; with ours among them.
 //!
 //! The one list: what is not in it is told as unknown. Source: ingress-nginx 1.15 `internal/ingress/annotations`.
 
@@ -39,6 +39,11 @@ pub const fn all() -> &'static [Row] {
 
 const fn works(name: &'static str) -> Row {
     Row { name, verdict: Verdict::Works, guards: false }
+}
+
+/// One that ingress-nginx has not.
+const fn ours(name: &'static str) -> Row {
+    works(name)
 }
 
 const fn differs(name: &'static str, how: &'static str) -> Row {
@@ -120,6 +125,9 @@ static ROWS: &[Row] = &[
     refused("default-backend", YET),
     works("denylist-source-range").guards(),
     refused("disable-proxy-intercept-errors", YET),
+    ours("eject-errors"),
+    ours("eject-failures"),
+    ours("eject-percent"),
     works("enable-access-log"),
     works("enable-cors"),
     refused("enable-global-auth", "there is no global authentication to opt out of"),
@@ -131,6 +139,11 @@ static ROWS: &[Row] = &[
     refused("fastcgi-params-configmap", "FastCGI is not spoken"),
     works("force-ssl-redirect"),
     refused("from-to-www-redirect", YET),
+    ours("health-check-fails"),
+    ours("health-check-interval"),
+    ours("health-check-passes"),
+    ours("health-check-path"),
+    ours("health-check-timeout"),
     ignored("http2-push-preload", "no browser takes pushes any more"),
     works("limit-allowlist"),
     works("limit-burst-multiplier"),
@@ -141,6 +154,9 @@ static ROWS: &[Row] = &[
     differs("limit-rps", TOO_MANY),
     works("limit-whitelist"),
     works("load-balance"),
+    ours("max-requests"),
+    ours("max-wait"),
+    ours("max-waiting"),
     refused("mirror-host", YET),
     refused("mirror-request-body", YET),
     refused("mirror-target", YET),
@@ -177,6 +193,7 @@ static ROWS: &[Row] = &[
     refused("proxy-ssl-verify", YET).guards(),
     refused("proxy-ssl-verify-depth", YET),
     refused("relative-redirects", "redirects are sent as they are written"),
+    ours("replay-body-size"),
     works("rewrite-target"),
     works("satisfy").guards(),
     refused("secure-verify-ca-secret", "it was removed from ingress-nginx in 0.18"),
@@ -192,6 +209,7 @@ static ROWS: &[Row] = &[
     works("session-cookie-path"),
     works("session-cookie-samesite"),
     works("session-cookie-secure"),
+    ours("slow-start"),
     refused("ssl-ciphers", "the suites are those of rustls"),
     differs("ssl-passthrough", "a host that an older Ingress serves stays with that one"),
     ignored("ssl-prefer-server-ciphers", "TLS 1.3 and the AEAD suites of 1.2 need no preference"),

@@ -8,6 +8,7 @@ use http::StatusCode;
 use super::table::{self, Verdict};
 use super::{Reading, of_routing, read};
 use crate::route::policy::{BodyLimit, Origin, Origins, Piece, Policy, Rate, WhenHttps};
+use crate::route::{Retries, Upkeep};
 
 fn reading(given: &[(&str, &str)]) -> Reading {
     read(&given.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect())
@@ -159,4 +160,40 @@ fn guards_that_cannot_be_read_close_the_route() {
     let limits = reading(&[("limit-rps", "10"), ("limit-whitelist", "10.0.0.1")]).policy.limits.expect("limits");
     assert_eq!((limits.second, limits.exempt.len()), (Some(Rate { count: 10, burst: 50 }), 1));
     assert!(reading(&[("limit-rps", "0")]).policy.limits.is_none());
+}
+
+/// Ingress: 66, 68
+#[test]
+fn what_is_said_about_services() {
+    let usual = Upkeep::default();
+    let read = |given: &[(&str, &str)]| {
+        let told = reading(given);
+        (told.upkeep.over(&usual), told.findings.into_iter().map(|finding| finding.name).collect::<Vec<_>>())
+    };
+    assert_eq!(read(&[("app-root", "/x")]), (usual.clone(), vec![]));
+    let (upkeep, wrong) = read(&[
+        ("health-check-path", "/healthz?x=1"),
+        ("health-check-interval", "5"),
+        ("health-check-fails", "2"),
+        ("max-requests", "100"),
+        ("max-waiting", "10"),
+        ("slow-start", "30"),
+        ("eject-errors", "0"),
+        ("eject-percent", "25"),
+    ]);
+    let check = upkeep.check.expect("a check");
+    assert_eq!((check.path.to_string().as_str(), check.interval.as_secs(), check.fails), ("/healthz?x=1", 5, 2));
+    let circuit = upkeep.circuit.expect("a limit");
+    assert_eq!((circuit.requests, circuit.queue, circuit.patience.as_secs()), (100, 10, 1));
+    assert_eq!((upkeep.slow_start, upkeep.ejection.errors, upkeep.ejection.percent), (30_000, 0, 25));
+    assert!(wrong.is_empty(), "{wrong:?}");
+    for (name, value) in
+        [("health-check-path", "healthz"), ("max-requests", "0"), ("eject-percent", "101"), ("replay-body-size", "2m")]
+    {
+        assert_eq!(read(&[(name, value)]), (usual.clone(), vec![name.to_owned()]));
+    }
+    let slow = [("health-check-path", "/"), ("health-check-interval", "1"), ("health-check-timeout", "2")];
+    assert_eq!(read(&slow), (usual.clone(), vec!["health-check-timeout".to_owned()]));
+    let kept = reading(&[("replay-body-size", "64k")]).delivery.retries.expect("a policy");
+    assert_eq!(kept, Retries::default().replaying(64 * 1024));
 }

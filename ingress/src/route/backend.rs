@@ -248,9 +248,8 @@ impl Backend {
         if out + 1 >= self.endpoints.len() || (mark == Mark::Failing && share && out > 0) {
             return false;
         }
-        let pause = ejection.pause(endpoint.count_ejection(now, ejection.longest));
-        endpoint.mark(mark, now + pause);
-        endpoint.ends(now + pause);
+        let Some(count) = endpoint.begin_ejection(now, ejection.longest) else { return false };
+        endpoint.mark(mark, now + ejection.pause(count));
         true
     }
 

@@ -3,6 +3,7 @@
 //! Pure; the table before is read only for identities (endpoint health, turns, parsed certificates).
 
 mod passthrough;
+mod upkeeps;
 mod wiring;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -27,6 +28,7 @@ use crate::route::{Problem, ProblemKind, Route, RouteTable};
 use crate::snapshot::{
     BackendRef, IngressClass, IngressObject, Named, PathKind, PortRef, RulePath, ServiceObject, Snapshot, UserList,
 };
+use upkeeps::{Unheard, Upkeeps};
 
 /// The value of the annotation `kubernetes.io/ingress.class` that means us.
 const LEGACY_CLASS: &str = "fedgate";
@@ -92,7 +94,9 @@ pub fn build(snapshot: &Snapshot, before: Option<&RouteTable>, options: &BuildOp
     // The oldest wins, then the name: that order decides every conflict below.
     ingresses.sort_by(|a, b| (&a.created, &a.key).cmp(&(&b.created, &b.key)));
     let plain = Arc::default();
+    let (upkeeps, unheard) = Upkeeps::read(&ingresses);
     let mut builder = Builder {
+        upkeeps,
         snapshot,
         options,
         before,
@@ -112,6 +116,9 @@ pub fn build(snapshot: &Snapshot, before: Option<&RouteTable>, options: &BuildOp
         plain,
     };
     builder.default_certificate();
+    for Unheard { ingress, message } in unheard {
+        builder.problem(ingress, ProblemKind::Annotation, message);
+    }
     let (canaries, others): (Vec<_>, Vec<_>) = ingresses.into_iter().partition(|ingress| ingress.is_canary());
     for ingress in canaries {
         builder.canary(ingress);
@@ -127,6 +134,7 @@ struct Builder<'s> {
     options: &'s BuildOptions,
     before: Option<&'s RouteTable>,
     index: SliceIndex<'s>,
+    upkeeps: Upkeeps,
     /// Hosts whose paths are patterns, since one of their Ingresses asks for it.
     patterned: HashSet<&'s str>,
     classes: HashMap<&'s str, &'s IngressClass>,
@@ -411,10 +419,7 @@ impl<'s> Builder<'s> {
 
     fn service(&mut self, ingress: &IngressObject, name: &str, port: &PortRef, field: &str) -> Arc<Backend> {
         let key = Named { namespace: ingress.key.namespace.clone(), name: name.into() };
-        let label: Arc<str> = match port {
-            PortRef::Number(number) => format!("{key}:{number}").into(),
-            PortRef::Name(name) => format!("{key}:{name}").into(),
-        };
+        let label = backend_name(&key, port);
         let snapshot = self.snapshot;
         let found = snapshot.services.get(&key);
         let fault = match found.map(|service| (service, service_port(service, port))) {
@@ -441,7 +446,8 @@ impl<'s> Builder<'s> {
         let port = found.and_then(|service| service_port(service, port)).expect("its absence is a fault above");
         let tiers = self.index.tiers(&key, port, &mut self.ids, self.options);
         let before = self.before.and_then(|table| table.backends.get(&label)).map(|backend| &**backend);
-        let backend = Arc::new(Backend::new(label.clone(), self.options.upkeep.clone(), tiers).following(before));
+        let upkeep = self.upkeeps.of(&label, &self.options.upkeep);
+        let backend = Arc::new(Backend::new(label.clone(), upkeep, tiers).following(before));
         self.table.backends.insert(label, backend.clone());
         backend
     }
@@ -507,6 +513,14 @@ fn trimmed(path: &RulePath) -> &str {
 fn patterned_hosts<'s>(ingresses: &[&'s IngressObject]) -> HashSet<&'s str> {
     let patterned = ingresses.iter().filter(|ingress| ingress.is_patterned());
     patterned.flat_map(|ingress| ingress.rules.iter().map(|rule| rule.host.as_str())).collect()
+}
+
+/// A backend's name.
+pub(super) fn backend_name(service: &Named, port: &PortRef) -> Arc<str> {
+    match port {
+        PortRef::Number(number) => format!("{service}:{number}").into(),
+        PortRef::Name(name) => format!("{service}:{name}").into(),
+    }
 }
 
 fn service_port<'s>(service: &'s ServiceObject, port: &PortRef) -> Option<&'s crate::snapshot::ServicePort> {

@@ -176,23 +176,25 @@ impl Endpoint {
         mark >> 2 <= now && self.health.mark.compare_exchange(mark, next, Ordering::Relaxed, Ordering::Relaxed).is_ok()
     }
 
+    /// Begins an ejection unless one is under way: how many there were in close succession, this one included.
+    ///
+    /// They are forgotten when the endpoint stayed in for as long as `memory`.
+    pub(super) fn begin_ejection(&self, now: u64, memory: u64) -> Option<u32> {
+        let ended = self.health.ended.load(Ordering::Relaxed);
+        let quiet = now.checked_sub(ended)?;
+        // Of many requests that fail at once one speaks for all.
+        self.health.ended.compare_exchange(ended, now + 1, Ordering::Relaxed, Ordering::Relaxed).ok()?;
+        if quiet > memory {
+            self.health.ejections.store(1, Ordering::Relaxed);
+            return Some(1);
+        }
+        Some(self.health.ejections.fetch_add(1, Ordering::Relaxed).saturating_add(1))
+    }
+
     /// Keeps requests away until `until`; the longer of two marks stays.
     pub(super) fn mark(&self, mark: Mark, until: u64) {
         self.health.mark.fetch_max((until.min(u64::MAX >> 2) << 2) | mark.bits(), Ordering::Relaxed);
-    }
-
-    /// Ejections in close succession, this one included: they are forgotten when it stayed in for as long as `memory`.
-    pub(super) fn count_ejection(&self, now: u64, memory: u64) -> u32 {
-        let quiet = now.saturating_sub(self.health.ended.load(Ordering::Relaxed));
-        if quiet > memory {
-            self.health.ejections.store(1, Ordering::Relaxed);
-            return 1;
-        }
-        self.health.ejections.fetch_add(1, Ordering::Relaxed).saturating_add(1)
-    }
-
-    pub(super) fn ends(&self, at: u64) {
-        self.health.ended.store(at, Ordering::Relaxed);
+        self.health.ended.store(until, Ordering::Relaxed);
     }
 
     /// Records a connection that was made: it can be reached.
@@ -231,6 +233,7 @@ impl Endpoint {
     fn clear(&self, mark: u64, now: u64) {
         if self.health.mark.compare_exchange(mark, 0, Ordering::Relaxed, Ordering::Relaxed).is_ok() {
             self.health.since.store(now.max(1), Ordering::Relaxed);
+            self.health.ended.store(now, Ordering::Relaxed);
         }
     }
 

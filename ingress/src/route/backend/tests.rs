@@ -144,12 +144,19 @@ fn an_ejected_endpoint_is_skipped_then_tried_by_one_request_and_the_last_one_sta
     assert_eq!(trials, 1, "one request finds out whether it is back");
     all[0].reached(EJECT_BASE_MS);
     assert_eq!((0..10).filter(|_| turn(&pool, EJECT_BASE_MS) == 1).count(), 5);
-    for _ in 0..40 {
-        assert!(pool.eject(&all[0], 0));
+    // Of many requests that fail at once one counts; each trial that fails doubles the pause, up to a bound.
+    let mut now = 10 * EJECT_BASE_MS;
+    for wanted in [2, 4, 8, 16, 30, 30].map(|seconds| seconds * 1_000) {
+        assert_eq!((0..40).filter(|_| pool.eject(&all[0], now)).count(), 1);
+        assert!(all[0].ejected(now + wanted - 1) && !all[0].ejected(now + wanted), "{wanted}");
+        now += wanted;
+        assert!((0..10).any(|_| turn(&pool, now) == 1));
     }
-    assert!(all[0].ejected(EJECT_MAX_MS - 1) && !all[0].ejected(EJECT_MAX_MS));
-    all[0].succeeded(0);
-    assert!(!all[0].ejected(0));
+    all[0].succeeded(now);
+    assert!(!all[0].ejected(now));
+    let later = now + EJECT_MAX_MS + 1;
+    assert!(pool.eject(&all[0], later) && !all[0].ejected(later + EJECT_BASE_MS), "what was long ago is forgotten");
+    all[0].succeeded(later);
     assert!(pool.pick(&Wish { tried: &all, ..Wish::first(0, Way::Turn) }).is_none());
 }
 

@@ -569,3 +569,27 @@ fn nothing_that_is_wrong_with_one_ingress_touches_another() {
     assert!(table.problems().iter().all(|problem| &*problem.ingress.name != "good"), "{:?}", table.problems());
     assert!(table.problems().len() >= 4, "{:?}", table.problems());
 }
+
+#[test]
+fn the_oldest_ingress_that_says_anything_about_a_service_speaks_for_it() {
+    let annotated = |name: &str, created: &str, given: &[(&str, &str)]| {
+        let rules =
+            json!({"ingressClassName": "fedgate", "rules": [rule(&format!("{name}.example"), "/", "Prefix", "a")]});
+        let mut object = IngressObject::clone(&ingress(name, created, rules));
+        object.annotations = given.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        Arc::new(object)
+    };
+    let given = snapshot(vec![
+        annotated("third", "3", &[("max-requests", "9")]),
+        annotated("second", "2", &[("max-requests", "5")]),
+        annotated("fourth", "4", &[("max-requests", "5")]),
+        annotated("first", "1", &[("app-root", "/x")]),
+    ]);
+    let table = built(&given);
+    let circuit = table.backend("n/a:80").expect("there").upkeep.circuit.expect("a limit");
+    assert_eq!(circuit.requests, 5);
+    let problems: Vec<_> = table.problems().iter().map(|problem| (&*problem.ingress.name, &*problem.message)).collect();
+    let told =
+        "metadata.annotations: the older Ingress n/second already says how the endpoints of n/a:80 are looked after";
+    assert_eq!(problems, [("third", told)]);
+}
