@@ -6,6 +6,7 @@ pub mod cluster;
 pub mod explain;
 pub mod ingress;
 pub mod playground;
+pub mod route;
 pub mod serve;
 pub mod version;
 pub mod why;
@@ -48,6 +49,9 @@ pub enum Command {
     Cluster(cluster::Cluster),
     /// Say where a template runs, and why there
     Why(why::Why),
+    /// Which host and path goes where, and what becomes of a request
+    #[command(subcommand)]
+    Route(route::Route),
     /// Look at Ingresses before they are brought here
     #[command(subcommand)]
     Ingress(ingress::Ingress),
@@ -78,6 +82,7 @@ fn run(cli: &Cli) -> Result<(), Failure> {
         Command::Serve(flags) => serve::serve(flags),
         Command::Cluster(command) => block_on(cluster::run(command, cli.hub.as_deref())),
         Command::Why(why) => block_on(why::why(why, cli.hub.as_deref())),
+        Command::Route(command) => block_on(route::run(command, cli.hub.as_deref())),
         Command::Ingress(command) => ingress::run(command),
         Command::Sim(sim) => block_on(playground::sim(sim)),
         Command::Explain(explain) => explain::explain(explain),

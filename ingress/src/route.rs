@@ -87,6 +87,17 @@ pub struct RouteTable {
     problems: Vec<Problem>,
 }
 
+/// A route and where it is found.
+#[derive(Debug, Clone)]
+pub struct Entry<'t> {
+    /// `*` for every host.
+    pub host: String,
+    /// `Exact`, `Prefix`, `text`, `pattern` or `rest`.
+    pub kind: &'static str,
+    pub path: &'t str,
+    pub route: &'t Arc<Route>,
+}
+
 /// What is wrong with an Ingress; it is served as far as it can be.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
@@ -134,6 +145,14 @@ impl ProblemKind {
             Self::Annotation => "AnnotationNotFollowed",
             Self::CanaryAlone => "CanaryAlone",
         }
+    }
+}
+
+impl Problem {
+    /// Whether it is about a Secret, which only the gateway can read.
+    #[must_use]
+    pub fn is_about_secrets(&self) -> bool {
+        matches!(self.kind, ProblemKind::SecretMissing | ProblemKind::SecretInvalid)
     }
 }
 
@@ -220,6 +239,24 @@ impl RouteTable {
     #[must_use]
     pub fn problems(&self) -> &[Problem] {
         &self.problems
+    }
+
+    /// All routes with where they are found, by host and path; the rest of a host comes last, as `*`.
+    #[must_use]
+    pub fn entries(&self) -> Vec<Entry<'_>> {
+        let exact = self.exact.iter().map(|(host, routes)| (host.to_string(), routes));
+        let wildcard = self.wildcard.iter().map(|(rest, routes)| (format!("*.{rest}"), routes));
+        let hosts = exact.chain(wildcard).chain([("*".to_owned(), &self.any)]);
+        let mut all: Vec<Entry<'_>> = hosts
+            .flat_map(|(host, routes)| {
+                let entry = move |(kind, path, route)| Entry { host: host.clone(), kind, path, route };
+                routes.entries().map(entry)
+            })
+            .collect();
+        all.sort_by(|a, b| {
+            (&a.host, a.kind == "rest", a.path, a.kind).cmp(&(&b.host, b.kind == "rest", b.path, b.kind))
+        });
+        all
     }
 
     /// All routes, in no order.

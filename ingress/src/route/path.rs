@@ -112,6 +112,16 @@ impl HostRoutes {
         longer.filter_map(|length| self.text.get(path.get(..*length)?)).next()
     }
 
+    /// Kind, path and route of all that this host has.
+    pub fn entries(&self) -> impl Iterator<Item = (&'static str, &str, &Arc<Route>)> {
+        let maps = [("Exact", &self.exact), ("Prefix", &self.prefix), ("text", &self.text)];
+        let plain = maps.into_iter().flat_map(|(kind, map)| {
+            map.iter().map(move |(path, route)| (kind, if path.is_empty() { "/" } else { &**path }, route))
+        });
+        let patterns = self.patterns.entries().map(|(pattern, route)| ("pattern", pattern.text(), route));
+        plain.chain(patterns).chain(self.fallback.iter().map(|route| ("rest", "*", route)))
+    }
+
     /// All routes of this host.
     pub fn routes(&self) -> impl Iterator<Item = &Arc<Route>> {
         let maps = [&self.exact, &self.prefix, &self.text];

@@ -110,6 +110,11 @@ impl Patterns {
         self.0.iter().find(|(pattern, _)| pattern.fits(path))
     }
 
+    /// All patterns with their routes.
+    pub fn entries(&self) -> impl Iterator<Item = (&Pattern, &Arc<Route>)> {
+        self.0.iter().map(|(pattern, route)| (&**pattern, route))
+    }
+
     /// All routes.
     pub fn routes(&self) -> impl Iterator<Item = &Arc<Route>> {
         self.0.iter().map(|(_, route)| route)

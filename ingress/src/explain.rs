@@ -1,0 +1,151 @@
+//! What the data plane would do with a request, told step by step by the code that does it; nothing is sent.
+//!
+//! Sees routes as they are compiled from the hub; what requests have taught a running gateway (ejections, rates) is not in it.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use federation_types::Gvr;
+use federation_types::endpoint::group;
+use http::request::Parts;
+use hub_client::{ApiError, Caller, Collection, Hub};
+
+use crate::config::{HeadRules, Network};
+use crate::filter::rate::Limiter;
+use crate::filter::{self, Arrived, Stop};
+use crate::proxy::head::{self, Peer};
+use crate::route::{Route, RouteTable};
+use crate::snapshot::{IngressClass, IngressObject, ServiceObject, Snapshot, TlsSecret, UserList};
+
+/// A request that is not sent.
+pub struct Question {
+    pub parts: Parts,
+    /// Whose request it is.
+    pub client: IpAddr,
+    pub tls: bool,
+    pub port: u16,
+}
+
+/// One step and what comes of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Step {
+    pub name: &'static str,
+    pub outcome: String,
+}
+
+/// Reads what routes are built from; of Secrets, which only the gateway may read, it is
+/// taken that they are there and sound.
+///
+/// # Errors
+/// If the hub does not answer, or does not let this caller list one of the kinds.
+pub async fn snapshot(hub: &Hub) -> Result<Snapshot, ApiError> {
+    let networking = "networking.k8s.io/v1";
+    let ingresses = list(hub, networking, "ingresses").await?;
+    let classes = list(hub, networking, "ingressclasses").await?;
+    let services = list(hub, "v1", "services").await?;
+    let slices = list(hub, "discovery.k8s.io/v1", "endpointslices").await?;
+    let services = services.iter().map(|object| Arc::new(ServiceObject::read(object)));
+    let mut snapshot = Snapshot {
+        ingresses: ingresses.iter().map(|object| Arc::new(IngressObject::read(object))).collect(),
+        classes: classes.iter().map(IngressClass::read).collect(),
+        services: services.map(|service| (service.key.clone(), service)).collect(),
+        clusters: group(&slices),
+        ..Snapshot::default()
+    };
+    stand_in(&mut snapshot);
+    Ok(snapshot)
+}
+
+/// Puts something in the place of every Secret, so that routes redirect and ask for passwords as they will.
+fn stand_in(snapshot: &mut Snapshot) {
+    let wanted = snapshot.wanted_secrets();
+    let users = Arc::new(UserList([("auth".to_owned(), Vec::new())].into()));
+    snapshot.user_lists.extend(wanted.iter().map(|key| (key.clone(), users.clone())));
+    let Ok(made) = rcgen::generate_simple_self_signed(["fedgate.invalid".to_owned()]) else { return };
+    let (certificate, private_key) = (made.cert.pem().into_bytes(), made.signing_key.serialize_pem().into_bytes());
+    let tls = Arc::new(TlsSecret { certificate, private_key });
+    snapshot.secrets.extend(wanted.into_iter().map(|key| (key, tls.clone())));
+}
+
+async fn list(hub: &Caller, api_version: &str, resource: &str) -> Result<Vec<serde_json::Value>, ApiError> {
+    Ok(hub.list(&Collection::all(Gvr::new(api_version, resource))).await?.items)
+}
+
+/// What becomes of a request.
+#[must_use]
+pub fn explain(table: &RouteTable, question: Question) -> Vec<Step> {
+    let mut steps = Vec::new();
+    let mut tell = |name, outcome: String| steps.push(Step { name, outcome });
+    let Question { mut parts, client, tls, port } = question;
+    let peer = Peer::new(client, port, tls, &Arc::<[Network]>::default());
+    let inspected = match head::inspect(&mut parts, &HeadRules::default()) {
+        Ok(inspected) => inspected,
+        Err(refusal) => {
+            tell("request", format!("refused with {}: {}", refusal.status, refusal.reason));
+            return steps;
+        }
+    };
+    let (host, path) = (inspected.host.as_str().to_owned(), inspected.path);
+    let path = path.as_deref().unwrap_or_else(|| parts.uri.path()).to_owned();
+    tell("request", format!("{} {host}{path} from {client} over {}", parts.method, if tls { "HTTPS" } else { "HTTP" }));
+    let Some(found) = table.locate(&host, &path) else {
+        tell("route", "none: the answer is 404".to_owned());
+        return steps;
+    };
+    let entry = table.entries().into_iter().filter(|entry| Arc::ptr_eq(entry.route, found.route)).min_by_key(|entry| {
+        // The same default backend stands in several places.
+        (entry.host != host, entry.host.len())
+    });
+    let place = entry.map_or(String::new(), |entry| format!(", {} {}{}", entry.kind, entry.host, entry.path));
+    tell("route", format!("Ingress {}{place}", found.route.ingress));
+    for problem in table.problems().iter().filter(|problem| problem.ingress == found.route.ingress) {
+        tell("problem", problem.message.clone());
+    }
+    let arrived = Arrived { parts: &parts, host: &host, peer: &peer, route: found.route, table };
+    match filter::admit(&arrived, &Arc::new(Limiter::default())) {
+        Err(stop) => {
+            tell("answer", stopped(&stop));
+            return steps;
+        }
+        Ok(admitted) if admitted.proves => tell("password", "asked for; 401 without a right one".to_owned()),
+        Ok(_) => {}
+    }
+    match filter::rewritten(&found, &path, parts.uri.query()) {
+        Ok(Some(target)) => tell("rewrite", target.to_string()),
+        Ok(None) => {}
+        Err(refusal) => {
+            tell("rewrite", format!("refused with {}: {}", refusal.status, refusal.reason));
+            return steps;
+        }
+    }
+    for canary in found.route.canaries.routes() {
+        tell("canary", format!("Ingress {} may take it to {}", canary.ingress, canary.backend.name));
+    }
+    steps.extend(backend(found.route));
+    steps
+}
+
+fn stopped(stop: &Stop) -> String {
+    match stop {
+        Stop::Refusal(refusal) => format!("{}: {}", refusal.status, refusal.reason),
+        Stop::Reply(reply) => {
+            let to = reply.headers.get(http::header::LOCATION).and_then(|to| to.to_str().ok());
+            format!("{} ({}){}", reply.status, reply.reason, to.map_or(String::new(), |to| format!(", to {to}")))
+        }
+    }
+}
+
+fn backend(route: &Route) -> Vec<Step> {
+    let told = match (route.backend.fault, route.backend.endpoints().len()) {
+        (Some(fault), _) => format!("{}: {fault}, the answer is 503", route.backend.name),
+        (None, 0) => format!("{}: no endpoint is ready, the answer is 503", route.backend.name),
+        (None, count) => format!("{}, {count} endpoints", route.backend.name),
+    };
+    let mut steps = vec![Step { name: "backend", outcome: told }];
+    steps.extend(route.backend.endpoints().iter().map(|endpoint| {
+        let pod = endpoint.key.pod.as_deref().map_or(String::new(), |pod| format!(", pod {pod}"));
+        let zone = endpoint.zone.as_deref().map_or(String::new(), |zone| format!(", zone {zone}"));
+        Step { name: "endpoint", outcome: format!("{} in {}{zone}{pod}", endpoint.key.address, endpoint.key.cluster) }
+    }));
+    steps
+}
