@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 use crate::route::canary::CanaryRule;
 use crate::route::policy::Policy;
-use crate::route::{Affinity, Balance, Delivery, Retries};
+use crate::route::{Affinity, Balance, Delivery, Retries, Shares};
 use read::Reader;
 pub use upkeep::{UpkeepWish, of as upkeep_of};
 
@@ -71,6 +71,7 @@ pub struct DeliveryWish {
     pub balance: Option<Balance>,
     pub affinity: Option<Arc<Affinity>>,
     pub retries: Option<Retries>,
+    pub shares: Option<Arc<Shares>>,
 }
 
 impl DeliveryWish {
@@ -81,6 +82,7 @@ impl DeliveryWish {
             balance: self.balance.clone().unwrap_or_else(|| usual.balance.clone()),
             affinity: self.affinity.clone().or_else(|| usual.affinity.clone()),
             retries: self.retries.clone().unwrap_or_else(|| usual.retries.clone()),
+            shares: self.shares.clone().or_else(|| usual.shares.clone()),
         }
     }
 }

@@ -20,6 +20,7 @@ mod pattern;
 pub mod policy;
 mod pool;
 mod retries;
+mod shares;
 mod upkeep;
 mod wire;
 
@@ -41,6 +42,7 @@ pub use path::{Found, normal as normal_path};
 pub use pattern::{Groups, Pattern, PatternError};
 pub use pool::Locality;
 pub use retries::{Retries, RetryError};
+pub use shares::{Shares, SharesError};
 pub use upkeep::{CheckError, EJECT_BASE_MS, EJECT_MAX_MS, Ejection, HealthCheck, Upkeep};
 pub use wire::{Announce, TlsSetup, UpstreamProtocol, UpstreamTls, Verify, Wire, WireError, WireSpec, Wires, Wiring};
 

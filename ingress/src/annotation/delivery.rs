@@ -23,7 +23,8 @@ pub(super) fn wish(reader: &mut Reader<'_>) -> DeliveryWish {
     let balance = reader.one_of("load-balance", &words);
     let balance = balance.map(|ewma| if ewma { Balance::LeastOfTwo } else { Balance::RoundRobin });
     let hash = reader.parsed_with("upstream-hash-by", |text| text.parse().map(|key| Balance::Hash(Arc::new(key))));
-    DeliveryWish { balance: hash.or(balance), affinity: affinity(reader), retries: retries(reader) }
+    let shares = reader.parsed_with("cluster-shares", str::parse).map(Arc::new);
+    DeliveryWish { balance: hash.or(balance), affinity: affinity(reader), retries: retries(reader), shares }
 }
 
 fn affinity(reader: &mut Reader<'_>) -> Option<Arc<Affinity>> {

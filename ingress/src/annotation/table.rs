@@ -112,6 +112,7 @@ static ROWS: &[Row] = &[
     works("canary-weight"),
     works("canary-weight-total"),
     ignored("client-body-buffer-size", STREAMED),
+    ours("cluster-shares"),
     refused("configuration-snippet", SNIPPET).guards(),
     refused("connection-proxy-header", YET),
     works("cors-allow-credentials"),

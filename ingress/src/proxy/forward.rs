@@ -366,7 +366,14 @@ impl Search {
         if let Some(same) = self.same.take() {
             return Some(same);
         }
-        let wish = Wish { now, way: trip.way, ticket: trip.ticket, tried: &self.tried, elsewhere: self.elsewhere };
+        let wish = Wish {
+            now,
+            way: trip.way,
+            ticket: trip.ticket,
+            shares: trip.route.delivery.shares.as_deref(),
+            tried: &self.tried,
+            elsewhere: self.elsewhere,
+        };
         trip.route.backend.pick(&wish).cloned().or_else(|| self.last.take())
     }
 

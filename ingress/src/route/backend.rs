@@ -6,10 +6,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use crate::route::affinity::Ticket;
-use crate::route::balance::{Tier, Way, agree, nearest};
+use crate::route::balance::{Tier, Way, agree, nearest, scramble};
 use crate::route::budget::Budget;
 use crate::route::circuit::Seats;
 use crate::route::endpoint::{Endpoint, Mark, Standing};
+use crate::route::shares::Shares;
 use crate::route::upkeep::Upkeep;
 
 /// Picks that may lose a trial to another worker before the choice widens.
@@ -54,6 +55,8 @@ pub struct Wish<'r> {
     pub way: Way,
     /// Where the client's session is.
     pub ticket: Option<Ticket>,
+    /// What clusters get of the route's requests.
+    pub shares: Option<&'r Shares>,
     /// Those that have had this request.
     pub tried: &'r [Arc<Endpoint>],
     /// Another cluster than those tried, if one is there.
@@ -64,7 +67,7 @@ impl<'r> Wish<'r> {
     /// The first pick of a request.
     #[must_use]
     pub const fn first(now: u64, way: Way) -> Self {
-        Self { now, way, ticket: None, tried: &[], elsewhere: false }
+        Self { now, way, ticket: None, shares: None, tried: &[], elsewhere: false }
     }
 
     fn tried(&self, endpoint: &Endpoint) -> bool {
@@ -132,6 +135,12 @@ impl Backend {
         {
             return Some(found);
         }
+        if let Some(shares) = wish.shares
+            && wish.tried.is_empty()
+            && let Some(found) = self.shared(wish, turn, shares)
+        {
+            return Some(found);
+        }
         if wish.elsewhere
             && let Some(found) = self.good(wish, turn, |endpoint| !wish.stays(endpoint))
         {
@@ -143,6 +152,17 @@ impl Backend {
                 self.over_tiers(wish, turn, |e| !matches!(e.standing(wish.now), Standing::Out(Mark::Unreachable)))
             })
             .or_else(|| self.over_tiers(wish, turn, |_| true))
+    }
+
+    /// One of the cluster whose share this request falls into; one without a share only if nobody else is there.
+    fn shared(&self, wish: &Wish<'_>, turn: u64, shares: &Shares) -> Option<&Arc<Endpoint>> {
+        let draw = match wish.way {
+            // The same key shall find the same cluster.
+            Way::Nearest(key) => scramble(!key),
+            _ => scramble(!turn),
+        };
+        let part = shares.part(draw);
+        self.good(wish, turn, |e| part.holds(e)).or_else(|| self.good(wish, turn, |e| shares.admits(e)))
     }
 
     /// The endpoint that a session belongs to, if it can be asked.

@@ -9,6 +9,7 @@ use http::HeaderMap;
 use crate::route::affinity::{Affinity, Ticket};
 use crate::route::balance::{Asked, Balance, Way};
 use crate::route::retries::Retries;
+use crate::route::shares::Shares;
 
 /// What a route says about picking endpoints, beyond the backend that it leads to.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -16,6 +17,7 @@ pub struct Delivery {
     pub balance: Balance,
     pub affinity: Option<Arc<Affinity>>,
     pub retries: Retries,
+    pub shares: Option<Arc<Shares>>,
 }
 
 /// Where one request's session is, or begins.

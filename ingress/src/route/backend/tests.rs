@@ -80,7 +80,8 @@ fn every_algorithm_is_even_over_1_3_and_1000_endpoints() {
         // With so many bins one may lie beyond three sigma by chance; none beyond five.
         let sigmas = if size > 100 { 5.0 } else { 3.0 };
         assert_even(&count(&pool, draws, |_| Way::Cheaper, 0), among, sigmas);
-        assert_even(&count(&pool, draws, |draw| Way::Nearest(scramble(draw)), 0), among, sigmas);
+        // Each of these looks at all of them.
+        assert_even(&count(&pool, draws.min(20_000), |draw| Way::Nearest(scramble(draw)), 0), among, sigmas);
     }
 }
 
@@ -304,4 +305,47 @@ fn no_endpoints_pick_nothing() {
         assert!(backend(vec![Vec::new()]).pick(&Wish::first(0, way)).is_none());
     }
     assert_eq!(endpoints(1)[0].standing(0), Standing::Good);
+}
+
+/// Ingress: 67
+#[test]
+fn clusters_get_their_shares_and_none_only_as_the_last_resort() {
+    let (east, west, north) = (endpoints_of("east", 1..4), endpoints_of("west", 4..6), endpoints_of("north", 6..7));
+    let all = [east.clone(), west.clone(), north.clone()].concat();
+    let cluster = |id: u64| match id {
+        1..4 => "east",
+        4..6 => "west",
+        _ => "north",
+    };
+    let count = |pool: &Backend, text: &str, way: fn(u64) -> Way| {
+        let shares = text.parse().expect(text);
+        let mut seen = BTreeMap::<&str, f64>::new();
+        for draw in 0..10_000 {
+            let wish = Wish { shares: Some(&shares), ..Wish::first(1, way(draw)) };
+            *seen.entry(cluster(pool.pick(&wish).expect("some").id)).or_default() += 1.0;
+        }
+        seen
+    };
+    // Whatever is near: the shares decide.
+    let pool = backend(vec![east.clone(), [west.clone(), north.clone()].concat()]);
+    for (text, wanted) in [
+        ("west=20%", [("west", 0.2), ("east", 0.8), ("north", 0.0)]),
+        ("west=20%,east=0%", [("west", 0.2), ("east", 0.0), ("north", 0.8)]),
+        ("north=100%", [("west", 0.0), ("east", 0.0), ("north", 1.0)]),
+        ("east=0%,west=0%,north=0%,south=100%", [("west", 0.0), ("east", 1.0), ("north", 0.0)]),
+        ("east=0%,north=50%,south=50%", [("west", 0.0), ("east", 0.0), ("north", 1.0)]),
+    ] {
+        for way in [|_| Way::Turn, |_| Way::Cheaper, |draw| Way::Nearest(scramble(draw))] {
+            let seen = count(&pool, text, way);
+            for (name, share) in wanted {
+                let (seen, sigma) = (seen.get(name).copied().unwrap_or(0.0), f64::sqrt(1e4 * share * (1.0 - share)));
+                assert!((seen - 1e4 * share).abs() <= 3.0 * sigma, "{text}: {name} {seen}");
+            }
+        }
+    }
+    // Whose cluster is out gets the others, those without a share last.
+    let even = backend(vec![all.clone()]);
+    assert!(west.iter().all(|e| even.eject(e, 0)));
+    assert_eq!(count(&even, "west=100%,east=0%", |_| Way::Turn).len(), 2, "all have none: anybody may");
+    assert_eq!(count(&even, "west=90%,east=0%", |_| Way::Turn).keys().collect::<Vec<_>>(), [&"north"]);
 }
