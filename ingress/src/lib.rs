@@ -33,6 +33,7 @@ pub mod secret;
 mod serve;
 pub mod snapshot;
 mod sniff;
+mod stall;
 mod stream;
 mod tls;
 pub mod watch;

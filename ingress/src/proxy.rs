@@ -37,6 +37,7 @@ use crate::metrics::{Count, Shard};
 use crate::route::balance::Asked;
 use crate::route::policy::{BodyLimit, Policy};
 use crate::route::{Host, InFlight, Route, RouteTable, Session};
+use crate::stall::{self, Waits};
 use body::{AnswerBody, Progress, RequestBody, Watch};
 use forward::{Answered, Trip};
 use head::{Inspected, Peer, Refusal};
@@ -49,6 +50,7 @@ const MISDIRECTED: Refusal =
     own(StatusCode::MISDIRECTED_REQUEST, "this connection was set up for a host with another certificate");
 const NO_ROUTE: Refusal = own(StatusCode::NOT_FOUND, "no route for this host and path");
 const TOO_LARGE: Refusal = Refusal { close: true, ..own(StatusCode::PAYLOAD_TOO_LARGE, "the body is too large") };
+const TOO_MANY: Refusal = own(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "there are too many fields");
 const NO_WEBSOCKET: Refusal =
     own(StatusCode::NOT_IMPLEMENTED, "the endpoint speaks HTTP/2, websocket is not served there");
 const UPGRADE_UNASKED: Refusal = own(StatusCode::BAD_GATEWAY, "the endpoint upgraded unasked");
@@ -120,6 +122,7 @@ impl Proxy {
         let answer = self.answer(&peer, request, &mut line).await;
         let mut response = answer.unwrap_or_else(|stop| self.stopped(stop, version, &mut line));
         self.shard.answered(response.status(), began.elapsed());
+        stall::note(Waits::Client);
         if let Some(mut line) = line {
             line.status = response.status();
             response.body_mut().log(line);
@@ -148,6 +151,11 @@ impl Proxy {
             head::inspect(&mut parts, &self.heads).inspect_err(|_| self.shard.count(Count::Refused))?;
         if opening.is_some() {
             parts.version = Version::HTTP_2;
+        }
+        // The parser of HTTP/1.1 has counted by itself.
+        if parts.version == Version::HTTP_2 && parts.headers.len() > self.limits.head_fields {
+            self.shard.count(Count::Refused);
+            return Err(TOO_MANY.into());
         }
         let (route, admitted, target) = {
             let table = self.table.load();

@@ -14,7 +14,7 @@ use http::{Request, Response, StatusCode};
 use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
 use hyper::service::{Service, service_fn};
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
@@ -31,12 +31,15 @@ use crate::proxy::guard::Guarded;
 use crate::proxy::head::Peer;
 use crate::sniff::hello::{self, Hello};
 use crate::sniff::{self, Spoken};
+use crate::stall::Streams;
 use crate::stream::{Downstream, Socket};
 
 /// How often idle upstream connections are looked over.
 const SWEEP: Duration = Duration::from_secs(1);
 /// Streams that one HTTP/2 connection may have open at once.
 const MAX_STREAMS: u32 = 128;
+/// Bytes of one stream that wait for the client's window; 128 streams of it are what a client can make us hold.
+const SEND_BUFFER: usize = 128 * 1024;
 /// Streams a client may reset before their turn came (CVE-2023-44487).
 const MAX_PENDING_RESETS: usize = 20;
 
@@ -240,12 +243,13 @@ impl Worker {
     async fn http2(&self, stream: Downstream, peer: Arc<Peer>) {
         let limits = &self.proxy.limits;
         let head_bytes = u32::try_from(limits.head_bytes).unwrap_or(u32::MAX);
-        let mut builder = http2::Builder::new(TokioExecutor::new());
+        let mut builder = http2::Builder::new(Streams { limit: self.proxy.timeouts.idle });
         builder
             .timer(TokioTimer::new())
             .max_concurrent_streams(MAX_STREAMS)
             .max_pending_accept_reset_streams(MAX_PENDING_RESETS)
             .max_header_list_size(head_bytes)
+            .max_send_buf_size(SEND_BUFFER)
             .enable_connect_protocol()
             .keep_alive_interval(self.proxy.timeouts.head)
             .keep_alive_timeout(self.proxy.timeouts.handshake);

@@ -18,6 +18,7 @@ use crate::filter::rate::Open;
 use crate::proxy::replay::Replay;
 use crate::proxy::upstream::Lease;
 use crate::route::InFlight;
+use crate::stall::{self, Waits};
 
 /// Why a body ended before its end.
 #[derive(Debug, thiserror::Error)]
@@ -323,7 +324,13 @@ impl Body for AnswerBody {
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let frame = match &mut self.source {
-            Source::Upstream(flow) => std::task::ready!(flow.poll(cx)),
+            Source::Upstream(flow) => match flow.poll(cx) {
+                Poll::Ready(frame) => frame,
+                Poll::Pending => {
+                    stall::note(Waits::Endpoint);
+                    return Poll::Pending;
+                }
+            },
             Source::Whole(bytes) => {
                 let bytes = std::mem::take(bytes);
                 self.source = Source::Ended;
@@ -331,6 +338,7 @@ impl Body for AnswerBody {
             }
             Source::Ended => None,
         };
+        stall::note(Waits::Client);
         if let Some(line) = &mut self.line {
             match &frame {
                 Some(Ok(frame)) => line.bytes += frame.data_ref().map_or(0, |data| data.len() as u64),

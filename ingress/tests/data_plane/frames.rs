@@ -12,6 +12,7 @@ pub const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 pub const DATA: u8 = 0;
 pub const HEADERS: u8 = 1;
+pub const PRIORITY: u8 = 2;
 pub const RST_STREAM: u8 = 3;
 pub const SETTINGS: u8 = 4;
 pub const PING: u8 = 6;
@@ -102,6 +103,16 @@ impl Raw {
             Some(Frame { kind: head[3], flags: head[4], stream, payload })
         };
         tokio::time::timeout(PATIENCE, read).await.expect("a frame in time")
+    }
+
+    /// The next frame of one of those kinds.
+    pub async fn next_of(&mut self, kinds: &[u8]) -> Option<Frame> {
+        loop {
+            let next = self.next().await?;
+            if kinds.contains(&next.kind) {
+                return Some(next);
+            }
+        }
     }
 
     /// The next frame of that kind.

@@ -13,8 +13,8 @@ use tokio::net::TcpStream;
 
 use crate::fixture::{Answer, Gate, PATIENCE, Upstream, exchange};
 use crate::frames::{
-    ACK, CONTINUATION, DATA, END_HEADERS, END_STREAM, GOAWAY, HEADERS, PING, PREFACE, RST_STREAM, Raw, SETTINGS,
-    WINDOW_UPDATE, field, frame, request,
+    ACK, CONTINUATION, DATA, END_HEADERS, END_STREAM, GOAWAY, HEADERS, PING, PREFACE, PRIORITY, RST_STREAM, Raw,
+    SETTINGS, WINDOW_UPDATE, field, frame, request,
 };
 
 async fn h2c(gate: &Gate) -> SendRequest<Full<Bytes>> {
@@ -248,4 +248,146 @@ async fn websocket_over_http2_becomes_an_upgrade_and_a_tunnel() {
     let chat = Request::connect("http://h/chat").extension(hyper::ext::Protocol::from_static("websocket"));
     let chat = chat.body(Full::default()).expect("a request");
     assert_eq!(sender.send_request(chat).await.expect("an answer").status(), 501);
+}
+
+/// An endpoint that answers without end, and counts what it could write; notes when its connection closes.
+async fn endless()
+-> (std::net::SocketAddr, std::sync::Arc<std::sync::atomic::AtomicUsize>, tokio::sync::mpsc::Receiver<()>) {
+    let written = std::sync::Arc::new(std::sync::atomic::AtomicUsize::new(0));
+    let (sender, closed) = tokio::sync::mpsc::channel(1);
+    let count = written.clone();
+    let address = crate::fixture::scripted(move |mut stream, _, _| {
+        let (count, sender) = (count.clone(), sender.clone());
+        async move {
+            stream.write_all(b"HTTP/1.1 200 OK\r\n\r\n").await.expect("written");
+            while stream.write_all(&[b'x'; 8192]).await.is_ok() {
+                count.fetch_add(8192, std::sync::atomic::Ordering::Relaxed);
+            }
+            sender.send(()).await.expect("noted");
+        }
+    })
+    .await;
+    (address, written, closed)
+}
+
+/// Ingress: 58, 70
+#[tokio::test]
+async fn a_client_that_keeps_its_window_shut_holds_neither_memory_nor_the_endpoint() {
+    let (address, written, mut closed) = endless().await;
+    let gate = Gate::start(&crate::fixture::snapshot(&[address]), |config| {
+        config.timeouts.idle = Duration::from_millis(300);
+    });
+    for window in [0u32, 20_000] {
+        let mut raw = Raw::connect(gate.http).await;
+        assert!(raw.send(SETTINGS, 0, 0, &[&[0, 4][..], &window.to_be_bytes()].concat()).await);
+        assert!(raw.send(HEADERS, END_STREAM | END_HEADERS, 1, &request("GET")).await);
+        raw.until(HEADERS).await.expect("the head needs no window");
+        let reset = raw.until(RST_STREAM).await.expect("the stream is given up");
+        assert_eq!(reset.stream, 1);
+        tokio::time::timeout(PATIENCE, closed.recv()).await.expect("so is the endpoint's answer").expect("closed");
+        assert!(raw.send(PING, 0, 0, &[1; 8]).await);
+        raw.until(PING).await.expect("the connection goes on");
+    }
+    // What the kernel's buffers take is not ours.
+    let all = written.load(std::sync::atomic::Ordering::Relaxed);
+    assert!(all < 32 * 1024 * 1024, "{all} bytes were taken from the endpoint");
+}
+
+/// Ingress: 58
+#[tokio::test]
+async fn a_slow_reader_slows_the_endpoint_down() {
+    let (address, written, _closed) = endless().await;
+    let gate = Gate::to(&[address]);
+    let mut reader = TcpStream::connect(gate.http).await.expect("connect");
+    reader.write_all(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n").await.expect("written");
+    let mut before = 0;
+    let settled = async {
+        loop {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            let now = written.load(std::sync::atomic::Ordering::Relaxed);
+            if now > 0 && now == before {
+                return now;
+            }
+            before = now;
+        }
+    };
+    let all = tokio::time::timeout(PATIENCE, settled).await.expect("it comes to a stop");
+    assert!(all < 32 * 1024 * 1024, "{all} bytes were taken from the endpoint");
+}
+
+/// Ingress: 18
+#[tokio::test]
+async fn a_reset_stream_cancels_what_the_endpoint_does() {
+    let (address, _, mut closed) = endless().await;
+    let gate = Gate::to(&[address]);
+    let mut raw = Raw::connect(gate.http).await;
+    assert!(raw.send(HEADERS, END_STREAM | END_HEADERS, 1, &request("GET")).await);
+    raw.until(DATA).await.expect("the answer begins");
+    assert!(raw.send(RST_STREAM, 0, 1, &8u32.to_be_bytes()).await);
+    tokio::time::timeout(PATIENCE, closed.recv()).await.expect("the endpoint sees it").expect("closed");
+}
+
+/// Ingress: 14, 70
+#[tokio::test]
+async fn heads_are_bounded_in_bytes_and_in_fields() {
+    let up = Upstream::start("one").await;
+    let gate = Gate::to(&[up.address]);
+    let mut sender = h2c(&gate).await;
+    for (count, size, wanted) in [(90, 10, 200), (150, 1, 431), (60, 2000, 431)] {
+        let mut get = Request::get("http://h/");
+        for number in 0..count {
+            get = get.header(format!("x-{number}"), "y".repeat(size));
+        }
+        let answer = sender.send_request(get.body(Full::default()).expect("a request")).await.expect("an answer");
+        assert_eq!(answer.status(), wanted, "{count} fields of {size} bytes");
+    }
+    // One field in the dynamic table, then a byte for each time that it is named: 16 kB become 64 MB.
+    let bomb = [&[0x40][..], &[1, b'x', 0x7f, 0xa1, 0x1e], &[b'y'; 4000]].concat();
+    let block = [request("GET"), bomb, vec![0xbe; 12_000]].concat();
+    let mut raw = Raw::connect(gate.http).await;
+    raw.until(SETTINGS).await.expect("settings");
+    assert!(raw.send(HEADERS, END_STREAM | END_HEADERS, 1, &block).await);
+    let answer = raw.next_of(&[HEADERS, RST_STREAM, GOAWAY]).await;
+    assert!(answer.is_none_or(|frame| frame.kind != HEADERS || frame.payload.len() < 400));
+    assert_eq!(up.seen(), 1, "none of it reached the endpoint");
+    still_serves(&gate).await;
+}
+
+/// Ingress: 70
+#[tokio::test]
+async fn chatter_is_answered_only_as_fast_as_it_is_read() {
+    let up = Upstream::start("one").await;
+    let gate = Gate::start(&crate::fixture::snapshot(&[up.address]), |config| {
+        config.timeouts.idle = Duration::from_millis(300);
+    });
+    for (what, frames) in
+        [("settings", frame(SETTINGS, 0, 0, &[]).repeat(1000)), ("ping", frame(PING, 0, 0, &[1; 8]).repeat(1000))]
+    {
+        flood_unread(&gate, what, &frames).await;
+    }
+    // Costs a client as much as us, and nothing is kept of it.
+    let mut raw = Raw::connect(gate.http).await;
+    let priority = frame(PRIORITY, 0, 1, &[0, 0, 0, 3, 200]).repeat(1000);
+    for _ in 0..50 {
+        assert!(raw.write(&priority).await);
+    }
+    assert!(raw.send(PING, 0, 0, &[1; 8]).await);
+    raw.until(PING).await.expect("still there");
+    // Data that is none, on a stream that stays open.
+    let opening = frame(HEADERS, END_HEADERS, 1, &request("POST"));
+    flood(&gate, "empty data", &opening, |_| frame(DATA, 0, 1, &[]).repeat(1000), 1000).await;
+    still_serves(&gate).await;
+}
+
+/// Writes without reading until the other side gives up.
+async fn flood_unread(gate: &Gate, what: &str, frames: &[u8]) {
+    let mut raw = Raw::connect(gate.http).await;
+    let mut closed = false;
+    for _ in 0..100_000 {
+        if !raw.write(frames).await {
+            closed = true;
+            break;
+        }
+    }
+    assert!(closed, "{what}: whatever is sent is taken");
 }

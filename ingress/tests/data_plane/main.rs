@@ -10,6 +10,7 @@ mod framing;
 mod h2;
 mod h2spec;
 mod hostile;
+mod interim;
 mod passthrough;
 mod policies;
 mod secure;
