@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
 use federation_types::text;
-use ingress::annotation;
+use ingress::annotation::{self, table::Verdict};
 use serde_json::Value;
 
 use super::cluster::show::columns;
@@ -21,6 +21,8 @@ const FILE_MAX: u64 = 64 << 20;
 pub enum Ingress {
     /// Say of each annotation whether it works here, differs, is ignored or is refused, and why
     Import(Import),
+    /// List every annotation of ingress-nginx, and what becomes of it here
+    Annotations,
 }
 
 /// Arguments of `import`.
@@ -36,7 +38,10 @@ pub struct Import {
 /// # Errors
 /// FG-CLI-001 and FG-CLI-002 for what cannot be read, FG-ING-001 where an annotation would not be followed.
 pub fn run(command: &Ingress) -> Result<(), Failure> {
-    let Ingress::Import(import) = command;
+    let import = match command {
+        Ingress::Import(import) => import,
+        Ingress::Annotations => return super::print(&annotations()),
+    };
     let source = read(&import.file)?;
     let objects: Vec<Value> = serde_saphyr::from_multiple(&source)
         .map_err(|e| Failure::new("FG-CLI-001", format!("{} is no YAML", import.file.display())).because(e))?;
@@ -60,6 +65,24 @@ fn read(file: &Path) -> Result<String, Failure> {
         return Err(Failure::new("FG-CLI-001", format!("{} is larger than 64 MiB", file.display())));
     }
     Ok(source)
+}
+
+/// All that is known of any annotation.
+fn annotations() -> String {
+    let row = |row: &annotation::table::Row| {
+        let (verdict, why) = match row.verdict {
+            Verdict::Works => ("works", ""),
+            Verdict::Differs(how) => ("differs", how),
+            Verdict::Ignored(why) => ("ignored", why),
+            Verdict::Refused(why) => ("refused", why),
+        };
+        let closes = row.guards && verdict == "refused";
+        let why = if closes { format!("{why}; routes of an Ingress that has it answer 503") } else { why.to_owned() };
+        [row.name.to_owned(), verdict.to_owned(), why]
+    };
+    let mut rows = vec![["ANNOTATION", "VERDICT", "WHY"].map(str::to_owned)];
+    rows.extend(annotation::table::all().iter().map(row));
+    columns(&rows)
 }
 
 /// The list of verdicts, and how many of them are refusals.
