@@ -10,7 +10,7 @@ use auth::UserInfo;
 use federation_api::Api;
 use federation_types::{Gvr, label, text};
 use hub_client::error::chain;
-use hub_client::{Caller, Hub};
+use hub_client::{Caller, Claim, Hub, lead};
 use member_cluster::{AddressPolicy, Connector, Members};
 use placement::schedule::DefaultPlacement;
 use tokio::task::JoinSet;
@@ -156,7 +156,9 @@ pub(super) fn ingress(
     let (plain, tls) = (running.http[0], running.https[0]);
     let metrics = running.metrics.clone();
     report.metrics.push(Box::new(move |text| metrics.render(text)));
-    spawn(tasks, ingress::publish(hub, watcher.outcomes(), addresses, stop.clone()));
+    let (outcomes, leader) = (watcher.outcomes(), hub.clone());
+    let publish = move |hold| ingress::publish(hub.clone(), outcomes.clone(), addresses.clone(), hold);
+    spawn(tasks, lead(leader, leadership(config, "ingress-status"), stop.clone(), publish));
     spawn(tasks, watcher.run(stop.clone()));
     spawn(tasks, running.join());
     Ok((plain, tls))
@@ -184,6 +186,17 @@ pub(super) fn dns(
         bound.serve(zones, hold).await.map_err(|e| Failure::new("FG-HUB-003", "DNS ended").because(chain(&e)))
     });
     Ok(address)
+}
+
+/// What one process of several does. The one with the API comes back under the same name, since there is but one.
+fn leadership(config: &ServeConfig, name: &str) -> Claim {
+    let holder = if config.runs(Role::Api) {
+        "hub".to_owned()
+    } else {
+        let machine = rustix::system::uname();
+        format!("{}-{}", machine.nodename().to_string_lossy(), std::process::id())
+    };
+    Claim { namespace: label::SYSTEM_NAMESPACE.to_owned(), name: name.to_owned(), holder }
 }
 
 /// Where a data plane keeps its last snapshot.
