@@ -52,6 +52,15 @@ pub struct ServeFlags {
     /// Addresses or host names that Ingresses get as status.loadBalancer
     #[arg(long, value_name = "ADDRESS")]
     pub ingress_publish: Vec<String>,
+    /// Proxies in front of the ingress, as address ranges: who they say the client is is believed
+    #[arg(long, value_name = "CIDR")]
+    pub ingress_trusted_proxy: Vec<String>,
+    /// TLS Secret that is served where no other certificate fits
+    #[arg(long, value_name = "NAMESPACE/NAME")]
+    pub ingress_default_certificate: Option<String>,
+    /// Names that Services of type ExternalName may stand for: a name, *.DOMAIN or * (default: none)
+    #[arg(long, value_name = "NAME")]
+    pub ingress_external_name: Vec<String>,
     /// Threads of the ingress data plane (default: one a core; `up`: one)
     #[arg(long, value_name = "N")]
     pub ingress_workers: Option<usize>,
@@ -130,6 +139,7 @@ pub struct ServeConfig {
     pub api_names: Vec<String>,
     pub ingress_publish: Vec<String>,
     pub ingress_workers: usize,
+    pub ingress: IngressSettings,
     pub token_auth_file: Option<PathBuf>,
     pub client_ca_file: Option<PathBuf>,
     pub tls_files: Option<(PathBuf, PathBuf)>,
@@ -146,6 +156,14 @@ pub struct AuditFiles {
     pub policy: PathBuf,
     pub log: Option<LogConfig>,
     pub webhook: Option<PathBuf>,
+}
+
+/// Whom and what the ingress believes.
+#[derive(Debug, Clone, Default)]
+pub struct IngressSettings {
+    pub trusted_proxies: Vec<ingress::Network>,
+    pub default_certificate: Option<ingress::snapshot::Named>,
+    pub external_names: ingress::ExternalNames,
 }
 
 /// Ports that everything listens on where nothing else is said.
@@ -168,6 +186,7 @@ impl ServeFlags {
             None => Self::default(),
         };
         let audit = AuditFiles::of(&self, &file)?;
+        let ingress = IngressSettings::of(&self, &file)?;
         let data_dir =
             self.data_dir.or(file.data_dir).ok_or_else(|| usage("--data-dir is missing").fix("give --data-dir DIR"))?;
         let store = match self.store.or(file.store) {
@@ -201,6 +220,7 @@ impl ServeFlags {
                 .zip(self.tls_private_key_file.or(file.tls_private_key_file)),
             authorization_modes: if modes.is_empty() { vec![auth::Mode::Rbac] } else { modes },
             audit,
+            ingress,
             default_placement: self.default_placement.or(file.default_placement).unwrap_or_default(),
             playground: false,
             roles,
@@ -218,6 +238,29 @@ impl ServeConfig {
     #[must_use]
     pub fn runs(&self, role: Role) -> bool {
         self.roles.contains(&Role::All) || self.roles.contains(&role)
+    }
+}
+
+impl IngressSettings {
+    fn of(flags: &ServeFlags, file: &ServeFlags) -> Result<Self, Failure> {
+        let either = |of: fn(&ServeFlags) -> &Vec<String>| first(of(flags).clone(), of(file).clone());
+        let proxies = either(|flags| &flags.ingress_trusted_proxy);
+        let trusted_proxies =
+            proxies.iter().map(|range| range.parse()).collect::<Result<_, ingress::config::NetworkError>>();
+        let names = either(|flags| &flags.ingress_external_name);
+        let external_names = ingress::ExternalNames::new(names.iter().map(String::as_str));
+        let certificate = flags.ingress_default_certificate.as_ref().or(file.ingress_default_certificate.as_ref());
+        let default_certificate = certificate.map(|named| match named.split_once('/') {
+            Some((namespace, name)) if !namespace.is_empty() && !name.is_empty() && !name.contains('/') => {
+                Ok(ingress::snapshot::Named::new(namespace, name))
+            }
+            _ => Err(usage(&format!("--ingress-default-certificate: {named:?} is not NAMESPACE/NAME"))),
+        });
+        Ok(Self {
+            trusted_proxies: trusted_proxies.map_err(|e| usage(&format!("--ingress-trusted-proxy: {e}")))?,
+            default_certificate: default_certificate.transpose()?,
+            external_names: external_names.map_err(|e| usage(&format!("--ingress-external-name: {e}")))?,
+        })
     }
 }
 

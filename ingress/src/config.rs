@@ -91,10 +91,22 @@ pub struct Limits {
     pub body_bytes: Option<u64>,
     /// Open downstream connections of one worker; more wait in the accept queue.
     pub connections: usize,
+    /// Open downstream connections of one address (IPv6: of one /64), trusted proxies excepted; further ones are closed.
+    pub connections_per_address: Option<usize>,
+    /// How fast a request body must come on average. `None` lets it take its time, as long as it moves.
+    pub body_rate: Option<BodyRate>,
     /// Endpoints tried for one request, the first included.
     pub attempts: usize,
     /// Idle upstream connections kept per endpoint and worker.
     pub idle_per_endpoint: usize,
+}
+
+/// A pace below which a sender means to hold a connection rather than to send.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BodyRate {
+    pub bytes_per_second: u64,
+    /// From when on it counts.
+    pub after: Duration,
 }
 
 impl Default for Limits {
@@ -104,6 +116,9 @@ impl Default for Limits {
             head_fields: 100,
             body_bytes: None,
             connections: 16 * 1024,
+            // Half of what one worker holds: nobody can take all places alone.
+            connections_per_address: Some(8 * 1024),
+            body_rate: None,
             attempts: 3,
             idle_per_endpoint: 256,
         }

@@ -21,6 +21,7 @@ mod announce;
 mod check;
 mod clock;
 pub mod config;
+mod crowd;
 pub mod explain;
 pub mod failure;
 mod filter;
@@ -39,10 +40,12 @@ mod tls;
 pub mod watch;
 mod worker;
 
-pub use config::{HeadRules, IngressConfig, Limits, Listen, Network, Timeouts};
+pub use config::{BodyRate, HeadRules, IngressConfig, Limits, Listen, Network, Timeouts};
 pub use metrics::Metrics;
 pub use publish::publish;
-pub use route::{Balance, BuildOptions, Entry, Locality, Problem, RouteTable, build};
+pub use route::{
+    Balance, BuildOptions, Entry, ExternalNameError, ExternalNames, Locality, Problem, RouteTable, build,
+};
 pub use secret::NamedSecrets;
 pub use serve::{Running, StartError, start};
 pub use snapshot::Snapshot;

@@ -14,6 +14,7 @@ use tokio::sync::{Notify, mpsc};
 use tokio_util::sync::CancellationToken;
 
 use crate::config::Listen;
+use crate::crowd::{Crowd, Member};
 
 /// Connections that the kernel keeps for us while we are busy.
 const BACKLOG: i32 = 4096;
@@ -33,7 +34,10 @@ pub struct Accepted {
 }
 
 /// A connection's place among those a worker may hold; free again when dropped.
-pub struct Seat(Arc<Seats>);
+pub struct Seat {
+    of: Arc<Seats>,
+    _member: Member,
+}
 
 /// The connections of one worker.
 #[derive(Default)]
@@ -58,8 +62,8 @@ pub struct Listener {
 
 impl Drop for Seat {
     fn drop(&mut self) {
-        self.0.open.fetch_sub(1, Ordering::Relaxed);
-        self.0.freed.notify_one();
+        self.of.open.fetch_sub(1, Ordering::Relaxed);
+        self.of.freed.notify_one();
     }
 }
 
@@ -70,9 +74,9 @@ impl Seats {
         Self { open: AtomicUsize::new(0), freed }
     }
 
-    fn take(self: &Arc<Self>) -> Seat {
+    fn take(self: &Arc<Self>, member: Member) -> Seat {
         self.open.fetch_add(1, Ordering::Relaxed);
-        Seat(self.clone())
+        Seat { of: self.clone(), _member: member }
     }
 }
 
@@ -97,7 +101,7 @@ pub fn bind(listen: Listen, tls: bool) -> io::Result<Listener> {
 }
 
 /// Accepts until `stop`; then the socket is closed.
-pub async fn accept(listener: Listener, lanes: Arc<[Lane]>, limit: usize, stop: CancellationToken) {
+pub async fn accept(listener: Listener, lanes: Arc<[Lane]>, limit: usize, crowd: Arc<Crowd>, stop: CancellationToken) {
     let (address, tls, announced) = (listener.address, listener.tls, listener.announced);
     let socket = match tokio::net::TcpListener::from_std(listener.socket) {
         Ok(socket) => socket,
@@ -113,7 +117,11 @@ pub async fn accept(listener: Listener, lanes: Arc<[Lane]>, limit: usize, stop: 
         };
         match accepted {
             Ok((stream, peer, lane)) => {
-                let seat = lane.seats.take();
+                let Some(member) = crowd.enter(peer.ip()) else {
+                    tracing::debug!(%peer, "an address holds too many connections");
+                    continue;
+                };
+                let seat = lane.seats.take(member);
                 let accepted = Accepted { stream, peer, listener: address, tls, announced, seat };
                 if lane.sender.send(accepted).is_err() {
                     tracing::debug!("a connection came in while its worker stopped");

@@ -292,7 +292,7 @@ impl Proxy {
             return Err(TOO_LARGE);
         }
         let (body, watch) = RequestBody::streaming(incoming, limit, policy.waits.send.unwrap_or(self.timeouts.idle));
-        Ok((body, Some(watch)))
+        Ok((body.paced(self.limits.body_rate), Some(watch)))
     }
 
     fn respond(&self, answered: Answered, back: Back<'_>) -> Result<Response<AnswerBody>, Refusal> {

@@ -183,6 +183,7 @@ mod tests {
         Arc::new(IngressObject::read(&object))
     }
 
+    /// Ingress: 46, 75
     #[test]
     fn addresses_are_published_once_and_only_on_ours() {
         let wanted = [entry("10.0.0.1"), entry("lb.example")];
@@ -209,6 +210,7 @@ mod tests {
         assert!(plan(&Named::new("n", "gone"), &outcome, &wanted, &BTreeSet::new()).is_empty());
     }
 
+    /// Ingress: 74
     #[test]
     fn a_problem_is_reported_once() {
         let problem = Problem {

@@ -13,6 +13,7 @@ mod cert;
 mod circuit;
 mod delivery;
 mod endpoint;
+mod external;
 mod host;
 mod passthrough;
 mod path;
@@ -36,6 +37,7 @@ pub use cert::{CertError, Certs, parse as parse_certificate};
 pub use circuit::{Circuit, Seat};
 pub use delivery::{Delivery, Session};
 pub use endpoint::{Endpoint, EndpointKey, InFlight, Mark, Standing};
+pub use external::{ExternalNameError, ExternalNames};
 pub use host::{Host, HostError};
 pub use passthrough::Passthrough;
 pub use path::{Found, normal as normal_path};
@@ -264,6 +266,12 @@ impl RouteTable {
     /// All routes, in no order.
     pub fn routes(&self) -> impl Iterator<Item = &Arc<Route>> {
         self.exact.values().chain(self.wildcard.values()).chain([&self.any]).flat_map(HostRoutes::routes)
+    }
+
+    /// How many things of the past and the present it holds: endpoints, backends, patterns, certificates.
+    #[must_use]
+    pub fn memory(&self) -> usize {
+        self.endpoints.len() + self.live.len() + self.backends.len() + self.patterns.len() + self.certs.parsed()
     }
 
     /// The backend `namespace/service:port`, if a route leads to it.

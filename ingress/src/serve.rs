@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::check;
 use crate::config::{IngressConfig, Listen, Network};
+use crate::crowd::Crowd;
 use crate::filter::rate::Limiter;
 use crate::listen::{self, Lane, Listener, Seats};
 use crate::metrics::Metrics;
@@ -100,11 +101,14 @@ pub fn start(
         threads.push(spawn(format!("ingress-{number}"), move |runtime| runtime.block_on(worker.run(accepted)))?);
     }
     let (lanes, limit): (Arc<[Lane]>, _) = (lanes.into(), config.limits.connections);
+    let crowd = Crowd::new(config.limits.connections_per_address, trusted.clone());
     let checked = routes;
     // The lanes' senders live in the acceptor alone: its end is what tells the workers to drain.
     threads.push(spawn("ingress-accept".to_owned(), move |runtime| {
         let acceptors: Vec<_> = runtime.block_on(async {
-            let accept = |listener| tokio::spawn(listen::accept(listener, lanes.clone(), limit, shutdown.clone()));
+            let accept = |listener| {
+                tokio::spawn(listen::accept(listener, lanes.clone(), limit, crowd.clone(), shutdown.clone()))
+            };
             listeners.into_iter().map(accept).collect()
         });
         runtime.block_on(async {

@@ -4,6 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use federation_types::endpoint::Clusters;
@@ -48,11 +49,36 @@ pub struct Snapshot {
     pub secrets: BTreeMap<Named, Arc<TlsSecret>>,
     /// What Secrets that annotations name hold beside certificates.
     pub user_lists: BTreeMap<Named, Arc<UserList>>,
+    /// Addresses of the names outside that are allowed and resolved.
+    pub external: BTreeMap<Box<str>, Vec<IpAddr>>,
     /// Parameters of classes by namespace (empty for the cluster's) and name; `None` while nobody has said which there are.
     pub parameters: Option<BTreeSet<Named>>,
 }
 
 impl Snapshot {
+    /// The names outside that Ingresses of our class lead to, and that are allowed.
+    #[must_use]
+    pub fn wanted_names(&self, allowed: &crate::route::ExternalNames) -> BTreeSet<Box<str>> {
+        let outside = self.services.values().filter(|service| service.external_name.is_some());
+        let outside: BTreeMap<&Named, Box<str>> = outside
+            .filter_map(|service| Some((&service.key, allowed.allowed(service.external_name.as_deref()?)?)))
+            .collect();
+        if outside.is_empty() {
+            return BTreeSet::new();
+        }
+        let classes = crate::route::Classes::new(&self.classes);
+        let ours = self.ingresses.iter().filter(|ingress| classes.serves(ingress));
+        let led_to = ours.flat_map(|ingress| {
+            let paths = ingress.rules.iter().flat_map(|rule| &rule.paths).map(|path| &path.backend);
+            let names = paths.chain(&ingress.default_backend).filter_map(|backend| match backend {
+                BackendRef::Service { name, .. } => Some(name.as_str()),
+                BackendRef::Resource { .. } => None,
+            });
+            names.map(|name| Named { namespace: ingress.key.namespace.clone(), name: name.into() })
+        });
+        led_to.filter_map(|key| outside.get(&key).cloned()).collect()
+    }
+
     /// The Secrets that Ingresses of our class name, for TLS or in annotations, and no others.
     #[must_use]
     pub fn wanted_secrets(&self) -> BTreeSet<Named> {
@@ -162,7 +188,8 @@ pub struct ParametersRef {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ServiceObject {
     pub key: Named,
-    pub external_name: bool,
+    /// The name outside that a Service of type ExternalName stands for.
+    pub external_name: Option<String>,
     /// Annotation `fedgate.dev/proxy-protocol`.
     pub proxy_protocol: Option<String>,
     pub ports: Vec<ServicePort>,
@@ -333,7 +360,8 @@ impl ServiceObject {
         };
         Self {
             key: Named::of(object),
-            external_name: text::str_at(object, &["spec", "type"]) == "ExternalName",
+            external_name: (text::str_at(object, &["spec", "type"]) == "ExternalName")
+                .then(|| text::str_at(object, &["spec", "externalName"]).to_owned()),
             proxy_protocol: text::annotation(object, label::PROXY_PROTOCOL).map(str::to_owned),
             ports: text::list_at(object, &["spec", "ports"]).filter_map(port).collect(),
         }

@@ -3,6 +3,7 @@
 //! Fails static: what the hub has not said completely changes nothing. Writes nothing to the hub, that is `publish`.
 
 mod disk;
+mod names;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -21,6 +22,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::route::{BuildOptions, Problem, ProblemKind, RouteTable, build};
 use crate::snapshot::{IngressClass, IngressObject, Named, SecretObject, ServiceObject, Snapshot};
+
+use names::Names;
 
 /// Changes that arrive within this time become one build.
 const BUILD_PAUSE: Duration = Duration::from_millis(10);
@@ -95,6 +98,8 @@ impl Watcher {
         let mut known = self.start_from_disk();
         let mut tasks = Tasks { hub: self.hub.clone(), set: JoinSet::new(), moved: Arc::default(), stop: stop.clone() };
         let mut followed = Followed::start(&mut tasks, self.config.build.default_certificate.clone());
+        let (names, resolving) = Names::start(tasks.moved.clone(), stop.clone());
+        tasks.set.spawn(resolving);
         let mut saved = Instant::now();
         loop {
             tokio::select! {
@@ -103,6 +108,7 @@ impl Watcher {
             }
             tokio::time::sleep(BUILD_PAUSE).await;
             let Some(mut now) = followed.snapshot(&known) else { continue };
+            now.external = names.of(now.wanted_names(&self.config.build.external_names));
             let waiting = followed.secrets(&mut now, &known, &mut tasks);
             self.swap(&now, followed.endpoints_synced(), &waiting);
             known = now;
@@ -231,6 +237,7 @@ impl Followed {
             clusters: self.clusters(known),
             secrets: BTreeMap::new(),
             user_lists: BTreeMap::new(),
+            external: BTreeMap::new(),
             parameters: None,
         })
     }

@@ -36,7 +36,7 @@ const FIRST_OBJECTS: [&str; 5] = [
 /// FG-UP-001 where the store is locked, FG-CLI where a file cannot be used.
 pub(super) async fn open(config: &ServeConfig) -> Result<Local, Failure> {
     let identity = Identity::open(&config.data_dir, &config.api_names)?;
-    let tls_secrets = Arc::new(ingress::NamedSecrets::default());
+    let tls_secrets = Arc::new(ingress::NamedSecrets::new(config.ingress.default_certificate.clone()));
     let mut builder = Api::builder()
         .authorizer(tls_secrets.clone())
         .authenticators(authenticators(config, &identity)?)

@@ -137,7 +137,12 @@ pub(super) fn ingress(
     tasks: &mut Tasks,
     stop: &CancellationToken,
 ) -> Result<(SocketAddr, SocketAddr), Failure> {
-    let build = ingress::BuildOptions { allow_loopback: config.playground, ..ingress::BuildOptions::default() };
+    let build = ingress::BuildOptions {
+        allow_loopback: config.playground,
+        default_certificate: config.ingress.default_certificate.clone(),
+        external_names: config.ingress.external_names.clone(),
+        ..ingress::BuildOptions::default()
+    };
     let routes = Arc::new(ArcSwap::from_pointee(ingress::RouteTable::default()));
     let kept = ingress::WatchConfig { build: build.clone(), snapshot: Some(snapshot(config, "ingress")) };
     let hub = callers.component("ingress");
@@ -147,6 +152,7 @@ pub(super) fn ingress(
         https: vec![ingress::Listen::Address(config.ingress_tls_addr)],
         workers: config.ingress_workers,
         publish_addresses: published(config),
+        trusted_proxies: config.ingress.trusted_proxies.clone(),
         build,
         ..ingress::IngressConfig::default()
     };

@@ -7,13 +7,14 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::task::{Context, Poll, Waker};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 use tokio::time::Sleep;
 
 use crate::access::Line;
+use crate::config::BodyRate;
 use crate::filter::rate::Open;
 use crate::proxy::replay::Replay;
 use crate::proxy::upstream::Lease;
@@ -81,6 +82,23 @@ pub struct Streaming {
     watch: Watch,
     left: Option<u64>,
     idle: IdleTimer,
+    pace: Option<Pace>,
+}
+
+/// How fast a body has come so far.
+struct Pace {
+    least: BodyRate,
+    began: Instant,
+    bytes: u64,
+}
+
+impl Pace {
+    /// Whether it is too slow with these `bytes` more.
+    fn lags(&mut self, bytes: u64) -> bool {
+        self.bytes += bytes;
+        let took = self.began.elapsed();
+        took >= self.least.after && self.bytes < self.least.bytes_per_second.saturating_mul(took.as_secs().max(1))
+    }
 }
 
 /// Armed only while a body waits: small bodies never touch the timer.
@@ -115,8 +133,17 @@ impl RequestBody {
     #[must_use]
     pub fn streaming(incoming: Incoming, limit: Option<u64>, idle: Duration) -> (Self, Watch) {
         let watch = Watch::default();
-        let body = Streaming { incoming, watch: watch.clone(), left: limit, idle: IdleTimer::new(idle) };
+        let body = Streaming { incoming, watch: watch.clone(), left: limit, idle: IdleTimer::new(idle), pace: None };
         (Self(Content::Once(body)), watch)
+    }
+
+    /// The same, which must come as fast as this.
+    #[must_use]
+    pub fn paced(mut self, least: Option<BodyRate>) -> Self {
+        if let (Content::Once(streaming), Some(least)) = (&mut self.0, least) {
+            streaming.pace = Some(Pace { least, began: Instant::now(), bytes: 0 });
+        }
+        self
     }
 
     /// The same, with up to `most` bytes kept so that it can be sent again.
@@ -176,6 +203,8 @@ impl Streaming {
                 }
                 if self.incoming.is_end_stream() {
                     self.watch.set(Progress::Done);
+                } else if self.pace.as_mut().is_some_and(|pace| pace.lags(length)) {
+                    return self.fail(Progress::Idle, BodyError::Idle);
                 }
                 Poll::Ready(Some(Ok(frame)))
             }

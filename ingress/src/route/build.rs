@@ -7,7 +7,7 @@ mod upkeeps;
 mod wiring;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use federation_types::label;
@@ -18,6 +18,8 @@ use crate::route::basic::BasicAuth;
 use crate::route::canary::{Canaries, CanaryRule};
 use crate::route::cert::{Certs, Taken};
 use crate::route::delivery::Delivery;
+use crate::route::endpoint::EndpointKey;
+use crate::route::external::{ExternalNames, outside as outside_cluster};
 use crate::route::path::{HostRoutes, normal};
 use crate::route::pattern::{Pattern, PatternError};
 use crate::route::policy::Policy;
@@ -51,6 +53,8 @@ pub struct BuildOptions {
     pub upkeep: Upkeep,
     /// The Secret whose certificate is served where no other fits.
     pub default_certificate: Option<Named>,
+    /// What Services of type ExternalName may stand for.
+    pub external_names: ExternalNames,
 }
 
 impl BuildOptions {
@@ -422,12 +426,11 @@ impl<'s> Builder<'s> {
         let label = backend_name(&key, port);
         let snapshot = self.snapshot;
         let found = snapshot.services.get(&key);
+        if let Some(outside) = found.and_then(|service| service.external_name.as_deref()) {
+            return self.external(ingress, (outside, port), &label, field);
+        }
         let fault = match found.map(|service| (service, service_port(service, port))) {
             None => Some((ProblemKind::ServiceMissing, "service missing", format!("there is no Service {key}"))),
-            Some((service, _)) if service.external_name => {
-                let message = format!("Service {key} is of type ExternalName, which is not routed to");
-                Some((ProblemKind::BackendUnsupported, "unsupported backend", message))
-            }
             Some((_, None)) => Some((
                 ProblemKind::PortMissing,
                 "port missing",
@@ -450,6 +453,50 @@ impl<'s> Builder<'s> {
         let backend = Arc::new(Backend::new(label.clone(), upkeep, tiers).following(before));
         self.table.backends.insert(label, backend.clone());
         backend
+    }
+
+    /// A name outside, by the addresses that it has at this moment.
+    fn external(
+        &mut self,
+        ingress: &IngressObject,
+        (outside, port): (&str, &PortRef),
+        label: &Arc<str>,
+        field: &str,
+    ) -> Arc<Backend> {
+        let fault = match (self.options.external_names.allowed(outside), port) {
+            (None, _) => Err(format!("the Service is the name {outside:?} outside, which is not allowed")),
+            (_, PortRef::Name(name)) => {
+                Err(format!("the Service is a name outside and has no port {name:?}, only numbers"))
+            }
+            (Some(name), PortRef::Number(number)) => Ok((name, *number)),
+        };
+        let (name, number) = match fault {
+            Ok(found) => found,
+            Err(message) => {
+                let message = format!("{field}.service: {message}; its requests are answered with 503");
+                self.problem(ingress, ProblemKind::BackendUnsupported, message);
+                let faulty = || Arc::new(Backend::faulty(label.clone(), "unsupported backend"));
+                return self.table.backends.entry(label.clone()).or_insert_with(faulty).clone();
+            }
+        };
+        if let Some(known) = self.table.backends.get(label) {
+            return known.clone();
+        }
+        let addresses = self.snapshot.external.get(&name).map_or(&[][..], Vec::as_slice);
+        let admitted = addresses.iter().filter(|address| self.options.admits(**address));
+        let keys = admitted.map(|address| EndpointKey {
+            cluster: outside_cluster(),
+            address: SocketAddr::new(*address, number),
+            pod: None,
+        });
+        let tier: Vec<_> = keys.map(|key| self.ids.named(key)).collect();
+        if tier.is_empty() && !addresses.is_empty() {
+            let message = format!("{field}.service: {name} has no address that may be routed to, only {addresses:?}");
+            self.problem(ingress, ProblemKind::BackendUnsupported, message);
+        }
+        let before = self.before.and_then(|table| table.backends.get(label)).map(|backend| &**backend);
+        let backend = Backend::new(label.clone(), self.options.upkeep.clone(), vec![tier]).following(before);
+        self.table.backends.entry(label.clone()).insert_entry(Arc::new(backend)).get().clone()
     }
 
     fn host(&mut self, host: &str) -> &mut HostRoutes {

@@ -111,6 +111,11 @@ impl Certs {
         }
     }
 
+    /// How many Secrets are parsed.
+    pub(super) fn parsed(&self) -> usize {
+        self.parsed.len()
+    }
+
     fn pair(&self, server_name: &str) -> Option<&Pair> {
         let lower = server_name.to_ascii_lowercase();
         let name = lower.strip_suffix('.').unwrap_or(&lower);

@@ -73,6 +73,11 @@ impl<'s> SliceIndex<'s> {
 }
 
 impl Identities<'_> {
+    /// The endpoint of an address that no pod has.
+    pub fn named(&mut self, key: EndpointKey) -> Arc<Endpoint> {
+        self.endpoint(Candidate { key, zone: None })
+    }
+
     fn endpoint(&mut self, candidate: Candidate<'_>) -> Arc<Endpoint> {
         if let Some(known) = self.now.get(&candidate.key) {
             return known.clone();

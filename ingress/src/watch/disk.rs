@@ -63,6 +63,8 @@ pub fn read(kept: &Value) -> Snapshot {
         clusters: group(list("slices")),
         secrets: list("secrets").filter_map(certified).collect(),
         user_lists: list("userLists").filter_map(users).collect(),
+        // They are resolved anew.
+        external: BTreeMap::new(),
         // Nothing is reported from disk.
         parameters: None,
     }
@@ -136,9 +138,11 @@ fn write_class(class: &IngressClass) -> Value {
 
 fn write_service(service: &ServiceObject) -> Value {
     let port = |port: &crate::snapshot::ServicePort| json!({"name": port.name, "port": port.number, "protocol": port.protocol, "appProtocol": port.app_protocol});
-    let kind = if service.external_name { "ExternalName" } else { "ClusterIP" };
+    let kind = if service.external_name.is_some() { "ExternalName" } else { "ClusterIP" };
     let ports: Vec<Value> = service.ports.iter().map(port).collect();
-    let mut object = json!({"metadata": metadata(&service.key), "spec": {"type": kind, "ports": ports}});
+    let mut object = json!({"metadata": metadata(&service.key), "spec": {
+        "type": kind, "externalName": service.external_name, "ports": ports,
+    }});
     if let Some(version) = &service.proxy_protocol {
         object["metadata"]["annotations"] = json!({label::PROXY_PROTOCOL: version});
     }
@@ -185,6 +189,7 @@ fn write_secret(key: &Named, secret: &TlsSecret) -> Value {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
     use std::sync::Arc;
 
     use federation_types::endpoint::group;
@@ -242,6 +247,7 @@ mod tests {
             user_lists: [(Named::new("n", "u"), Arc::new(UserList([("auth".to_owned(), b"x".to_vec())].into())))]
                 .into(),
             secrets: [(Named::new("n", "t"), Arc::new(secret))].into(),
+            external: BTreeMap::new(),
             parameters: None,
         };
         let after = read(&write(&before));

@@ -158,7 +158,7 @@ pub fn snapshot(endpoints: &[SocketAddr]) -> Snapshot {
     }
 }
 
-fn backend(name: &str) -> Value {
+pub fn backend(name: &str) -> Value {
     json!({"service": {"name": name, "port": {"number": 80}}})
 }
 

@@ -361,6 +361,7 @@ async fn a_refused_upgrade_is_an_ordinary_answer() {
     assert!(text.contains("\"target\":\"/next\""));
 }
 
+/// Ingress: 72
 #[tokio::test]
 async fn route_changes_under_load_lose_nothing() {
     let ups = [Upstream::start("a").await, Upstream::start("b").await];
@@ -387,6 +388,7 @@ async fn route_changes_under_load_lose_nothing() {
     }
 }
 
+/// Ingress: 76
 #[tokio::test]
 async fn a_drain_ends_what_began_and_takes_nothing_new() {
     let (begin, begun) = tokio::sync::oneshot::channel();

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use ingress::BodyRate;
 use ingress::metrics::Count;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -191,6 +192,51 @@ async fn slow_clients_are_let_go() {
     }
     assert!(began.elapsed() < PATIENCE);
     assert_eq!(up.seen(), 0);
+}
+
+/// Ingress: 17
+#[tokio::test]
+async fn bodies_that_trickle_are_let_go() {
+    let up = Upstream::start("one").await;
+    let gate = Gate::start(&snapshot(&[up.address]), |config| {
+        config.limits.body_rate = Some(BodyRate { bytes_per_second: 1000, after: Duration::from_millis(100) });
+    });
+    let mut stream = TcpStream::connect(gate.http).await.expect("connect");
+    stream.write_all(b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 100000\r\n\r\n").await.expect("written");
+    let began = Instant::now();
+    let (mut reader, mut writer) = stream.split();
+    let trickle = async {
+        // Moves all the time, so it is not idle.
+        while writer.write_all(b"x").await.is_ok() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    let mut answer = String::new();
+    tokio::select! {
+        () = trickle => {}
+        read = reader.read_to_string(&mut answer) => drop(read),
+    }
+    assert!(began.elapsed() < PATIENCE && (answer.is_empty() || answer.starts_with("HTTP/1.1 408")), "{answer}");
+    assert_eq!(up.seen(), 0);
+}
+
+/// Ingress: 17
+#[tokio::test]
+async fn one_address_holds_so_many_connections() {
+    let up = Upstream::start("one").await;
+    let gate = Gate::start(&snapshot(&[up.address]), |config| config.limits.connections_per_address = Some(2));
+    let ask = async || {
+        let mut stream = TcpStream::connect(gate.http).await.expect("connect");
+        drop(stream.write_all(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n").await);
+        let head = read_head(&mut stream).await;
+        (stream, head)
+    };
+    let (first, second) = (ask().await, ask().await);
+    assert!(first.1.starts_with("HTTP/1.1 200") && second.1.starts_with("HTTP/1.1 200"));
+    assert_eq!(ask().await.1, "", "closed without an answer");
+    drop(first);
+    let again = async { while ask().await.1.is_empty() {} };
+    tokio::time::timeout(PATIENCE, again).await.expect("its place came back");
 }
 
 /// Ingress: 18

@@ -1,6 +1,7 @@
 //! The data plane over real sockets: little upstream servers, raw clients, hostile bytes.
 
 mod announced;
+mod churn;
 mod delivery;
 mod failures;
 mod fixture;

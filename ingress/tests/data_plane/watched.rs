@@ -160,6 +160,7 @@ impl Watched {
 
 const BOTH: [&str; 2] = ["10.1.0.1:8080", "10.2.0.1:8080"];
 
+/// Ingress: 73
 #[tokio::test]
 async fn routes_follow_the_hub_and_absences_need_a_marker() {
     let hub = filled();
@@ -177,6 +178,7 @@ async fn routes_follow_the_hub_and_absences_need_a_marker() {
     watched.stop().await;
 }
 
+/// Ingress: 73
 #[tokio::test]
 async fn a_start_without_the_hub_serves_the_snapshot_on_disk() {
     let dir = tempfile::tempdir().expect("a directory");
@@ -201,6 +203,7 @@ async fn a_start_without_the_hub_serves_the_snapshot_on_disk() {
     second.stop().await;
 }
 
+/// Ingress: 73, 74, 75
 #[tokio::test]
 async fn addresses_and_problems_are_told_once_all_is_known() {
     let hub = filled();

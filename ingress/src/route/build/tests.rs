@@ -7,7 +7,9 @@ use federation_types::endpoint::{carry_over, group, marker};
 use federation_types::{ClusterName, label};
 use serde_json::{Value, json};
 
-use crate::route::{Balance, BuildOptions, Delivery, Locality, ProblemKind, RouteTable, Way, Wish, build};
+use crate::route::{
+    Balance, BuildOptions, Delivery, ExternalNames, Locality, ProblemKind, RouteTable, Way, Wish, build,
+};
 use crate::snapshot::{IngressClass, IngressObject, Named, ServiceObject, Snapshot, TlsSecret};
 
 fn ingress(name: &str, created: &str, spec: Value) -> Arc<IngressObject> {
@@ -252,6 +254,7 @@ fn addresses_that_no_pod_can_have_are_dropped() {
     assert_eq!(addresses(&build(&given, None, &playground), "n/a:80"), ["10.0.0.1:8080", "127.0.0.1:8080"]);
 }
 
+/// Ingress: 64
 #[test]
 fn a_rebuild_keeps_health_and_turn_and_forgets_who_is_gone() {
     let mut given = snapshot(vec![ingress("i", "1", json!({"defaultBackend": to("a")}))]);
@@ -592,4 +595,57 @@ fn the_oldest_ingress_that_says_anything_about_a_service_speaks_for_it() {
     let told =
         "metadata.annotations: the older Ingress n/second already says how the endpoints of n/a:80 are looked after";
     assert_eq!(problems, [("third", told)]);
+}
+
+/// Ingress: 45
+#[test]
+fn a_name_outside_is_served_where_it_is_allowed_and_never_by_an_address_of_ours() {
+    let service = |name: &str| {
+        ServiceObject::read(&json!({
+            "metadata": {"namespace": "n", "name": "x"}, "spec": {"type": "ExternalName", "externalName": name},
+        }))
+    };
+    let allowed = |patterns: &[&str]| BuildOptions {
+        external_names: ExternalNames::new(patterns.iter().copied()).expect("patterns"),
+        own_addresses: vec![[203, 0, 113, 9].into()],
+        ..BuildOptions::default()
+    };
+    let by_name = json!({"service": {"name": "x", "port": {"name": "http"}}});
+    for (name, patterns, backend, resolved, wanted, told) in [
+        ("api.example.com", &[][..], to("x"), &[][..], None, "not allowed"),
+        ("localhost", &["*"][..], to("x"), &[][..], None, "not allowed"),
+        ("api.example.com", &["*.example.com"][..], by_name, &[][..], None, "only numbers"),
+        ("api.example.com", &["*.example.com"][..], to("x"), &[][..], Some(vec![]), ""),
+        (
+            "api.example.com",
+            &["*.example.com"][..],
+            to("x"),
+            &["203.0.113.7", "127.0.0.1"][..],
+            Some(vec!["203.0.113.7:80"]),
+            "",
+        ),
+        (
+            "API.example.com.",
+            &["*"][..],
+            to("x"),
+            &["169.254.169.254", "203.0.113.9", "::1"][..],
+            Some(vec![]),
+            "no address",
+        ),
+    ] {
+        let mut given = snapshot(vec![ingress("i", "1", json!({"defaultBackend": backend}))]);
+        given.services.insert(Named::new("n", "x"), Arc::new(service(name)));
+        let options = allowed(patterns);
+        let names = given.wanted_names(&options.external_names);
+        assert_eq!(!names.is_empty(), options.external_names.allowed(name).is_some(), "{name} {patterns:?}");
+        given.external =
+            [("api.example.com".into(), resolved.iter().map(|ip| ip.parse().expect("an address")).collect())].into();
+        let table = build(&given, None, &options);
+        let route = table.find("h", "/").expect("the route stays");
+        assert_eq!(route.backend.fault.is_none(), wanted.is_some(), "{name} {patterns:?}");
+        let found: Vec<_> = route.backend.endpoints().iter().map(|e| e.key.address.to_string()).collect();
+        assert_eq!(found, wanted.unwrap_or_default());
+        let message = table.problems().first().map_or("", |problem| problem.message.as_str());
+        assert!(message.contains(told) && message.is_empty() == told.is_empty(), "{message}");
+    }
 }
