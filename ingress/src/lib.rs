@@ -43,9 +43,7 @@ mod worker;
 pub use config::{BodyRate, HeadRules, IngressConfig, Limits, Listen, Network, Timeouts};
 pub use metrics::Metrics;
 pub use publish::publish;
-pub use route::{
-    Balance, BuildOptions, Entry, ExternalNameError, ExternalNames, Locality, Problem, RouteTable, build,
-};
+pub use route::{Balance, BuildOptions, Entry, ExternalNameError, ExternalNames, Locality, Problem, RouteTable, build};
 pub use secret::NamedSecrets;
 pub use serve::{Running, StartError, start};
 pub use snapshot::Snapshot;

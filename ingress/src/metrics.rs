@@ -2,12 +2,16 @@
 //!
 //! Knows names and text format; must not know who serves them.
 
+pub mod book;
+
 use std::fmt::Write;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use crate::failure::{CAUSES, Cause};
+use crate::route::RouteTable;
+use book::Books;
 
 /// Upper bounds of the duration histogram, in microseconds.
 const BUCKETS: [u64; 12] =
@@ -61,6 +65,7 @@ pub struct Shard {
     opened: AtomicU64,
     closed: AtomicU64,
     failures: [AtomicU64; CAUSES.len()],
+    pub(crate) books: Books,
 }
 
 impl Shard {
@@ -167,6 +172,11 @@ impl Metrics {
         let micros = self.sum(|shard| &shard.duration_sum);
         line(to, format_args!("fedgate_ingress_{name}_sum {}.{:06}", micros / 1_000_000, micros % 1_000_000));
         line(to, format_args!("fedgate_ingress_{name}_count {below}"));
+    }
+
+    /// Appends what each Ingress of `table` was asked, in Prometheus' text format.
+    pub fn render_routes(&self, table: &RouteTable, to: &mut String) {
+        book::render(self.shards.iter().map(|shard| &shard.books), table, to);
     }
 
     fn sum(&self, counter: impl Fn(&Shard) -> &AtomicU64) -> u64 {

@@ -33,6 +33,7 @@ use crate::access::Line;
 use crate::config::{HeadRules, Limits, Timeouts};
 use crate::filter::rate::{Limiter, Open};
 use crate::filter::{self, Arrived, Stop};
+use crate::metrics::book::Tally;
 use crate::metrics::{Count, Shard};
 use crate::route::balance::Asked;
 use crate::route::policy::{BodyLimit, Policy};
@@ -119,7 +120,7 @@ impl Proxy {
         let began = Instant::now();
         let mut line = self.sampled().then(|| new_line(began, &peer, &request));
         let version = request.version();
-        let answer = self.answer(&peer, request, &mut line).await;
+        let answer = self.answer(&peer, (request, began), &mut line).await;
         let mut response = answer.unwrap_or_else(|stop| self.stopped(stop, version, &mut line));
         self.shard.answered(response.status(), began.elapsed());
         stall::note(Waits::Client);
@@ -128,6 +129,13 @@ impl Proxy {
             response.body_mut().log(line);
         }
         Ok(response)
+    }
+
+    /// Lets go of connections and counts of what is gone.
+    pub fn sweep(&self) {
+        let table = self.table.load();
+        self.pool.sweep(&table);
+        self.shard.books.sweep(&table);
     }
 
     fn sampled(&self) -> bool {
@@ -139,7 +147,7 @@ impl Proxy {
     async fn answer(
         &self,
         peer: &Peer,
-        mut request: Request<Incoming>,
+        (mut request, began): (Request<Incoming>, Instant),
         line: &mut Option<Box<Line>>,
     ) -> Result<Response<AnswerBody>, Stop> {
         let connect = *request.method() == Method::CONNECT;
@@ -174,6 +182,7 @@ impl Proxy {
             let route = found.route.canaries.choose(&parts.headers).unwrap_or(found.route).clone();
             (route, admitted, target)
         };
+        let mut tally = Tally::new(self.shard.clone(), route.number, began, &parts.method);
         let policy = &*route.policy;
         if !policy.logged {
             *line = None;
@@ -198,11 +207,12 @@ impl Proxy {
             }
             Err(stop) => Err(stop),
         };
-        if policy.cors.is_none() && policy.answers.is_none() {
-            return passed;
-        }
         let mut response = passed.unwrap_or_else(|stop| self.stopped(stop, version, line));
-        filter::rewrite_answer(policy, origin.as_ref(), response.headers_mut());
+        if policy.cors.is_some() || policy.answers.is_some() {
+            filter::rewrite_answer(policy, origin.as_ref(), response.headers_mut());
+        }
+        tally.status = response.status();
+        response.body_mut().tally(tally);
         Ok(response)
     }
 

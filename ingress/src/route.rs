@@ -65,6 +65,8 @@ pub struct Route {
     pub policy: Arc<Policy>,
     /// Who takes some of its requests.
     pub canaries: Canaries,
+    /// Of its Ingress and Service, for as long as both are there.
+    pub number: u32,
 }
 
 /// All routes, endpoints and certificates of one moment.
@@ -87,6 +89,10 @@ pub struct RouteTable {
     patterns: HashMap<Box<str>, Arc<Pattern>>,
     /// By Secret, whether its keys are the users, and realm.
     users: HashMap<(Named, bool, String), Arc<BasicAuth>>,
+    /// Numbers of Ingresses and the backends that they lead to; never given twice.
+    numbers: HashMap<(Named, Arc<str>), u32>,
+    numbered: HashSet<u32>,
+    last_number: u32,
     accepted: BTreeSet<Named>,
     problems: Vec<Problem>,
 }
@@ -177,6 +183,7 @@ impl Route {
             wiring: Wire::plain().into(),
             policy: Arc::default(),
             canaries: Canaries::default(),
+            number: 0,
         }
     }
 }
@@ -231,6 +238,20 @@ impl RouteTable {
     #[must_use]
     pub fn is_live(&self, endpoint: u64) -> bool {
         self.live.contains(&endpoint)
+    }
+
+    /// Whether an Ingress and Service still have this number.
+    #[must_use]
+    pub fn is_numbered(&self, route: u32) -> bool {
+        self.numbered.contains(&route)
+    }
+
+    /// Number, Ingress and backend, sorted.
+    pub fn numbered(&self) -> impl Iterator<Item = (u32, &Named, &str)> {
+        let mut all: Vec<_> =
+            self.numbers.iter().map(|((ingress, backend), number)| (*number, ingress, &**backend)).collect();
+        all.sort_unstable_by(|a, b| (a.1, a.2).cmp(&(b.1, b.2)));
+        all.into_iter()
     }
 
     /// Ingresses of our class.

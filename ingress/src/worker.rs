@@ -68,7 +68,7 @@ impl Worker {
                     Some(connection) => worker.take(connection),
                     None => break,
                 },
-                _ = sweep.tick() => worker.proxy.pool.sweep(&worker.proxy.table.load()),
+                _ = sweep.tick() => worker.proxy.sweep(),
             }
         }
         let tasks = &worker.proxy.tasks;

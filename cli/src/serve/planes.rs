@@ -157,11 +157,15 @@ pub(super) fn ingress(
         ..ingress::IngressConfig::default()
     };
     let addresses = settings.publish_addresses.clone();
+    let counted = routes.clone();
     let running = ingress::start(settings, routes, stop.clone())
         .map_err(|e| Failure::new("FG-HUB-003", "the ingress cannot start").because(chain(&e)))?;
     let (plain, tls) = (running.http[0], running.https[0]);
     let metrics = running.metrics.clone();
-    report.metrics.push(Box::new(move |text| metrics.render(text)));
+    report.metrics.push(Box::new(move |text| {
+        metrics.render(text);
+        metrics.render_routes(&counted.load(), text);
+    }));
     let (outcomes, leader) = (watcher.outcomes(), hub.clone());
     let publish = move |hold| ingress::publish(hub.clone(), outcomes.clone(), addresses.clone(), hold);
     spawn(tasks, lead(leader, leadership(config, "ingress-status"), stop.clone(), publish));

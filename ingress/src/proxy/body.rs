@@ -16,6 +16,7 @@ use tokio::time::Sleep;
 use crate::access::Line;
 use crate::config::BodyRate;
 use crate::filter::rate::Open;
+use crate::metrics::book::Tally;
 use crate::proxy::replay::Replay;
 use crate::proxy::upstream::Lease;
 use crate::route::InFlight;
@@ -260,6 +261,7 @@ pub struct AnswerBody {
     line: Option<Box<Line>>,
     /// Counts until the end, too.
     open: Option<Open>,
+    tally: Option<Tally>,
 }
 
 enum Source {
@@ -279,7 +281,7 @@ impl AnswerBody {
     /// A body of our own.
     #[must_use]
     pub const fn whole(bytes: Bytes) -> Self {
-        Self { source: Source::Whole(bytes), line: None, open: None }
+        Self { source: Source::Whole(bytes), line: None, open: None, tally: None }
     }
 
     /// An endpoint's body; `lease` goes back to the pool when it has come through whole.
@@ -287,15 +289,20 @@ impl AnswerBody {
     pub fn upstream(incoming: Incoming, mut lease: Lease, idle: Duration, in_flight: Option<InFlight>) -> Self {
         if incoming.is_end_stream() {
             lease.settle();
-            return Self { source: Source::Ended, line: None, open: None };
+            return Self { source: Source::Ended, line: None, open: None, tally: None };
         }
         let flow = Flow { incoming, lease: Some(lease), idle: IdleTimer::new(idle), _in_flight: in_flight };
-        Self { source: Source::Upstream(Box::new(flow)), line: None, open: None }
+        Self { source: Source::Upstream(Box::new(flow)), line: None, open: None, tally: None }
     }
 
     /// Counts the request of its client until this body ends.
     pub fn count(&mut self, open: Open) {
         self.open = Some(open);
+    }
+
+    /// Counts the answer for its route when this body ends.
+    pub fn tally(&mut self, tally: Tally) {
+        self.tally = Some(tally);
     }
 
     /// Writes `line` when this body ends.

@@ -112,7 +112,11 @@ pub fn build(snapshot: &Snapshot, before: Option<&RouteTable>, options: &BuildOp
             now: HashMap::new(),
             next_id: before.map_or(0, |table| table.next_id),
         },
-        table: RouteTable { wires: Wires::following(before.map(|table| &table.wires)), ..RouteTable::default() },
+        table: RouteTable {
+            wires: Wires::following(before.map(|table| &table.wires)),
+            last_number: before.map_or(0, |table| table.last_number),
+            ..RouteTable::default()
+        },
         aliases: Vec::new(),
         canaries: BTreeMap::new(),
         policy: Arc::clone(&plain),
@@ -418,7 +422,23 @@ impl<'s> Builder<'s> {
             }
         };
         let (delivery, policy) = (self.delivery.clone(), Arc::clone(&self.policy));
-        Route { ingress: ingress.key.clone(), backend, wiring, delivery, policy, canaries: Canaries::default() }
+        let number = self.number(&ingress.key, &backend.name);
+        Route { ingress: ingress.key.clone(), backend, wiring, delivery, policy, canaries: Canaries::default(), number }
+    }
+
+    /// The number under which requests of this Ingress for this backend are counted.
+    fn number(&mut self, ingress: &Named, backend: &Arc<str>) -> u32 {
+        let key = (ingress.clone(), backend.clone());
+        if let Some(known) = self.table.numbers.get(&key) {
+            return *known;
+        }
+        let number = self.before.and_then(|table| table.numbers.get(&key)).copied().unwrap_or_else(|| {
+            self.table.last_number += 1;
+            self.table.last_number
+        });
+        self.table.numbers.insert(key, number);
+        self.table.numbered.insert(number);
+        number
     }
 
     fn service(&mut self, ingress: &IngressObject, name: &str, port: &PortRef, field: &str) -> Arc<Backend> {

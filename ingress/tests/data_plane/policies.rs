@@ -340,3 +340,38 @@ async fn users_show_a_password_that_endpoints_never_see() {
         assert_eq!(send(&gate, request).await.status, status, "{annotations:?}");
     }
 }
+
+/// Ingress: 78
+#[tokio::test]
+async fn each_ingress_is_counted_under_the_names_that_dashboards_know() {
+    let endpoint = Upstream::start("web").await;
+    let gate = gate(&endpoint, &[("denylist-source-range", "10.0.0.1")], |_| ());
+    for method in ["GET", "GET", "POST", "BREW"] {
+        assert_eq!(send(&gate, &format!("{method} /")).await.status, 200);
+    }
+    let render = || {
+        let mut text = String::new();
+        gate.running.metrics.render_routes(&gate.routes.load(), &mut text);
+        text
+    };
+    let labels = "ingress=\"annotated\",namespace=\"n\",service=\"n/web:80\"";
+    for (method, count) in [("GET", 2), ("POST", 1), ("other", 1)] {
+        let line =
+            format!("nginx_ingress_controller_requests{{{labels},method=\"{method}\",status=\"200\"}} {count}\n");
+        let told = async {
+            while !render().contains(&line) {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(crate::fixture::PATIENCE, told).await.unwrap_or_else(|_| panic!("{line} in {}", render()));
+    }
+    assert!(render().contains(&format!("request_duration_seconds_count{{{labels}}} 4\n")), "{}", render());
+    assert!(!render().contains("a.example"), "hosts are no labels: clients choose them");
+    // What is gone is not told any more.
+    gate.routes.store(Arc::new(ingress::build(
+        &Snapshot::default(),
+        Some(&gate.routes.load()),
+        &crate::fixture::options(),
+    )));
+    assert_eq!(render(), "");
+}
