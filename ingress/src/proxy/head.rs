@@ -203,13 +203,15 @@ fn host(parts: &mut Parts) -> Result<Host, Refusal> {
     if second.is_some() {
         return Err(refuse(StatusCode::BAD_REQUEST, "there is more than one Host field"));
     }
-    if first.is_none() && parts.version == Version::HTTP_11 && parts.uri.authority().is_none() {
+    if first.is_none() && parts.version >= Version::HTTP_11 && parts.uri.authority().is_none() {
         return Err(refuse(StatusCode::BAD_REQUEST, "there is no Host field"));
     }
     if let Some(value) = first {
         let host = Host::parse(value.as_bytes()).map_err(bad)?;
-        if parts.uri.authority().is_none() {
-            return Ok(host);
+        let Some(authority) = parts.uri.authority() else { return Ok(host) };
+        // Over HTTP/1.1 the target wins (RFC 9112 §3.2.2); over HTTP/2 there is nothing to win (RFC 9113 §8.3.1).
+        if parts.version == Version::HTTP_2 && !value.as_bytes().eq_ignore_ascii_case(authority.as_str().as_bytes()) {
+            return Err(refuse(StatusCode::BAD_REQUEST, "Host and :authority differ"));
         }
     }
     let Some(authority) = parts.uri.authority() else { return Ok(Host::none()) };

@@ -319,6 +319,7 @@ async fn expect_continue_is_answered_once_an_endpoint_is_there() {
     assert_eq!(refused.status, 503, "no 100 where nobody would read the body");
 }
 
+/// Ingress: 53, 54
 #[tokio::test]
 async fn a_websocket_is_a_tunnel_after_101_and_survives_a_route_change() {
     let address = scripted(|mut stream, head, _| async move {
@@ -350,6 +351,7 @@ async fn a_websocket_is_a_tunnel_after_101_and_survives_a_route_change() {
     assert_eq!(reader.read(&mut back).await.expect("an end"), 0);
 }
 
+/// Ingress: 53
 #[tokio::test]
 async fn a_refused_upgrade_is_an_ordinary_answer() {
     let up = Upstream::start("plain").await;

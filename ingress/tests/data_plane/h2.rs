@@ -169,7 +169,7 @@ async fn floods_that_cost_us_more_than_the_client_end_their_connection() {
 }
 
 /// An endpoint that switches to WebSocket as asked, then sends back what it gets; it refuses `/no`, and ignores `/deaf`.
-async fn websocket_endpoint() -> std::net::SocketAddr {
+pub async fn websocket_endpoint() -> std::net::SocketAddr {
     crate::fixture::scripted(|mut stream, head, _| async move {
         let key = head.lines().find_map(|line| line.strip_prefix("sec-websocket-key: ")).unwrap_or_default();
         let mut digest = ring::digest::Context::new(&ring::digest::SHA1_FOR_LEGACY_USE_ONLY);
