@@ -8,6 +8,7 @@ pub mod guard;
 pub mod head;
 mod id;
 mod passthrough;
+mod probe;
 mod replay;
 mod session;
 mod tunnel;
@@ -228,7 +229,7 @@ impl Proxy {
             return Err(own(StatusCode::SERVICE_UNAVAILABLE, reason).into());
         }
         let way = route.delivery.way(|| asked(parts, host.as_str(), peer));
-        let wire = &**route.wiring.wire(&peer.scheme);
+        let wire = route.wiring.wire(&peer.scheme);
         // HTTP/2 has no upgrade; the endpoint may answer the plain request (RFC 9110 §7.8).
         let upgrade = match upgrade {
             Some(Upgrade { opening: Some(_), .. }) if wire.is_h2() => return Err(NO_WEBSOCKET.into()),

@@ -43,7 +43,7 @@ const ATTEMPT: HeaderName = HeaderName::from_static("x-fedgate-attempt");
 pub(super) struct Trip<'r> {
     pub route: &'r Route,
     /// How endpoints are spoken to.
-    pub wire: &'r Wire,
+    pub wire: &'r Arc<Wire>,
     /// The client's connection, for endpoints that are told of it.
     pub ends: Option<Ends>,
     pub way: Way,
@@ -104,7 +104,7 @@ impl Proxy {
         let mut now = clock::now();
         let mut search = Search::new(retries.tries.unwrap_or(self.limits.attempts), now);
         loop {
-            let Some(endpoint) = search.next(trip, now) else { return Err(search.verdict) };
+            let Some(endpoint) = search.next(self, trip, now) else { return Err(search.verdict) };
             if let Some(line) = line {
                 line.attempts = search.sent;
                 line.endpoint = Some(endpoint.key.address);
@@ -190,7 +190,8 @@ impl Proxy {
                 let Some(spare) = spare.filter(may) else { return Err(search.verdict) };
                 // A kept connection that was just being closed says nothing about its endpoint, nor about load.
                 let stale = !fresh && !search.fresh;
-                if !(stale || self.affords(trip, line)) || !search.counts(trip.route, self) {
+                let free = stale || cause.was_not_taken();
+                if !(free || self.affords(trip, line)) || !search.counts(trip.route, self) {
                     return Err(search.verdict);
                 }
                 if stale {
@@ -199,7 +200,7 @@ impl Proxy {
                     search.last = search.tried.is_empty().then(|| endpoint.clone());
                     search.tried.push(endpoint.clone());
                 }
-                search.fresh = true;
+                search.fresh |= stale || !cause.was_not_taken();
                 Ok(spare)
             }
         }
@@ -275,7 +276,8 @@ impl Proxy {
                 Err(Failed::Unsent(whole, _)) => request = *whole,
                 Err(Failed::Lost { cause, .. }) => {
                     // An answer that does not come is the endpoint's doing whatever the connection.
-                    return Err(Failed::Lost { cause, fresh: cause == Cause::ResponseTimeout });
+                    let fresh = matches!(cause, Cause::ResponseTimeout | Cause::RefusedStream);
+                    return Err(Failed::Lost { cause, fresh });
                 }
                 other => return other,
             }
@@ -361,7 +363,7 @@ impl Search {
     }
 
     /// Who is asked next.
-    fn next(&mut self, trip: Trip<'_>, now: u64) -> Option<Arc<Endpoint>> {
+    fn next(&mut self, proxy: &Proxy, trip: Trip<'_>, now: u64) -> Option<Arc<Endpoint>> {
         self.sent += 1;
         if let Some(same) = self.same.take() {
             return Some(same);
@@ -374,7 +376,13 @@ impl Search {
             tried: &self.tried,
             elsewhere: self.elsewhere,
         };
-        trip.route.backend.pick(&wish).cloned().or_else(|| self.last.take())
+        let backend = &trip.route.backend;
+        let mut picked = backend.pick(&wish);
+        if let Some(unsure) = picked.filter(|picked| picked.is_unreachable()) {
+            proxy.probe(trip, unsure);
+            picked = backend.pick(&wish).filter(|other| !other.is_unreachable()).or(picked);
+        }
+        picked.cloned().or_else(|| self.last.take())
     }
 
     /// Whether there may be another try, which is counted then.

@@ -18,6 +18,9 @@ use latency::Latency;
 /// How long others wait while one request finds out whether an endpoint is back: longer than a connect may take.
 const TRIAL_MS: u64 = 2_000;
 
+/// Least time between two probes of an endpoint.
+const PROBE_MS: u64 = 500;
+
 /// What makes an endpoint the same one over rebuilds: a pod that inherits an address is another endpoint.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct EndpointKey {
@@ -95,6 +98,8 @@ struct Health {
     ejections: AtomicU32,
     /// End of the last ejection.
     ended: AtomicU64,
+    /// When it was last found out whether it is back.
+    probed: AtomicU64,
     /// When it was first seen here or came back; 0 is never.
     since: AtomicU64,
     in_flight: AtomicU32,
@@ -164,6 +169,21 @@ impl Endpoint {
     #[must_use]
     pub fn ejected(&self, now: u64) -> bool {
         matches!(self.standing(now), Standing::Out(_))
+    }
+
+    /// Whether it could not be reached when that was last known.
+    #[must_use]
+    pub fn is_unreachable(&self) -> bool {
+        let mark = self.health.mark.load(Ordering::Relaxed);
+        mark != 0 && Mark::of(mark) == Mark::Unreachable
+    }
+
+    /// Whether the caller shall find out if it is back: one in a while does.
+    #[must_use]
+    pub fn begin_probe(&self, now: u64) -> bool {
+        let last = self.health.probed.load(Ordering::Relaxed);
+        (last == 0 || now.saturating_sub(last) >= PROBE_MS)
+            && self.health.probed.compare_exchange(last, now, Ordering::Relaxed, Ordering::Relaxed).is_ok()
     }
 
     /// Takes the one trial that is due; everybody else finds the endpoint out until it is over.

@@ -206,6 +206,32 @@ async fn a_kept_connection_that_dies_under_a_request_is_replaced_at_the_same_end
     assert!(seen.load(Ordering::SeqCst) >= 10);
 }
 
+/// Ingress: 66
+#[tokio::test]
+async fn no_request_waits_for_an_endpoint_that_is_still_away() {
+    let (good, bad) = (Upstream::start("good").await, Upstream::start("bad").await);
+    let gate = gate(&[bad.address, good.address], &options());
+    let address = bad.fail().await;
+    let mut ejections = Vec::new();
+    let began = Instant::now();
+    // Until two trials have failed, a second and two seconds after one another.
+    while ejections.len() < 3 {
+        assert_eq!(gate.get("/").await.status, 200);
+        let (count, retries) = (gate.running.metrics.get(Count::Ejection), gate.running.metrics.get(Count::Retry));
+        if ejections.last().is_none_or(|(last, _)| *last != count) && count > 0 {
+            ejections.push((count, retries));
+        }
+        assert!(began.elapsed() < PATIENCE);
+    }
+    let retries: Vec<u64> = ejections.iter().map(|(_, retries)| *retries).collect();
+    assert_eq!(retries[0], retries[2], "only the first failure met a request: {ejections:?}");
+    let _back = Upstream::on("bad", address).await;
+    while gate.get("/").await.name() != "bad" {
+        assert!(began.elapsed() < PATIENCE);
+    }
+    assert_eq!(gate.running.metrics.get(Count::Retry), retries[0]);
+}
+
 /// Ingress: 61
 #[tokio::test]
 async fn retries_of_a_service_stay_within_its_budget() {

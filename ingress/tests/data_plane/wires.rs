@@ -14,6 +14,7 @@ use hyper::service::service_fn;
 use hyper::{Request, Response};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use ingress::Snapshot;
+use ingress::failure::Cause;
 use ingress::snapshot::{IngressObject, ServiceObject};
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -191,9 +192,9 @@ async fn streams_that_an_endpoint_did_not_take_are_sent_again_whatever_the_metho
     let gate = Gate::start(&speaking("kubernetes.io/h2c", &[address]), |config| config.workers = 1);
     let post = "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
     let answer = ask(gate.http, post).await;
-    assert_eq!(answer.status, 502, "one endpoint is asked twice at most: {answer:?}");
-    let answer = ask(gate.http, post).await;
     assert_eq!(answer.status, 200, "{answer:?}");
+    let failures = [Cause::RefusedStream, Cause::GoAway].map(|cause| gate.running.metrics.failures(cause));
+    assert_eq!(failures, [1, 1], "each by its name");
     seen.close();
     let mut order = Vec::new();
     while let Some(number) = seen.recv().await {
