@@ -7,7 +7,9 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use ingress::failure::Cause;
-use ingress::route::{Affinity, Balance, BuildOptions, Circuit, CookieSettings, Delivery, HealthCheck, Upkeep, build};
+use ingress::route::{
+    Affinity, Balance, BuildOptions, Circuit, CookieSettings, Delivery, Ejection, HealthCheck, Upkeep, build,
+};
 use tokio::io::AsyncWriteExt;
 use tokio::sync::Semaphore;
 
@@ -141,7 +143,10 @@ async fn a_session_is_lent_out_while_its_endpoint_is_down_and_moved_only_where_a
         let (a, b) = (Upstream::start("a").await, Upstream::start("b").await);
         let settings = CookieSettings { mode: Some("persistent"), change_on_failure, ..NAMED };
         let affinity = Some(Arc::new(Affinity::new(settings).expect("good settings")));
-        let gate = gate(&[a.address, b.address], &delivering(Delivery { affinity, ..Delivery::default() }));
+        let ejection = Ejection { base: 100, ..Ejection::default() };
+        let upkeep = Upkeep { ejection, ..Upkeep::default() };
+        let options = BuildOptions { upkeep, ..delivering(Delivery { affinity, ..Delivery::default() }) };
+        let gate = gate(&[a.address, b.address], &options);
         let ticket = loop {
             let answer = get(&gate, "/", "").await;
             if answer.name() == "a" {

@@ -5,12 +5,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use federation_types::endpoint::group;
+use federation_types::label;
 use ingress::failure::Cause;
 use ingress::metrics::Count;
 use ingress::route::{Affinity, CookieSettings, Delivery, Ejection, Retries, Upkeep};
 use ingress::snapshot::{Named, ServiceObject};
-use ingress::{BuildOptions, build};
+use ingress::{BuildOptions, Snapshot, build};
 use serde_json::json;
+use socket2::{Domain, Socket, Type};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
@@ -210,11 +213,13 @@ async fn a_kept_connection_that_dies_under_a_request_is_replaced_at_the_same_end
 #[tokio::test]
 async fn no_request_waits_for_an_endpoint_that_is_still_away() {
     let (good, bad) = (Upstream::start("good").await, Upstream::start("bad").await);
-    let gate = gate(&[bad.address, good.address], &options());
+    let ejection = Ejection { base: 300, longest: 600, ..Ejection::default() };
+    let upkeep = Upkeep { ejection, ..Upkeep::default() };
+    let gate = gate(&[bad.address, good.address], &BuildOptions { upkeep, ..options() });
     let address = bad.fail().await;
     let mut ejections = Vec::new();
     let began = Instant::now();
-    // Until two trials have failed, a second and two seconds after one another.
+    // Until two trials have failed.
     while ejections.len() < 3 {
         assert_eq!(gate.get("/").await.status, 200);
         let (count, retries) = (gate.running.metrics.get(Count::Ejection), gate.running.metrics.get(Count::Retry));
@@ -230,6 +235,104 @@ async fn no_request_waits_for_an_endpoint_that_is_still_away() {
         assert!(began.elapsed() < PATIENCE);
     }
     assert_eq!(gate.running.metrics.get(Count::Retry), retries[0]);
+}
+
+/// An address that lets nobody in and turns nobody away: its queue is full, further packets are dropped.
+async fn swallowing() -> (SocketAddr, Vec<Box<dyn Send>>) {
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
+    socket.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).expect("a free port");
+    socket.listen(0).expect("listening");
+    let address = socket.local_addr().expect("bound").as_socket().expect("an address");
+    let mut held: Vec<Box<dyn Send>> = vec![Box::new(socket)];
+    while let Ok(Ok(stream)) = tokio::time::timeout(Duration::from_millis(200), TcpStream::connect(address)).await {
+        held.push(Box::new(stream));
+    }
+    (address, held)
+}
+
+/// Ingress: 61, 62
+#[tokio::test]
+async fn a_cluster_whose_packets_vanish_costs_one_wait_and_no_request() {
+    let (good, (lost, _held)) = (Upstream::start("good").await, swallowing().await);
+    let gate = Gate::start(&snapshot(&[lost, good.address]), |config| {
+        config.timeouts.connect = Duration::from_millis(300);
+    });
+    let mut waited = 0;
+    for _ in 0..60 {
+        let began = Instant::now();
+        let post = "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 2\r\nConnection: close\r\n\r\nhi";
+        assert_eq!(ask(gate.http, post).await.status, 200);
+        waited += usize::from(began.elapsed() >= Duration::from_millis(300));
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let metrics = &gate.running.metrics;
+    assert_eq!(metrics.failures(Cause::ConnectTimeout), 1, "found out once by a request, then beside them");
+    assert!(waited >= 1 && metrics.get(Count::Retry) == 1, "{waited}");
+}
+
+/// Ingress: 64
+#[tokio::test]
+async fn connections_to_who_is_gone_are_closed_and_an_address_passes_on_nothing() {
+    let (made, open) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+    let (making, opening) = (made.clone(), open.clone());
+    let address = scripted(move |mut stream, mut head, _| {
+        making.fetch_add(1, Ordering::SeqCst);
+        opening.fetch_add(1, Ordering::SeqCst);
+        let opening = opening.clone();
+        async move {
+            while !head.is_empty() && stream.write_all(answering(200).as_bytes()).await.is_ok() {
+                head = read_head(&mut stream).await;
+            }
+            opening.fetch_sub(1, Ordering::SeqCst);
+        }
+    })
+    .await;
+    let of = |pod: &str| {
+        let mut slice = json!({
+            "metadata": {"namespace": "n", "name": "web-1.c0", "labels": {
+                "kubernetes.io/service-name": "web", label::CLUSTER: "c0", label::HUB: "uid",
+            }},
+            "addressType": "IPv4",
+            "ports": [{"port": address.port()}],
+            "endpoints": [{"addresses": ["127.0.0.1"]}],
+        });
+        slice["endpoints"][0]["targetRef"] = json!({"kind": "Pod", "name": pod});
+        let mut given = snapshot(&[]);
+        given.clusters = group(&[slice]);
+        given
+    };
+    let gate = Gate::to(&[]);
+    let turn = |given: &Snapshot| {
+        let before = gate.routes.load_full();
+        gate.routes.store(Arc::new(build(given, Some(&before), &options())));
+    };
+    // One connection to the gate, so that one worker's pool is used.
+    let mut stream = TcpStream::connect(gate.http).await.expect("connect");
+    let mut ask = async || {
+        stream.write_all(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n").await.expect("written");
+        let head = read_head(&mut stream).await.to_ascii_lowercase();
+        let length = head.split("content-length: ").nth(1).and_then(|rest| rest.lines().next());
+        let mut body = vec![0; length.expect("a length").parse().expect("a number")];
+        stream.read_exact(&mut body).await.expect("a body");
+        head.starts_with("http/1.1 200")
+    };
+    let connections = || made.load(Ordering::SeqCst);
+    turn(&of("one"));
+    assert!(ask().await && ask().await);
+    assert_eq!(connections(), 1, "a connection is kept");
+    turn(&of("one"));
+    assert!(ask().await && connections() == 1, "a rebuild changes nothing");
+    // Another pod has got the address.
+    turn(&of("two"));
+    assert!(ask().await);
+    assert_eq!(connections(), 2, "what was kept for the other pod is not for this one");
+    // Nobody is left: what is idle is closed.
+    turn(&snapshot(&[]));
+    let began = Instant::now();
+    while open.load(Ordering::SeqCst) > 0 {
+        assert!(began.elapsed() < PATIENCE);
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
 }
 
 /// Ingress: 61
