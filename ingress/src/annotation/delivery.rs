@@ -10,11 +10,14 @@ use regex::RegexBuilder;
 
 use super::DeliveryWish;
 use super::read::Reader;
+use crate::route::balance::HashKey;
 use crate::route::canary::{CanaryRule, HeaderWish};
 use crate::route::{Affinity, AffinityError, Balance, CookieSettings, Retries};
 
 /// Bytes of a request's body that may be kept for another try.
 const REPLAY_MAX: usize = 1 << 20;
+/// Endpoints of a key where its Ingress wants several and does not say how many.
+const SUBSET: u32 = 3;
 /// Bytes of a compiled pattern.
 const PATTERN_MAX: usize = 1 << 20;
 
@@ -22,7 +25,11 @@ pub(super) fn wish(reader: &mut Reader<'_>) -> DeliveryWish {
     let words = [("round_robin", false), ("ewma", true)];
     let balance = reader.one_of("load-balance", &words);
     let balance = balance.map(|ewma| if ewma { Balance::LeastOfTwo } else { Balance::RoundRobin });
-    let hash = reader.parsed_with("upstream-hash-by", |text| text.parse().map(|key| Balance::Hash(Arc::new(key))));
+    let hash: Option<HashKey> = reader.parsed_with("upstream-hash-by", str::parse);
+    let subset = reader.flag("upstream-hash-by-subset").unwrap_or(false);
+    let size = reader.number("upstream-hash-by-subset-size", 1).unwrap_or(SUBSET);
+    let size = u8::try_from(size).unwrap_or(u8::MAX);
+    let hash = hash.map(Arc::new).map(|key| if subset { Balance::Subset(key, size) } else { Balance::Hash(key) });
     let shares = reader.parsed_with("cluster-shares", str::parse).map(Arc::new);
     DeliveryWish { balance: hash.or(balance), affinity: affinity(reader), retries: retries(reader), shares }
 }

@@ -158,7 +158,7 @@ impl Backend {
     fn shared(&self, wish: &Wish<'_>, turn: u64, shares: &Shares) -> Option<&Arc<Endpoint>> {
         let draw = match wish.way {
             // The same key shall find the same cluster.
-            Way::Nearest(key) => scramble(!key),
+            Way::Nearest(key) | Way::Among(key, _) => scramble(!key),
             _ => scramble(!turn),
         };
         let part = shares.part(draw);

@@ -12,7 +12,8 @@ use std::sync::Arc;
 
 use crate::route::endpoint::Endpoint;
 pub use key::{Asked, HashKey, KeyError};
-pub(super) use nearest::{agree, nearest};
+pub use nearest::SUBSET_MAX;
+pub(super) use nearest::{agree, among, nearest};
 pub(super) use turn::in_turn;
 pub(super) use two::cheaper_of_two;
 pub use weights::weighted;
@@ -27,6 +28,8 @@ pub enum Balance {
     LeastOfTwo,
     /// By what the request says: the same key goes to the same endpoint, and few keys move when endpoints come and go.
     Hash(Arc<HashKey>),
+    /// The same with so many endpoints for each key.
+    Subset(Arc<HashKey>, u8),
 }
 
 /// What [`Balance`] comes down to for one request.
@@ -35,6 +38,7 @@ pub enum Way {
     Turn,
     Cheaper,
     Nearest(u64),
+    Among(u64, u8),
 }
 
 /// One tier, and the names that a consistent hash sorts by.
@@ -57,6 +61,7 @@ impl Way {
             Self::Turn => in_turn(tier.endpoints, turn, fits),
             Self::Cheaper => cheaper_of_two(tier.endpoints, turn, now, fits),
             Self::Nearest(key) => nearest(tier, key, fits),
+            Self::Among(key, size) => among((key, size), tier, turn, fits),
         }
     }
 }

@@ -36,6 +36,7 @@ impl Delivery {
             Balance::RoundRobin => Way::Turn,
             Balance::LeastOfTwo => Way::Cheaper,
             Balance::Hash(key) => key.hash(asked()).map_or(Way::Turn, Way::Nearest),
+            Balance::Subset(key, size) => key.hash(asked()).map_or(Way::Turn, |key| Way::Among(key, *size)),
         }
     }
 }

@@ -222,6 +222,7 @@ async fn no_request_waits_for_an_endpoint_that_is_still_away() {
     // Until two trials have failed.
     while ejections.len() < 3 {
         assert_eq!(gate.get("/").await.status, 200);
+        tokio::time::sleep(Duration::from_millis(5)).await;
         let (count, retries) = (gate.running.metrics.get(Count::Ejection), gate.running.metrics.get(Count::Retry));
         if ejections.last().is_none_or(|(last, _)| *last != count) && count > 0 {
             ejections.push((count, retries));

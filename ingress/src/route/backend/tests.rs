@@ -349,3 +349,23 @@ fn clusters_get_their_shares_and_none_only_as_the_last_resort() {
     assert_eq!(count(&even, "west=100%,east=0%", |_| Way::Turn).len(), 2, "all have none: anybody may");
     assert_eq!(count(&even, "west=90%,east=0%", |_| Way::Turn).keys().collect::<Vec<_>>(), [&"north"]);
 }
+
+#[test]
+fn a_subset_spreads_a_key_over_so_many_and_keeps_to_them() {
+    let all = endpoints(10);
+    let pool = backend(vec![all.clone()]);
+    for size in [1, 3, 16, 200] {
+        let seen = count(&pool, 9_000, |_| Way::Among(7, size), 0);
+        let among = usize::from(size).min(10);
+        assert_even(&seen, among, 3.0);
+        assert!(seen.contains_key(&pick(&pool, Way::Nearest(7), 0)), "whoever a plain hash names is one of them");
+    }
+    let three = count(&pool, 300, |_| Way::Among(7, 3), 0);
+    let gone = *three.keys().next().expect("one");
+    let less = backend(vec![all.iter().filter(|e| e.id != gone).cloned().collect()]);
+    let left = count(&less, 300, |_| Way::Among(7, 3), 0);
+    assert_eq!(left.keys().filter(|id| three.contains_key(id)).count(), 2, "the others stay");
+    let keys = count(&pool, 20_000, |draw| Way::Among(scramble(draw), 3), 0);
+    assert_even(&keys, 10, 3.0);
+    assert!(backend(Vec::new()).pick(&Wish::first(0, Way::Among(1, 3))).is_none());
+}

@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use crate::route::balance::{Tier, scramble};
+use crate::route::balance::{Tier, place, scramble};
 use crate::route::endpoint::Endpoint;
 
 /// The endpoint of `tier` that `key` belongs to, among those that fit.
@@ -18,6 +18,37 @@ pub fn nearest(tier: Tier<'_>, key: u64, fits: impl Fn(&Endpoint) -> bool) -> Op
         }
     }
     best.map(|(_, endpoint)| endpoint)
+}
+
+/// Endpoints that a key may be spread over.
+pub const SUBSET_MAX: usize = 16;
+
+/// One of the `size` endpoints of `tier` that `key` belongs to, in turn.
+pub fn among(
+    (key, size): (u64, u8),
+    tier: Tier<'_>,
+    turn: u64,
+    fits: impl Fn(&Endpoint) -> bool,
+) -> Option<&Arc<Endpoint>> {
+    let size = usize::from(size).clamp(1, SUBSET_MAX);
+    let mut best = [(0, 0); SUBSET_MAX];
+    let mut found = 0;
+    for (index, (name, endpoint)) in tier.names.iter().zip(tier.endpoints).enumerate() {
+        let score = scramble(name ^ key);
+        if (found == size && score <= best[size - 1].0) || !fits(endpoint) {
+            continue;
+        }
+        // The last one leaves, the new one moves up to its place.
+        found = (found + 1).min(size);
+        let mut at = found - 1;
+        while at > 0 && best[at - 1].0 < score {
+            best[at] = best[at - 1];
+            at -= 1;
+        }
+        best[at] = (score, index);
+    }
+    let chosen = best.get(place(scramble(turn), found))?.1;
+    tier.endpoints.get(chosen).filter(|_| found > 0)
 }
 
 /// The half of an endpoint's name that scores are made of.
