@@ -3,6 +3,7 @@
 //! Pure. Both prefixes mean the same, ours wins. A rule that guards and cannot be read closes the route.
 
 mod delivery;
+mod endpoints;
 mod group;
 mod read;
 pub mod table;
@@ -14,6 +15,7 @@ use std::sync::Arc;
 use crate::route::canary::CanaryRule;
 use crate::route::policy::Policy;
 use crate::route::{Affinity, Balance, Delivery, Retries, Shares};
+pub use endpoints::TlsWish;
 use read::Reader;
 pub use upkeep::{UpkeepWish, of as upkeep_of};
 
@@ -33,6 +35,8 @@ pub struct Reading {
     pub delivery: DeliveryWish,
     pub upkeep: UpkeepWish,
     pub users: Option<UsersWish>,
+    /// How endpoints are spoken to where that is TLS.
+    pub endpoints: TlsWish,
     /// It takes requests of other Ingresses' routes, and has none of its own.
     pub canary: Option<CanaryRule>,
     pub findings: Vec<Finding>,
@@ -51,7 +55,10 @@ pub struct UsersWish {
 /// The Secrets that annotations name, all of them in the Ingress' own namespace.
 pub fn secrets<'a>(annotations: &'a BTreeMap<String, String>, namespace: &'a str) -> impl Iterator<Item = &'a str> {
     let basic = annotations.contains_key("auth-type").then(|| annotations.get("auth-secret")).flatten();
-    basic.into_iter().filter_map(move |named| own_secret(named.trim(), namespace))
+    basic
+        .into_iter()
+        .chain(annotations.get("proxy-ssl-secret"))
+        .filter_map(move |named| own_secret(named.trim(), namespace))
 }
 
 /// The name of a Secret that is written as `name` or as `namespace/name`; none where that is another namespace.
@@ -165,10 +172,11 @@ pub fn read_within(annotations: &BTreeMap<String, String>, namespace: &str) -> R
     let upkeep = upkeep::wish(&mut reader);
     let canary = delivery::canary(&mut reader);
     let users = group::users(&mut reader, namespace);
+    let endpoints = endpoints::tls(&mut reader, namespace);
     policy.satisfied_by_any = reader.one_of("satisfy", &[("any", true), ("all", false)]).unwrap_or(false);
     let (findings, closed) = reader.finish();
     policy.closed = closed;
-    Reading { policy, aliases, patterned, delivery, upkeep, users, canary, findings }
+    Reading { policy, aliases, patterned, delivery, upkeep, users, endpoints, canary, findings }
 }
 
 #[cfg(test)]

@@ -46,7 +46,7 @@ pub use pool::Locality;
 pub use retries::{Retries, RetryError};
 pub use shares::{Shares, SharesError};
 pub use upkeep::{CheckError, EJECT_BASE_MS, EJECT_MAX_MS, Ejection, HealthCheck, Upkeep};
-pub use wire::{Announce, TlsSetup, UpstreamProtocol, UpstreamTls, Verify, Wire, WireError, WireSpec, Wires, Wiring};
+pub use wire::{Announce, TlsSetup, TlsVersions, UpstreamProtocol, UpstreamTls, Verify, Wire, WireError, WireSpec, Wires, Wiring};
 
 use crate::snapshot::Named;
 use basic::BasicAuth;

@@ -3,7 +3,9 @@
 //! Pure; the table before is read only for identities (endpoint health, turns, parsed certificates).
 
 mod passthrough;
+mod tls;
 mod upkeeps;
+mod users;
 mod wiring;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -12,9 +14,8 @@ use std::sync::Arc;
 
 use federation_types::label;
 
-use crate::annotation::{self, Reading, UsersWish};
+use crate::annotation::{self, Reading, TlsWish};
 use crate::route::backend::Backend;
-use crate::route::basic::BasicAuth;
 use crate::route::canary::{Canaries, CanaryRule};
 use crate::route::cert::{Certs, Taken};
 use crate::route::delivery::Delivery;
@@ -25,10 +26,10 @@ use crate::route::pattern::{Pattern, PatternError};
 use crate::route::policy::Policy;
 use crate::route::pool::{Identities, Locality, SliceIndex, routable};
 use crate::route::upkeep::Upkeep;
-use crate::route::wire::Wires;
+use crate::route::wire::{UpstreamTls, Wires};
 use crate::route::{Problem, ProblemKind, Route, RouteTable};
 use crate::snapshot::{
-    BackendRef, IngressClass, IngressObject, Named, PathKind, PortRef, RulePath, ServiceObject, Snapshot, UserList,
+    BackendRef, IngressClass, IngressObject, Named, PathKind, PortRef, RulePath, ServiceObject, Snapshot,
 };
 use upkeeps::{Unheard, Upkeeps};
 
@@ -120,6 +121,7 @@ pub fn build(snapshot: &Snapshot, before: Option<&RouteTable>, options: &BuildOp
         aliases: Vec::new(),
         canaries: BTreeMap::new(),
         policy: Arc::clone(&plain),
+        endpoint_tls: None,
         delivery: options.delivery.clone(),
         plain,
     };
@@ -155,6 +157,8 @@ struct Builder<'s> {
     /// Of the Ingress that is being read.
     policy: Arc<Policy>,
     delivery: Delivery,
+    /// Of the same, and whether the name is its own.
+    endpoint_tls: Option<(UpstreamTls, bool)>,
     /// Of every Ingress that asks for nothing.
     plain: Arc<Policy>,
 }
@@ -241,16 +245,23 @@ impl<'s> Builder<'s> {
     /// Reads what its annotations ask for; says whether it is a canary.
     fn policy(&mut self, ingress: &IngressObject) -> Option<CanaryRule> {
         self.policy = Arc::clone(&self.plain);
+        self.endpoint_tls = None;
         self.delivery.clone_from(&self.options.delivery);
         if ingress.annotations.is_empty() {
             return None;
         }
-        let Reading { mut policy, aliases, delivery, users, canary, findings, .. } =
+        let Reading { mut policy, aliases, delivery, users, endpoints, canary, findings, .. } =
             annotation::read_within(&ingress.annotations, &ingress.key.namespace);
         if let Some(wish) = users {
             match self.users(ingress, wish) {
                 Some(users) => policy.users = Some(users),
                 None => policy.closed = Some("the users of this route are not known"),
+            }
+        }
+        if endpoints != TlsWish::default() {
+            self.endpoint_tls = self.endpoint_tls(ingress, &endpoints).map(|tls| (tls, endpoints.name.is_some()));
+            if self.endpoint_tls.is_none() {
+                policy.closed = Some("how to speak to the endpoints of this route is not known");
             }
         }
         self.delivery = delivery.over(&self.options.delivery);
@@ -324,33 +335,6 @@ impl<'s> Builder<'s> {
             );
             self.problem(ingress, ProblemKind::ParametersMissing, message);
         }
-    }
-
-    /// The users that an Ingress lets in; the same as before while their Secret stays the same, so that they are remembered.
-    fn users(&mut self, ingress: &IngressObject, wish: UsersWish) -> Option<Arc<BasicAuth>> {
-        let key = Named { namespace: ingress.key.namespace.clone(), name: wish.secret.as_str().into() };
-        let of = |list: &UserList| match wish.map {
-            true => Some(BasicAuth::of_map(&list.0, &wish.realm)),
-            false => list.0.get("auth").map(|file| BasicAuth::of_file(file, &wish.realm)),
-        };
-        let Some((users, odd)) = self.snapshot.user_lists.get(&key).and_then(|list| of(list)) else {
-            let wanted = if wish.map { "users" } else { "the key auth" };
-            let message =
-                format!("metadata.annotations[auth-secret]: there is no Secret {key} with {wanted}; nobody is let in");
-            self.problem(ingress, ProblemKind::SecretMissing, message);
-            return None;
-        };
-        if odd > 0 {
-            let message = format!(
-                "metadata.annotations[auth-secret]: {odd} users of Secret {key} have passwords in no form that is known here (bcrypt, apr1, {{SHA}})"
-            );
-            self.problem(ingress, ProblemKind::SecretInvalid, message);
-        }
-        let place = (key, wish.map, wish.realm);
-        let before = self.before.and_then(|table| table.users.get(&place)).filter(|before| ***before == users);
-        let users = before.cloned().unwrap_or_else(|| Arc::new(users));
-        self.table.users.insert(place, users.clone());
-        Some(users)
     }
 
     /// Serves what the rules of this Ingress leave over; without rules, everything that no other Ingress claims.

@@ -12,7 +12,11 @@ use rustls::crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::server::ParsedCertificate;
-use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
+use rustls::version::{TLS12, TLS13};
+use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme, SupportedProtocolVersion};
+
+static ONLY_12: [&SupportedProtocolVersion; 1] = [&TLS12];
+static ONLY_13: [&SupportedProtocolVersion; 1] = [&TLS13];
 
 /// What endpoints speak.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
@@ -49,6 +53,16 @@ pub struct UpstreamTls {
     pub name: Arc<str>,
     /// Whether SNI is sent at all.
     pub sni: bool,
+    pub versions: TlsVersions,
+}
+
+/// The versions of TLS that are spoken.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+pub enum TlsVersions {
+    #[default]
+    All,
+    Only12,
+    Only13,
 }
 
 /// How an endpoint's certificate is checked.
@@ -137,7 +151,7 @@ impl UpstreamTls {
     /// TLS without a check of whom it is with.
     #[must_use]
     pub fn unverified(name: &str) -> Self {
-        Self { verify: Verify::Nothing, own: None, name: name.into(), sni: true }
+        Self { verify: Verify::Nothing, own: None, name: name.into(), sni: true, versions: TlsVersions::All }
     }
 }
 
@@ -230,7 +244,11 @@ fn setup(tls: &UpstreamTls, protocol: UpstreamProtocol) -> Result<TlsSetup, Wire
         }
     };
     let builder = ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
+        .with_protocol_versions(match tls.versions {
+            TlsVersions::All => rustls::ALL_VERSIONS,
+            TlsVersions::Only12 => &ONLY_12,
+            TlsVersions::Only13 => &ONLY_13,
+        })
         .map_err(|error| failed(&error))?
         .dangerous()
         .with_custom_certificate_verifier(verifier);
@@ -310,7 +328,7 @@ impl ServerCertVerifier for AnyName {
 mod tests {
     use std::sync::Arc;
 
-    use super::{Announce, UpstreamProtocol, UpstreamTls, Verify, WireError, WireSpec, Wires};
+    use super::{Announce, TlsVersions, UpstreamProtocol, UpstreamTls, Verify, WireError, WireSpec, Wires};
 
     fn tls(change: impl FnOnce(&mut UpstreamTls)) -> WireSpec {
         let mut tls = UpstreamTls::unverified("svc.example");
@@ -332,22 +350,23 @@ mod tests {
             tls(|_| ()),
             tls(|tls| tls.name = "other.example".into()),
             tls(|tls| tls.sni = false),
+            tls(|tls| tls.versions = TlsVersions::Only13),
             tls(|tls| tls.verify = Verify::Authorities(pem.clone().into())),
             tls(|tls| tls.verify = Verify::AuthoritiesAnyName(pem.clone().into())),
             tls(|tls| tls.own = Some(Arc::new((pem.clone(), key.clone())))),
         ];
         let mut first = Wires::following(None);
         let ids: Vec<u32> = specs.iter().map(|spec| first.wire(spec, None).expect("sound").id).collect();
-        assert_eq!(ids, (0..10).collect::<Vec<_>>());
+        assert_eq!(ids, (0..11).collect::<Vec<_>>());
         let mut second = Wires::following(Some(&first));
         let again = second.wire(&specs[4], Some(&first)).expect("sound");
         assert_eq!(
             (again.id, second.wire(&tls(|tls| tls.name = "new".into()), Some(&first)).expect("new").id),
-            (4, 10)
+            (4, 11)
         );
         let mut third = Wires::following(Some(&second));
-        let back = third.wire(&specs[9], Some(&second)).expect("sound");
-        assert_eq!(back.id, 11, "what was gone for a while is another one");
+        let back = third.wire(&specs[10], Some(&second)).expect("sound");
+        assert_eq!(back.id, 12, "what was gone for a while is another one");
     }
 
     #[test]

@@ -15,7 +15,7 @@ use hyper::{Request, Response};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use ingress::Snapshot;
 use ingress::failure::Cause;
-use ingress::snapshot::{IngressObject, ServiceObject};
+use ingress::snapshot::{IngressObject, Named, ServiceObject, TlsSecret, UserList};
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -269,4 +269,119 @@ async fn an_endpoint_behind_tls_is_spoken_to_in_tls() {
     let mut text = String::new();
     stream.read_to_string(&mut text).await.expect("an answer");
     assert!(text.ends_with(http1), "over TLS as the client came: {text}");
+}
+
+/// What a Secret for TLS towards endpoints holds, and the certificate of an endpoint that its authority issued.
+struct Issued {
+    authority: rcgen::Certificate,
+    issuer: rcgen::Issuer<'static, rcgen::KeyPair>,
+}
+
+impl Issued {
+    fn new() -> Self {
+        let key = rcgen::KeyPair::generate().expect("a key");
+        let mut params = rcgen::CertificateParams::new(Vec::new()).expect("no names");
+        params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+        let authority = params.self_signed(&key).expect("signed");
+        Self { authority, issuer: rcgen::Issuer::new(params, key) }
+    }
+
+    fn issue(&self, name: &str) -> (rcgen::Certificate, rcgen::KeyPair) {
+        let key = rcgen::KeyPair::generate().expect("a key");
+        let params = rcgen::CertificateParams::new(vec![name.to_owned()]).expect("a name");
+        (params.signed_by(&key, &self.issuer).expect("signed"), key)
+    }
+
+    /// An endpoint that says by which version and for which name it was asked, to clients of this authority alone.
+    async fn endpoint(&self) -> SocketAddr {
+        let (certificate, key) = self.issue("pod.example");
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let mut roots = rustls::RootCertStore::empty();
+        roots.add(self.authority.der().clone()).expect("a root");
+        let known = rustls::server::WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider.clone());
+        let key = rustls::pki_types::PrivatePkcs8KeyDer::from(key.serialize_der());
+        let config = rustls::ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .expect("versions")
+            .with_client_cert_verifier(known.build().expect("roots"))
+            .with_single_cert(vec![certificate.der().clone()], key.into())
+            .expect("a certificate");
+        let acceptor = tokio_rustls::TlsAcceptor::from(Arc::new(config));
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let address = listener.local_addr().expect("bound");
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                let acceptor = acceptor.clone();
+                tokio::spawn(async move {
+                    let Ok(mut stream) = acceptor.accept(stream).await else { return };
+                    let (_, tls) = stream.get_ref();
+                    let told = format!("{:?} {:?}", tls.protocol_version().expect("agreed"), tls.server_name());
+                    let answer = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{told}", told.len());
+                    stream.write_all(answer.as_bytes()).await.expect("written");
+                    let mut rest = Vec::new();
+                    if stream.read_to_end(&mut rest).await.is_err() {
+                        rest.clear();
+                    }
+                });
+            }
+        });
+        address
+    }
+}
+
+/// Ingress: 52
+#[tokio::test]
+async fn annotations_say_whom_to_believe_and_what_to_show_and_fail_closed() {
+    let (ours, other) = (Issued::new(), Issued::new());
+    let address = ours.endpoint().await;
+    let secrets = |snapshot: &mut Snapshot, name: &str, own: &Issued, authority: &[u8]| {
+        let (certificate, key) = own.issue("gate.example");
+        let tls =
+            TlsSecret { certificate: certificate.pem().into_bytes(), private_key: key.serialize_pem().into_bytes() };
+        let key = Named::new("n", name);
+        snapshot.secrets.insert(key.clone(), Arc::new(tls));
+        snapshot.user_lists.insert(key, Arc::new(UserList([("ca.crt".to_owned(), authority.to_vec())].into())));
+    };
+    for (annotations, wanted, said) in [
+        (json!({"secret": "up", "verify": "on", "name": "pod.example"}), 200, r#"TLSv1_3 Some("pod.example")"#),
+        (json!({"secret": "n/up", "verify": "off"}), 200, r#"TLSv1_3 Some("web.n.svc")"#),
+        (json!({"secret": "up", "server-name": "off"}), 200, "TLSv1_3 None"),
+        (json!({"secret": "up", "protocols": "TLSv1.1 TLSv1.2"}), 200, r#"TLSv1_2 Some("web.n.svc")"#),
+        (json!({"secret": "up", "verify": "on", "name": "other.example"}), 502, ""),
+        (json!({"secret": "up", "verify": "on"}), 502, ""),
+        (json!({"secret": "stranger", "verify": "on", "name": "pod.example"}), 502, ""),
+        (json!({}), 502, ""),
+        (json!({"secret": "absent"}), 503, "proxy-ssl-secret"),
+        (json!({"secret": "empty", "verify": "on"}), 503, "ca.crt"),
+        (json!({"verify": "on"}), 503, "proxy-ssl-verify"),
+        (json!({"secret": "m/up"}), 503, "proxy-ssl-secret"),
+        (json!({"name": "-"}), 503, "no name"),
+    ] {
+        let mut all = json!({"nginx.ingress.kubernetes.io/backend-protocol": "HTTPS"});
+        for (name, value) in annotations.as_object().expect("an object") {
+            all[format!("nginx.ingress.kubernetes.io/proxy-ssl-{name}")] = value.clone();
+        }
+        let mut snapshot = annotated("HTTPS", &[address]);
+        let object = json!({
+            "metadata": {"namespace": "n", "name": "i", "creationTimestamp": "1", "annotations": all},
+            "spec": {"ingressClassName": "fedgate", "rules": [{"http": {"paths": [
+                {"path": "/", "pathType": "Prefix", "backend": {"service": {"name": "web", "port": {"number": 80}}}},
+            ]}}]},
+        });
+        snapshot.ingresses = vec![Arc::new(IngressObject::read(&object))];
+        secrets(&mut snapshot, "up", &ours, ours.authority.pem().as_bytes());
+        secrets(&mut snapshot, "stranger", &ours, other.authority.pem().as_bytes());
+        secrets(&mut snapshot, "empty", &ours, b"");
+        let gate = Gate::start(&snapshot, |_| ());
+        let answer = gate.get("/").await;
+        assert_eq!(answer.status, wanted, "{annotations}: {answer:?} {:?}", gate.routes.load().problems());
+        match wanted {
+            200 => assert_eq!(answer.body, said, "{annotations}"),
+            503 => {
+                let table = gate.routes.load();
+                assert!(table.problems().iter().any(|p| p.message.contains(said)), "{:?}", table.problems());
+            }
+            _ => {}
+        }
+    }
 }

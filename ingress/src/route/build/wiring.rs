@@ -29,12 +29,20 @@ impl Builder<'_> {
                 None
             }
         };
-        let tls = || Some(UpstreamTls::unverified(&server_name));
+        let common = self.endpoint_tls.clone();
+        let tls = || {
+            Some(match &common {
+                None => UpstreamTls::unverified(&server_name),
+                Some((tls, true)) => tls.clone(),
+                Some((tls, false)) => UpstreamTls { name: server_name.as_str().into(), ..tls.clone() },
+            })
+        };
         let (http1, h2) = (UpstreamProtocol::Http1, UpstreamProtocol::H2);
         let spec = match self.policy.protocol {
             None => {
                 let port = service.and_then(|service| service_port(service, port));
-                WireSpec::of_app_protocol(port.map_or("", |port| &port.app_protocol), &server_name)
+                let spec = WireSpec::of_app_protocol(port.map_or("", |port| &port.app_protocol), &server_name);
+                WireSpec { tls: spec.tls.and_then(|_| tls()), ..spec }
             }
             Some(Protocol::Http) => WireSpec::default(),
             Some(Protocol::Https | Protocol::Auto) => WireSpec { protocol: http1, tls: tls(), announce },
@@ -51,6 +59,6 @@ impl Builder<'_> {
 
     pub(super) fn wire(&mut self, spec: &WireSpec) -> Arc<Wire> {
         let wire = self.table.wires.wire(spec, self.before.map(|table| &table.wires));
-        wire.expect("object names are server names, and nothing else can be wrong without Secrets")
+        wire.expect("object names are server names, and what annotations and Secrets say was tried before")
     }
 }

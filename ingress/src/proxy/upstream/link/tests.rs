@@ -96,7 +96,7 @@ async fn an_endpoint_must_be_who_it_should_and_learns_who_we_are() {
         ("pod.example", trust.clone(), None, false),
         ("pod.example", trust, strange, false),
     ] {
-        let tls = UpstreamTls { verify, own, name: name.into(), sni: true };
+        let tls = UpstreamTls { verify, own, ..UpstreamTls::unverified(name) };
         let spec = WireSpec { tls: Some(tls), ..WireSpec::default() };
         let result = connect(address, &spec).await;
         assert_eq!(result.is_ok(), wanted, "{spec:?}: {result:?}");
