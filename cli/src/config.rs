@@ -4,6 +4,7 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 use federation_api::audit::{LogConfig, LogTarget};
@@ -97,6 +98,9 @@ pub struct ServeFlags {
     /// Kubeconfig of the webhook that audit records are sent to
     #[arg(long, value_name = "FILE", requires = "audit_policy_file")]
     pub audit_webhook_config_file: Option<PathBuf>,
+    /// Seconds between a stop, which /readyz tells at once, and its beginning (default: 0)
+    #[arg(long, value_name = "SECONDS")]
+    pub shutdown_delay: Option<u64>,
     /// Where templates go that nothing places (default: none; `up`: all)
     #[arg(long, value_enum)]
     pub default_placement: Option<DefaultPlacement>,
@@ -146,6 +150,8 @@ pub struct ServeConfig {
     pub authorization_modes: Vec<auth::Mode>,
     pub audit: Option<AuditFiles>,
     pub default_placement: DefaultPlacement,
+    /// Between a stop and its beginning: load balancers have to notice that this process is not ready.
+    pub shutdown_delay: Duration,
     /// Members and their pods may be on this machine; only `up` sets it.
     pub playground: bool,
 }
@@ -222,6 +228,7 @@ impl ServeFlags {
             audit,
             ingress,
             default_placement: self.default_placement.or(file.default_placement).unwrap_or_default(),
+            shutdown_delay: Duration::from_secs(self.shutdown_delay.or(file.shutdown_delay).unwrap_or(0)),
             playground: false,
             roles,
             data_dir,
@@ -338,6 +345,21 @@ mod tests {
     }
 
     #[test]
+    fn the_ingress_believes_what_it_is_told_to() {
+        let file = "data-dir: /a\ningress-trusted-proxy: [10.0.0.0/8]\ningress-default-certificate: n/tls\n\
+                    ingress-external-name: ['*.example.com']\nshutdown-delay: 5\n";
+        let (_dir, given) = flags(file);
+        let config = given.resolve(Ipv4Addr::LOCALHOST).expect("resolved");
+        assert!(config.ingress.trusted_proxies[0].holds([10, 1, 2, 3].into()));
+        assert_eq!(config.ingress.default_certificate.expect("one").to_string(), "n/tls");
+        assert!(config.ingress.external_names.allowed("a.example.com").is_some());
+        assert_eq!(config.shutdown_delay.as_secs(), 5);
+        let (_dir, nothing) = flags("data-dir: /a\n");
+        let config = nothing.resolve(Ipv4Addr::LOCALHOST).expect("resolved");
+        assert!(config.ingress.trusted_proxies.is_empty() && config.ingress.external_names.allowed("a.b").is_none());
+    }
+
+    #[test]
     fn nonsense_is_refused_by_name() {
         for (file, named) in [
             ("data-dir: /a\nno-such-key: 1\n", "no-such-key"),
@@ -348,6 +370,9 @@ mod tests {
             ("data-dir: /a\nauthorization-mode: [Maybe]\n", "Maybe"),
             ("api-addr: 1.2.3.4:1\n", "--data-dir"),
             ("data-dir: /a\napi-addr: nowhere\n", "api-addr"),
+            ("data-dir: /a\ningress-trusted-proxy: [10.0.0.0/99]\n", "--ingress-trusted-proxy"),
+            ("data-dir: /a\ningress-default-certificate: tls\n", "--ingress-default-certificate"),
+            ("data-dir: /a\ningress-external-name: [10.0.0.1]\n", "--ingress-external-name"),
         ] {
             let (_dir, given) = flags(file);
             let text = given.resolve(Ipv4Addr::LOCALHOST).expect_err(file).to_string();

@@ -56,6 +56,15 @@ impl Server {
     pub async fn start(config: ServeConfig, stop: CancellationToken) -> Result<Self, Failure> {
         let dir = Dir::make(&config.data_dir)?;
         let mut tasks = JoinSet::new();
+        // What asks whether to send us more hears of the stop at once, the parts go on until that has been noticed.
+        let parts = if config.shutdown_delay.is_zero() { stop.clone() } else { CancellationToken::new() };
+        let (asked, last, delay) = (stop.clone(), parts.clone(), config.shutdown_delay);
+        tasks.spawn(async move {
+            asked.cancelled().await;
+            tokio::time::sleep(delay).await;
+            last.cancel();
+            Ok(())
+        });
         let mut addresses = Addresses::default();
         let local = match config.runs(Role::Api) {
             true => Some(hub::open(&config).await?),
@@ -65,22 +74,22 @@ impl Server {
         dir.not_ready()?;
         let callers = planes::Callers::new(local.as_ref(), &config)?;
         if let Some(local) = &local {
-            let bound = hub::start(local, &config, &mut tasks, &stop).await?;
+            let bound = hub::start(local, &config, &mut tasks, &parts).await?;
             addresses.api = dialled(bound);
             write_kubeconfig(&dir, local, &addresses.api)?;
         }
         if config.runs(Role::Placement) || local.is_some() {
-            planes::members(&callers, local.as_ref(), &config, &mut tasks, &stop).await?;
+            planes::members(&callers, local.as_ref(), &config, &mut tasks, &parts).await?;
         }
-        let mut report = planes::Report::new(local.as_ref().map(|l| l.api.clone()));
+        let mut report = planes::Report::new(local.as_ref().map(|l| l.api.clone()), stop.clone());
         if config.runs(Role::Ingress) {
-            let (plain, tls) = planes::ingress(&callers, &config, &mut report, &mut tasks, &stop)?;
+            let (plain, tls) = planes::ingress(&callers, &config, &mut report, &mut tasks, &parts)?;
             (addresses.ingress, addresses.ingress_tls) = (dialled(plain), dialled(tls));
         }
         if config.runs(Role::Dns) {
-            addresses.dns = dialled(planes::dns(&callers, &config, &mut report, &mut tasks, &stop)?);
+            addresses.dns = dialled(planes::dns(&callers, &config, &mut report, &mut tasks, &parts)?);
         }
-        let listened = admin::listen(config.admin_addr, Arc::new(report), stop.clone()).await;
+        let listened = admin::listen(config.admin_addr, Arc::new(report), parts).await;
         let (bound, run) = listened.map_err(|e| {
             Failure::local(format!("cannot listen on {}", config.admin_addr), e)
                 .fix("give another --admin-addr, or end what listens there")

@@ -43,6 +43,8 @@ pub struct WatchConfig {
 pub struct Outcome {
     /// The hub has answered for Ingresses, Services and endpoints since the start; before that, routes are those of the disk.
     pub synced: bool,
+    /// There are routes: those that the hub has said, or those of the disk.
+    pub serving: bool,
     pub ingresses: Vec<Arc<IngressObject>>,
     pub accepted: BTreeSet<Named>,
     pub problems: Vec<Problem>,
@@ -132,6 +134,7 @@ impl Watcher {
                 let table = build(&known, None, &self.config.build);
                 tracing::info!(ingresses = known.ingresses.len(), "serving the snapshot on disk until the hub answers");
                 self.routes.store(Arc::new(table));
+                self.outcome.send_modify(|outcome| outcome.serving = true);
                 known
             }
             Ok(None) => Snapshot::default(),
@@ -153,13 +156,17 @@ impl Watcher {
         }
         // A Secret that was not answered yet is not missing.
         let certain = |problem: &&Problem| problem.kind != ProblemKind::SecretMissing || waiting.is_empty();
-        self.outcome.send_replace(Outcome {
+        let serving = synced || self.outcome.borrow().serving;
+        let outcome = Outcome {
             synced,
+            serving,
             ingresses: now.ingresses.clone(),
             accepted: table.accepted().clone(),
             problems: table.problems().iter().filter(certain).cloned().collect(),
-        });
+        };
+        // First served, then told.
         self.routes.store(Arc::new(table));
+        self.outcome.send_replace(outcome);
     }
 
     async fn save(&self, known: &Snapshot) {

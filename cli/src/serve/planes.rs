@@ -13,6 +13,7 @@ use hub_client::error::chain;
 use hub_client::{Caller, Claim, Hub, lead};
 use member_cluster::{AddressPolicy, Connector, Members};
 use placement::schedule::DefaultPlacement;
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -167,6 +168,7 @@ pub(super) fn ingress(
         metrics.render_routes(&counted.load(), text);
     }));
     let (outcomes, leader) = (watcher.outcomes(), hub.clone());
+    report.routes = Some(outcomes.clone());
     let publish = move |hold| ingress::publish(hub.clone(), outcomes.clone(), addresses.clone(), hold);
     spawn(tasks, lead(leader, leadership(config, "ingress-status"), stop.clone(), publish));
     spawn(tasks, watcher.run(stop.clone()));
@@ -236,11 +238,14 @@ type Render = Box<dyn Fn(&mut String) + Send + Sync>;
 pub(super) struct Report {
     api: Option<Api>,
     pub(super) metrics: Vec<Render>,
+    /// What the ingress serves, where it runs here.
+    routes: Option<watch::Receiver<ingress::watch::Outcome>>,
+    stop: CancellationToken,
 }
 
 impl Report {
-    pub(super) fn new(api: Option<Api>) -> Self {
-        Self { api, metrics: Vec::new() }
+    pub(super) fn new(api: Option<Api>, stop: CancellationToken) -> Self {
+        Self { api, metrics: Vec::new(), routes: None, stop }
     }
 }
 
@@ -252,6 +257,13 @@ impl crate::admin::Report for Report {
     }
 
     fn not_ready(&self) -> Vec<String> {
-        self.api.as_ref().map(Api::not_ready).unwrap_or_default()
+        let mut parts = self.api.as_ref().map(Api::not_ready).unwrap_or_default();
+        if self.routes.as_ref().is_some_and(|routes| !routes.borrow().serving) {
+            parts.push("ingress".to_owned());
+        }
+        if self.stop.is_cancelled() {
+            parts.push("shutdown".to_owned());
+        }
+        parts
     }
 }

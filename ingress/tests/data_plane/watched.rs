@@ -196,6 +196,10 @@ async fn a_start_without_the_hub_serves_the_snapshot_on_disk() {
     };
     tokio::time::timeout(PATIENCE, wait).await.expect("served from disk");
     assert!(!second.outcomes.borrow().synced);
+    tokio::time::timeout(PATIENCE, second.outcomes.wait_for(|outcome| outcome.serving))
+        .await
+        .expect("ready")
+        .expect("runs");
     // The hub comes back, but knows nothing of west yet.
     hub.set("endpointslices", vec![slice("east", "10.1.0.9"), marker("east")]);
     hub.0.away.store(false, std::sync::atomic::Ordering::SeqCst);
@@ -227,4 +231,19 @@ async fn addresses_and_problems_are_told_once_all_is_known() {
     assert_eq!(reasons, ["SecretNotFound", "ServiceNotFound"]);
     watched.stop().await;
     publisher.await.expect("no panic");
+}
+
+/// Ingress: 73
+#[tokio::test]
+async fn nothing_is_ready_before_the_first_whole_set_of_routes() {
+    let hub = filled();
+    hub.0.away.store(true, std::sync::atomic::Ordering::SeqCst);
+    let mut watched = Watched::start(&hub, None);
+    assert!(!watched.outcomes.borrow().serving);
+    hub.0.away.store(false, std::sync::atomic::Ordering::SeqCst);
+    hub.set("endpointslices", vec![slice("east", "10.1.0.1"), marker("east")]);
+    let ready = watched.outcomes.wait_for(|outcome| outcome.serving);
+    drop(tokio::time::timeout(PATIENCE, ready).await.expect("in time").expect("the watcher runs"));
+    assert_eq!(watched.addresses(), ["10.1.0.1:8080"], "what is told is served already");
+    watched.stop().await;
 }
