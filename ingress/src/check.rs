@@ -26,8 +26,8 @@ const AT_ONCE: usize = 64;
 const HEAD_BYTES: usize = 16 * 1024;
 
 /// What is known of one endpoint's checks.
-#[derive(Default)]
 struct Record {
+    endpoint: Arc<Endpoint>,
     due: u64,
     running: bool,
     passes: u32,
@@ -67,7 +67,7 @@ pub async fn run(table: Arc<ArcSwap<RouteTable>>, stop: CancellationToken) {
     }
 }
 
-/// Whose turn it is, at most `room`; forgets endpoints that are gone.
+/// Whose turn it is, at most `room`; forgets endpoints that are gone or checked no more.
 fn due(table: &RouteTable, records: &mut HashMap<u64, Record>, room: usize) -> Vec<Task> {
     let now = clock::now();
     let (mut tasks, mut seen) = (Vec::new(), HashSet::new());
@@ -78,7 +78,10 @@ fn due(table: &RouteTable, records: &mut HashMap<u64, Record>, room: usize) -> V
                 continue;
             }
             // The first checks are spread over the interval.
-            let first = || Record { due: now + spread(endpoint.id, check.interval), ..Record::default() };
+            let first = || {
+                let due = now + spread(endpoint.id, check.interval);
+                Record { endpoint: endpoint.clone(), due, running: false, passes: 0, fails: 0 }
+            };
             let record = records.entry(endpoint.id).or_insert_with(first);
             if record.running || record.due > now || tasks.len() >= room {
                 continue;
@@ -89,7 +92,14 @@ fn due(table: &RouteTable, records: &mut HashMap<u64, Record>, room: usize) -> V
             tasks.push(Task { backend, endpoint, wire, check });
         }
     }
-    records.retain(|id, record| record.running || seen.contains(id));
+    records.retain(|id, record| {
+        let stays = record.running || seen.contains(id);
+        if !stays {
+            // Nobody asks it any more, so nobody would ever find it well.
+            record.endpoint.checked(true, now);
+        }
+        stays
+    });
     tasks
 }
 

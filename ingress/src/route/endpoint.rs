@@ -296,7 +296,8 @@ impl Endpoint {
     }
 
     /// What its answers take in microseconds, `None` before the first.
-    pub(super) fn latency(&self, now: u64) -> Option<f32> {
+    #[must_use]
+    pub fn latency(&self, now: u64) -> Option<f32> {
         self.latency.at(now)
     }
 }

@@ -284,4 +284,13 @@ async fn an_endpoint_that_fails_its_checks_gets_nothing_until_it_passes() {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
     assert!(from.elapsed() >= Duration::from_millis(350), "{:?}", from.elapsed());
+    // Where checks are taken back so is what they found.
+    well.store(false, Ordering::SeqCst);
+    while round().await > 0 {
+        assert!(began.elapsed() < PATIENCE);
+    }
+    route(&gate, &[sick, sound.address], &options());
+    while round().await == 0 {
+        assert!(began.elapsed() < PATIENCE);
+    }
 }
