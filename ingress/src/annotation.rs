@@ -37,6 +37,8 @@ pub struct Reading {
     pub users: Option<UsersWish>,
     /// How endpoints are spoken to where that is TLS.
     pub endpoints: TlsWish,
+    /// Statuses that a Service of the namespace is asked about, and its name.
+    pub errors: Option<(Box<[u16]>, String)>,
     /// It takes requests of other Ingresses' routes, and has none of its own.
     pub canary: Option<CanaryRule>,
     pub findings: Vec<Finding>,
@@ -173,10 +175,11 @@ pub fn read_within(annotations: &BTreeMap<String, String>, namespace: &str) -> R
     let canary = delivery::canary(&mut reader);
     let users = group::users(&mut reader, namespace);
     let endpoints = endpoints::tls(&mut reader, namespace);
+    let errors = group::errors(&mut reader);
     policy.satisfied_by_any = reader.one_of("satisfy", &[("any", true), ("all", false)]).unwrap_or(false);
     let (findings, closed) = reader.finish();
     policy.closed = closed;
-    Reading { policy, aliases, patterned, delivery, upkeep, users, endpoints, canary, findings }
+    Reading { policy, aliases, patterned, delivery, upkeep, users, endpoints, errors, canary, findings }
 }
 
 #[cfg(test)]

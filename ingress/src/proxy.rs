@@ -7,6 +7,7 @@ mod forward;
 pub mod guard;
 pub mod head;
 mod id;
+mod pages;
 mod passthrough;
 mod probe;
 mod replay;
@@ -194,6 +195,7 @@ impl Proxy {
         }
         let origin = policy.cors.as_ref().and_then(|_| parts.headers.get(header::ORIGIN).cloned());
         let version = parts.version;
+        let kept = pages::keep(&route, &parts);
         let admitted = match (admitted, &policy.users) {
             (Ok(admitted), Some(users)) if admitted.proves => {
                 filter::prove(users, parts.headers.get(header::AUTHORIZATION)).await.map(|()| admitted)
@@ -207,6 +209,14 @@ impl Proxy {
                 self.pass(&route, passing, line).await
             }
             Err(stop) => Err(stop),
+        };
+        let passed = match (pages::error(&route, &passed), kept) {
+            (Some(status), Some(kept)) => match self.page(&route, (status, kept), peer, line).await {
+                // Who asks for a page and gets none hears of the error itself.
+                Err(_) => passed,
+                page => page,
+            },
+            _ => passed,
         };
         let mut response = passed.unwrap_or_else(|stop| self.stopped(stop, version, line));
         if policy.cors.is_some() || policy.answers.is_some() {

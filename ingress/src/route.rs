@@ -46,7 +46,9 @@ pub use pool::Locality;
 pub use retries::{Retries, RetryError};
 pub use shares::{Shares, SharesError};
 pub use upkeep::{CheckError, EJECT_BASE_MS, EJECT_MAX_MS, Ejection, HealthCheck, Upkeep};
-pub use wire::{Announce, TlsSetup, TlsVersions, UpstreamProtocol, UpstreamTls, Verify, Wire, WireError, WireSpec, Wires, Wiring};
+pub use wire::{
+    Announce, TlsSetup, TlsVersions, UpstreamProtocol, UpstreamTls, Verify, Wire, WireError, WireSpec, Wires, Wiring,
+};
 
 use crate::snapshot::Named;
 use basic::BasicAuth;
@@ -65,8 +67,17 @@ pub struct Route {
     pub policy: Arc<Policy>,
     /// Who takes some of its requests.
     pub canaries: Canaries,
+    /// Whom to ask what to say of errors.
+    pub pages: Option<Box<ErrorPages>>,
     /// Of its Ingress and Service, for as long as both are there.
     pub number: u32,
+}
+
+/// A default backend, and the statuses that it is asked about; it is also asked where a backend has no endpoints.
+#[derive(Debug)]
+pub struct ErrorPages {
+    pub codes: Box<[u16]>,
+    pub route: Arc<Route>,
 }
 
 /// All routes, endpoints and certificates of one moment.
@@ -183,6 +194,7 @@ impl Route {
             wiring: Wire::plain().into(),
             policy: Arc::default(),
             canaries: Canaries::default(),
+            pages: None,
             number: 0,
         }
     }

@@ -190,6 +190,27 @@ pub(super) fn users(reader: &mut Reader<'_>, namespace: &str) -> Option<UsersWis
     Some(UsersWish { secret: secret?.to_owned(), map, realm })
 }
 
+/// Which errors a Service of the namespace has a page for.
+pub(super) fn errors(reader: &mut Reader<'_>) -> Option<(Box<[u16]>, String)> {
+    let sound = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    let service = reader.text("default-backend").filter(|name| {
+        let named = name.bytes().all(sound);
+        if !named {
+            reader.wrong("default-backend", "the name of a Service in the namespace of the Ingress");
+        }
+        named
+    });
+    let code = |text: &str| text.trim().parse::<u16>().ok().filter(|code| (400..600).contains(code));
+    let codes = reader.text("custom-http-errors").map(|text| text.split(',').map(code).collect::<Option<Box<[u16]>>>());
+    if matches!(codes, Some(None)) {
+        reader.wrong("custom-http-errors", "a list of statuses from 400 to 599");
+    }
+    if matches!(codes, Some(Some(_))) && service.is_none() {
+        reader.wrong("custom-http-errors", "followed without the annotation default-backend");
+    }
+    Some((codes.flatten().unwrap_or_default(), service?.to_owned()))
+}
+
 /// Rewritten heads of answers.
 pub(super) fn answers(reader: &mut Reader<'_>) -> Option<Box<AnswerRules>> {
     let from = reader.text("proxy-redirect-from").filter(|from| !matches!(*from, "off" | "default"));

@@ -27,7 +27,7 @@ use crate::route::policy::Policy;
 use crate::route::pool::{Identities, Locality, SliceIndex, routable};
 use crate::route::upkeep::Upkeep;
 use crate::route::wire::{UpstreamTls, Wires};
-use crate::route::{Problem, ProblemKind, Route, RouteTable};
+use crate::route::{ErrorPages, Problem, ProblemKind, Route, RouteTable};
 use crate::snapshot::{
     BackendRef, IngressClass, IngressObject, Named, PathKind, PortRef, RulePath, ServiceObject, Snapshot,
 };
@@ -123,6 +123,7 @@ pub fn build(snapshot: &Snapshot, before: Option<&RouteTable>, options: &BuildOp
         policy: Arc::clone(&plain),
         endpoint_tls: None,
         delivery: options.delivery.clone(),
+        errors: None,
         plain,
     };
     builder.default_certificate();
@@ -159,6 +160,8 @@ struct Builder<'s> {
     delivery: Delivery,
     /// Of the same, and whether the name is its own.
     endpoint_tls: Option<(UpstreamTls, bool)>,
+    /// Statuses that its default backend is asked about, and the Service.
+    errors: Option<(Box<[u16]>, String)>,
     /// Of every Ingress that asks for nothing.
     plain: Arc<Policy>,
 }
@@ -247,11 +250,13 @@ impl<'s> Builder<'s> {
         self.policy = Arc::clone(&self.plain);
         self.endpoint_tls = None;
         self.delivery.clone_from(&self.options.delivery);
+        self.errors = None;
         if ingress.annotations.is_empty() {
             return None;
         }
-        let Reading { mut policy, aliases, delivery, users, endpoints, canary, findings, .. } =
+        let Reading { mut policy, aliases, delivery, users, endpoints, errors, canary, findings, .. } =
             annotation::read_within(&ingress.annotations, &ingress.key.namespace);
+        self.errors = errors;
         if let Some(wish) = users {
             match self.users(ingress, wish) {
                 Some(users) => policy.users = Some(users),
@@ -288,7 +293,8 @@ impl<'s> Builder<'s> {
             }
         };
         let route = self.route(ingress, &path.backend, &format!("{field}.backend"));
-        let route = Arc::new(Route { canaries: self.canaries_of(host, path), ..route });
+        let (canaries, pages) = (self.canaries_of(host, path), self.pages(ingress));
+        let route = Arc::new(Route { canaries, pages, ..route });
         let older = match pattern {
             Some(pattern) => self.host(host).add_pattern(pattern, route),
             None => {
@@ -407,7 +413,20 @@ impl<'s> Builder<'s> {
         };
         let (delivery, policy) = (self.delivery.clone(), Arc::clone(&self.policy));
         let number = self.number(&ingress.key, &backend.name);
-        Route { ingress: ingress.key.clone(), backend, wiring, delivery, policy, canaries: Canaries::default(), number }
+        let (canaries, pages) = (Canaries::default(), None);
+        Route { ingress: ingress.key.clone(), backend, wiring, delivery, policy, canaries, pages, number }
+    }
+
+    /// The Service that says what to tell of errors, over its first port.
+    fn pages(&mut self, ingress: &IngressObject) -> Option<Box<ErrorPages>> {
+        let (codes, name) = self.errors.clone()?;
+        let key = Named { namespace: ingress.key.namespace.clone(), name: name.as_str().into() };
+        let first =
+            self.snapshot.services.get(&key).and_then(|service| service.ports.iter().find(|p| p.protocol == "TCP"));
+        let port = PortRef::Number(first.map_or(0, |port| port.number));
+        let backend = BackendRef::Service { name, port };
+        let route = Arc::new(self.route(ingress, &backend, "metadata.annotations[default-backend]"));
+        Some(Box::new(ErrorPages { codes, route }))
     }
 
     /// The number under which requests of this Ingress for this backend are counted.

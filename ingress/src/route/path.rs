@@ -197,6 +197,7 @@ mod tests {
                 wiring: Wire::plain().into(),
                 policy: Arc::default(),
                 canaries: Canaries::default(),
+                pages: None,
                 number: 0,
             });
             assert!(host.add(*kind, path, route).is_none());

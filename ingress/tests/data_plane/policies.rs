@@ -375,3 +375,37 @@ async fn each_ingress_is_counted_under_the_names_that_dashboards_know() {
     )));
     assert_eq!(render(), "");
 }
+
+#[tokio::test]
+async fn a_default_backend_speaks_of_errors_and_of_nobody_there() {
+    let (failing, pages) =
+        (crate::delivery::speaking(|_| crate::delivery::answering(404)).await, Upstream::start("pages").await);
+    let with_pages = |endpoints: &[std::net::SocketAddr], annotations: &[(&str, &str)]| {
+        let mut all = with(snapshot(endpoints), annotations);
+        add_service(&mut all, "pages", pages.address);
+        Gate::start(&all, |_| ())
+    };
+    let named = [("default-backend", "pages"), ("custom-http-errors", "404,503")];
+    let answer = send(&with_pages(&[failing], &named), "POST /x?y=1\nAccept: text/html\nContent-Length: 0").await;
+    assert_eq!(answer.status, 200, "the page's own status");
+    let seen = answer.json();
+    assert_eq!((&seen["name"], &seen["method"], &seen["target"]), (&json!("pages"), &json!("GET"), &json!("/")));
+    for (name, value) in [
+        ("x-code", "404"),
+        ("x-format", "text/html"),
+        ("x-original-uri", "/x?y=1"),
+        ("x-namespace", "n"),
+        ("x-ingress-name", "annotated"),
+        ("x-service-name", "web"),
+        ("x-service-port", "80"),
+        ("host", "a.example:7080"),
+    ] {
+        assert_eq!(seen["headers"][name], value, "{name}");
+    }
+    let alone = with_pages(&[], &[("default-backend", "pages")]);
+    assert_eq!(send(&alone, "GET /").await.json()["headers"]["x-code"], "503", "nobody is there");
+    let other = with_pages(&[failing], &[("default-backend", "pages"), ("custom-http-errors", "500")]);
+    assert_eq!(send(&other, "GET /").await.status, 404, "not asked about that one");
+    let missing = with_pages(&[failing], &[("default-backend", "absent"), ("custom-http-errors", "404")]);
+    assert_eq!(send(&missing, "GET /").await.status, 404, "who says nothing changes nothing");
+}
