@@ -130,6 +130,8 @@ impl Default for Limits {
 pub struct Timeouts {
     /// From the first wait for a request to the end of its head; so also the keep-alive time downstream.
     pub head: Duration,
+    /// Age at which a client's connection takes no further request: clients spread anew over replicas that came later.
+    pub connection: Duration,
     /// TLS handshake with a client.
     pub handshake: Duration,
     /// TCP connect to an endpoint: short, since another endpoint can answer.
@@ -152,6 +154,7 @@ impl Default for Timeouts {
     fn default() -> Self {
         Self {
             head: Duration::from_secs(60),
+            connection: Duration::from_secs(3600),
             handshake: Duration::from_secs(10),
             connect: Duration::from_secs(1),
             unacknowledged: Duration::from_secs(3),

@@ -59,10 +59,11 @@ pub async fn snapshot(hub: &Hub) -> Result<Snapshot, ApiError> {
 /// Puts something in the place of every Secret, so that routes redirect and ask for passwords as they will.
 fn stand_in(snapshot: &mut Snapshot) {
     let wanted = snapshot.wanted_secrets();
-    let users = Arc::new(UserList([("auth".to_owned(), Vec::new())].into()));
-    snapshot.user_lists.extend(wanted.iter().map(|key| (key.clone(), users.clone())));
     let Ok(made) = rcgen::generate_simple_self_signed(["fedgate.invalid".to_owned()]) else { return };
     let (certificate, private_key) = (made.cert.pem().into_bytes(), made.signing_key.serialize_pem().into_bytes());
+    let rest = [("auth".to_owned(), Vec::new()), ("ca.crt".to_owned(), certificate.clone())];
+    let rest = Arc::new(UserList(rest.into()));
+    snapshot.user_lists.extend(wanted.iter().map(|key| (key.clone(), rest.clone())));
     let tls = Arc::new(TlsSecret { certificate, private_key });
     snapshot.secrets.extend(wanted.into_iter().map(|key| (key, tls.clone())));
 }

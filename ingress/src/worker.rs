@@ -237,7 +237,7 @@ impl Worker {
         }
         let guarded = TokioIo::new(Guarded::new(stream, peer.clone()));
         let connection = builder.serve_connection(guarded, self.service(peer)).with_upgrades();
-        drained(connection, self.drain.clone(), |connection| connection.graceful_shutdown()).await;
+        self.drive(connection, |connection| connection.graceful_shutdown()).await;
     }
 
     async fn http2(&self, stream: Downstream, peer: Arc<Peer>) {
@@ -254,32 +254,38 @@ impl Worker {
             .keep_alive_interval(self.proxy.timeouts.head)
             .keep_alive_timeout(self.proxy.timeouts.handshake);
         let connection = builder.serve_connection(TokioIo::new(stream), self.service(peer));
-        drained(connection, self.drain.clone(), |connection| connection.graceful_shutdown()).await;
+        self.drive(connection, |connection| connection.graceful_shutdown()).await;
     }
-}
 
-/// Drives a connection to its end; once `drain` is cancelled it takes no further request.
-async fn drained<C>(connection: C, drain: CancellationToken, finish: impl Fn(Pin<&mut C>))
-where
-    C: Future<Output = hyper::Result<()>>,
-{
-    let mut connection = pin!(connection);
-    let mut draining = Some(pin!(drain.cancelled()));
-    let mut registered = false;
-    let end = poll_fn(|cx: &mut Context<'_>| {
-        // The wait is polled once to leave the task's waker there, then only looked at: polling it takes a lock.
-        if (!registered || drain.is_cancelled())
-            && let Some(wait) = &mut draining
-        {
-            registered = true;
-            if wait.as_mut().poll(cx).is_ready() {
+    /// Drives a connection to its end; at a drain, and once it is old, it takes no further request.
+    async fn drive<C>(&self, connection: C, finish: impl Fn(Pin<&mut C>))
+    where
+        C: Future<Output = hyper::Result<()>>,
+    {
+        let (drain, age) = (&self.drain, tokio::time::sleep(self.proxy.timeouts.connection));
+        let (mut connection, mut age) = (pin!(connection), pin!(age));
+        let mut draining = Some(pin!(drain.cancelled()));
+        let (mut registered, mut old) = (false, false);
+        let end = poll_fn(|cx: &mut Context<'_>| {
+            // Both waits are polled once to leave the task's waker there, then only looked at: polling takes a lock.
+            if (!registered || drain.is_cancelled())
+                && let Some(wait) = &mut draining
+                && wait.as_mut().poll(cx).is_ready()
+            {
                 draining = None;
                 finish(connection.as_mut());
             }
+            if !registered || (!old && age.is_elapsed()) {
+                old = age.as_mut().poll(cx).is_ready();
+                if old {
+                    finish(connection.as_mut());
+                }
+            }
+            registered = true;
+            connection.as_mut().poll(cx)
+        });
+        if let Err(error) = end.await {
+            tracing::debug!(%error, "a downstream connection ended early");
         }
-        connection.as_mut().poll(cx)
-    });
-    if let Err(error) = end.await {
-        tracing::debug!(%error, "a downstream connection ended early");
     }
 }

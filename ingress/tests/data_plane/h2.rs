@@ -128,6 +128,31 @@ async fn drain_says_goaway_twice_and_finishes_open_streams() {
     assert!(raw.end(PATIENCE).await.is_some(), "then it closes");
 }
 
+/// Ingress: 71
+#[tokio::test]
+async fn an_old_connection_takes_no_further_request() {
+    let up = Upstream::start("one").await;
+    let gate = Gate::start(&crate::fixture::snapshot(&[up.address]), |config| {
+        config.timeouts.connection = Duration::from_millis(200);
+    });
+    let mut raw = Raw::connect(gate.http).await;
+    assert!(raw.send(HEADERS, END_STREAM | END_HEADERS, 1, &request("GET")).await);
+    raw.until(HEADERS).await.expect("a young one does");
+    let first = raw.until(GOAWAY).await.expect("a first GOAWAY");
+    assert_eq!(first.payload[..8], [0x7f, 0xff, 0xff, 0xff, 0, 0, 0, 0]);
+    let ping = raw.until(PING).await.expect("a round trip is measured");
+    assert!(raw.send(HEADERS, END_STREAM | END_HEADERS, 3, &request("GET")).await);
+    raw.until(HEADERS).await.expect("what was on its way is answered");
+    assert!(raw.send(PING, ACK, 0, &ping.payload).await);
+    assert_eq!(raw.until(GOAWAY).await.expect("a second GOAWAY").payload[..4], 3u32.to_be_bytes());
+    assert!(raw.end(PATIENCE).await.is_some(), "then it closes");
+    let mut stream = TcpStream::connect(gate.http).await.expect("connect");
+    stream.write_all(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n").await.expect("written");
+    let mut text = String::new();
+    tokio::io::AsyncReadExt::read_to_string(&mut stream, &mut text).await.expect("the end comes by itself");
+    assert!(text.starts_with("HTTP/1.1 200"), "{text}");
+}
+
 /// Sends `frames` until the connection is closed; panics if it never is.
 async fn flood(gate: &Gate, what: &str, opening: &[u8], mut round: impl FnMut(u32) -> Vec<u8>, rounds: u32) {
     let mut raw = Raw::connect(gate.http).await;
