@@ -2,6 +2,8 @@
 //!
 //! Pure; the table before is read only for identities (endpoint health, turns, parsed certificates).
 
+mod canaries;
+mod pages;
 mod passthrough;
 mod tls;
 mod upkeeps;
@@ -27,10 +29,9 @@ use crate::route::policy::Policy;
 use crate::route::pool::{Identities, Locality, SliceIndex, routable};
 use crate::route::upkeep::Upkeep;
 use crate::route::wire::{UpstreamTls, Wires};
-use crate::route::{ErrorPages, Problem, ProblemKind, Route, RouteTable};
-use crate::snapshot::{
-    BackendRef, IngressClass, IngressObject, Named, PathKind, PortRef, RulePath, ServiceObject, Snapshot,
-};
+use crate::route::{Problem, ProblemKind, Route, RouteTable};
+use crate::snapshot::{BackendRef, IngressClass, IngressObject, Named, PortRef, RulePath, ServiceObject, Snapshot};
+use canaries::{Place, Waiting};
 use upkeeps::{Unheard, Upkeeps};
 
 /// The value of the annotation `kubernetes.io/ingress.class` that means us.
@@ -166,62 +167,7 @@ struct Builder<'s> {
     plain: Arc<Policy>,
 }
 
-/// Host, kind of path and path of a rule.
-type Place<'s> = (&'s str, PathKind, &'s str);
-
-/// A canary's path, before somebody has the route that it takes requests of.
-struct Waiting<'s> {
-    rule: CanaryRule,
-    delivery: Delivery,
-    ingress: &'s IngressObject,
-    path: &'s RulePath,
-    field: String,
-}
-
 impl<'s> Builder<'s> {
-    /// Keeps the paths of an Ingress that only takes requests of others.
-    fn canary(&mut self, ingress: &'s IngressObject) {
-        self.table.accepted.insert(ingress.key.clone());
-        let Some(rule) = self.policy(ingress) else { return };
-        for (number, of_host) in ingress.rules.iter().enumerate() {
-            for (position, path) in of_host.paths.iter().enumerate() {
-                let (rule, delivery) = (rule.clone(), self.delivery.clone());
-                let field = format!("spec.rules[{number}].http.paths[{position}]");
-                let waiting = Waiting { rule, delivery, ingress, path, field };
-                let place = (of_host.host.as_str(), path.kind, trimmed(path));
-                self.canaries.entry(place).or_default().push(waiting);
-            }
-        }
-    }
-
-    /// The canaries of a path that has its Ingress now; they meet that one's policy.
-    fn canaries_of(&mut self, host: &'s str, path: &'s RulePath) -> Canaries {
-        let Some(waiting) = self.canaries.remove(&(host, path.kind, trimmed(path))) else {
-            return Canaries::default();
-        };
-        let own = self.delivery.clone();
-        let routes = waiting.into_iter().map(|waiting| {
-            self.delivery = waiting.delivery;
-            let route = self.route(waiting.ingress, &waiting.path.backend, &format!("{}.backend", waiting.field));
-            (waiting.rule, Arc::new(route))
-        });
-        let canaries = Canaries::new(routes.collect());
-        self.delivery = own;
-        canaries
-    }
-
-    /// Says of canaries that there is nothing to take requests of.
-    fn lonely_canaries(&mut self) {
-        for ((host, ..), waiting) in std::mem::take(&mut self.canaries) {
-            for Waiting { ingress, path, field, .. } in waiting {
-                let path = &path.path;
-                let message =
-                    format!("{field}: no other Ingress has {host}{path} with this pathType, so no request comes here");
-                self.problem(ingress, ProblemKind::CanaryAlone, message);
-            }
-        }
-    }
-
     fn ingress(&mut self, ingress: &'s IngressObject) {
         self.table.accepted.insert(ingress.key.clone());
         self.policy(ingress);
@@ -417,18 +363,6 @@ impl<'s> Builder<'s> {
         Route { ingress: ingress.key.clone(), backend, wiring, delivery, policy, canaries, pages, number }
     }
 
-    /// The Service that says what to tell of errors, over its first port.
-    fn pages(&mut self, ingress: &IngressObject) -> Option<Box<ErrorPages>> {
-        let (codes, name) = self.errors.clone()?;
-        let key = Named { namespace: ingress.key.namespace.clone(), name: name.as_str().into() };
-        let first =
-            self.snapshot.services.get(&key).and_then(|service| service.ports.iter().find(|p| p.protocol == "TCP"));
-        let port = PortRef::Number(first.map_or(0, |port| port.number));
-        let backend = BackendRef::Service { name, port };
-        let route = Arc::new(self.route(ingress, &backend, "metadata.annotations[default-backend]"));
-        Some(Box::new(ErrorPages { codes, route }))
-    }
-
     /// The number under which requests of this Ingress for this backend are counted.
     fn number(&mut self, ingress: &Named, backend: &Arc<str>) -> u32 {
         let key = (ingress.clone(), backend.clone());
@@ -568,14 +502,6 @@ impl<'s> Builder<'s> {
         table.endpoints = self.ids.now;
         table.next_id = self.ids.next_id;
         table
-    }
-}
-
-/// A path as canaries name it: a prefix is the same with a trailing slash.
-fn trimmed(path: &RulePath) -> &str {
-    match path.kind {
-        PathKind::Prefix => path.path.strip_suffix('/').unwrap_or(&path.path),
-        PathKind::Exact | PathKind::Text => &path.path,
     }
 }
 

@@ -1,0 +1,21 @@
+//! Default backends: whom to ask what to say of errors.
+
+use std::sync::Arc;
+
+use super::Builder;
+use crate::route::ErrorPages;
+use crate::snapshot::{BackendRef, IngressObject, Named, PortRef};
+
+impl Builder<'_> {
+    /// The Service that says what to tell of errors, over its first port.
+    pub(super) fn pages(&mut self, ingress: &IngressObject) -> Option<Box<ErrorPages>> {
+        let (codes, name) = self.errors.clone()?;
+        let key = Named { namespace: ingress.key.namespace.clone(), name: name.as_str().into() };
+        let first =
+            self.snapshot.services.get(&key).and_then(|service| service.ports.iter().find(|p| p.protocol == "TCP"));
+        let port = PortRef::Number(first.map_or(0, |port| port.number));
+        let backend = BackendRef::Service { name, port };
+        let route = Arc::new(self.route(ingress, &backend, "metadata.annotations[default-backend]"));
+        Some(Box::new(ErrorPages { codes, route }))
+    }
+}
