@@ -169,10 +169,7 @@ impl Proxy {
         }
         let (route, admitted, target) = {
             let table = self.table.load();
-            // What passes through elsewhere must not be had here without the endpoint's own handshake.
-            let passed = || peer.scheme == "https" && table.passthrough(host.as_str()).is_some();
-            let misdirected = |name: &str| *name != *host.as_str() && table.certs().misdirected(name, host.as_str());
-            if peer.server_name.as_deref().is_some_and(misdirected) || (table.passes_through() && passed()) {
+            if is_misdirected(&table, peer, host.as_str()) {
                 self.shard.count(Count::Refused);
                 return Err(MISDIRECTED.into());
             }
@@ -362,6 +359,14 @@ struct Upgrade {
     protocol: HeaderValue,
     /// Over HTTP/2.
     opening: Option<Opening>,
+}
+
+/// Whether a connection was set up for somebody else than `host`.
+fn is_misdirected(table: &RouteTable, peer: &Peer, host: &str) -> bool {
+    let asked_for = |name: &str| *name != *host && table.certs().misdirected(name, host);
+    // What passes through elsewhere must not be had here without the endpoint's own handshake.
+    let passed = || peer.scheme == "https" && table.passthrough(host).is_some();
+    peer.server_name.as_deref().is_some_and(asked_for) || (table.passes_through() && passed())
 }
 
 /// What a hash of the request may read.

@@ -305,8 +305,8 @@ fn forwarded(headers: &mut HeaderMap, peer: &Peer, rules: &HeadRules) {
     }
     if peer.trusted {
         if headers.contains_key(X_FORWARDED_FOR) {
-            let client = peer.client(headers).to_string();
-            headers.insert(X_REAL_IP, HeaderValue::from_str(&client).expect("an address is a header value"));
+            let address = peer.client(headers).to_string();
+            headers.insert(X_REAL_IP, HeaderValue::from_str(&address).expect("an address is a header value"));
         }
         append(headers, X_FORWARDED_FOR, peer.address_value.as_bytes());
     } else {

@@ -71,7 +71,7 @@ async fn a_flood_of_edits_loses_no_request_and_leaves_nothing_behind() {
     let mut edited: Vec<_> = (0..INGRESSES).map(|number| ingress(number, 0)).collect();
     let gate = Gate::start(&current, |_| ());
     let running = Arc::new(AtomicUsize::new(1));
-    let clients: Vec<_> = (0..CLIENTS).map(|_| tokio::spawn(asks(gate.http, running.clone()))).collect();
+    let asking: Vec<_> = (0..CLIENTS).map(|_| tokio::spawn(asks(gate.http, running.clone()))).collect();
     let mut old = Vec::new();
     let mut sizes = None;
     for edit in 1..=EDITS {
@@ -97,8 +97,8 @@ async fn a_flood_of_edits_loses_no_request_and_leaves_nothing_behind() {
         tokio::task::yield_now().await;
     }
     running.store(0, Ordering::SeqCst);
-    for client in clients {
-        assert!(client.await.expect("no lost request") > 0);
+    for each in asking {
+        assert!(each.await.expect("no lost request") > 0);
     }
     assert!(old.iter().all(|table| table.upgrade().is_none()), "tables of the past are gone");
     let connections: usize = ups.iter().map(|up| up.connections.load(Ordering::SeqCst)).sum();
