@@ -20,7 +20,7 @@ use tokio::net::{TcpListener, TcpStream};
 use crate::delivery::{NAMED, answering, delivering, gate, route, speaking};
 use crate::fixture::{Gate, PATIENCE, Upstream, ask, options, read_head, scripted, snapshot};
 
-async fn closed() -> SocketAddr {
+pub async fn closed() -> SocketAddr {
     TcpListener::bind("127.0.0.1:0").await.expect("a free port").local_addr().expect("bound")
 }
 

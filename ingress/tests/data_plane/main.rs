@@ -1,5 +1,6 @@
 //! The data plane over real sockets: little upstream servers, raw clients, hostile bytes.
 
+mod access;
 mod announced;
 mod churn;
 mod delivery;
