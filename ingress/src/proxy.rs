@@ -149,24 +149,10 @@ impl Proxy {
     async fn answer(
         &self,
         peer: &Peer,
-        (mut request, began): (Request<Incoming>, Instant),
+        (request, began): (Request<Incoming>, Instant),
         line: &mut Option<Box<Line>>,
     ) -> Result<Response<AnswerBody>, Stop> {
-        let connect = *request.method() == Method::CONNECT;
-        let upgrade =
-            (connect || request.headers().contains_key(header::UPGRADE)).then(|| hyper::upgrade::on(&mut request));
-        let (mut parts, incoming) = request.into_parts();
-        let opening = if connect { Opening::of(&mut parts)? } else { None };
-        let Inspected { host, path, upgrade: protocol } =
-            head::inspect(&mut parts, &self.heads).inspect_err(|_| self.shard.count(Count::Refused))?;
-        if opening.is_some() {
-            parts.version = Version::HTTP_2;
-        }
-        // The parser of HTTP/1.1 has counted by itself.
-        if parts.version == Version::HTTP_2 && parts.headers.len() > self.limits.head_fields {
-            self.shard.count(Count::Refused);
-            return Err(TOO_MANY.into());
-        }
+        let Asking { mut parts, incoming, host, path, upgrade } = self.inspected(request)?;
         let (route, admitted, target) = {
             let table = self.table.load();
             if is_misdirected(&table, peer, host.as_str()) {
@@ -201,7 +187,6 @@ impl Proxy {
         };
         let passed = match admitted.and_then(|admitted| Ok((admitted.open, target?))) {
             Ok((open, target)) => {
-                let upgrade = upgrade.zip(protocol).map(|(client, protocol)| Upgrade { client, protocol, opening });
                 let passing = Passing { parts: &mut parts, incoming, host, peer, upgrade, open, target };
                 self.pass(&route, passing, line).await
             }
@@ -222,6 +207,28 @@ impl Proxy {
         tally.status = response.status();
         response.body_mut().tally(tally);
         Ok(response)
+    }
+
+    /// What a request asks for, if its head is sound.
+    #[inline]
+    fn inspected(&self, mut request: Request<Incoming>) -> Result<Asking, Stop> {
+        let connect = *request.method() == Method::CONNECT;
+        let upgrade =
+            (connect || request.headers().contains_key(header::UPGRADE)).then(|| hyper::upgrade::on(&mut request));
+        let (mut parts, incoming) = request.into_parts();
+        let opening = if connect { Opening::of(&mut parts)? } else { None };
+        let Inspected { host, path, upgrade: protocol } =
+            head::inspect(&mut parts, &self.heads).inspect_err(|_| self.shard.count(Count::Refused))?;
+        if opening.is_some() {
+            parts.version = Version::HTTP_2;
+        }
+        // The parser of HTTP/1.1 has counted by itself.
+        if parts.version == Version::HTTP_2 && parts.headers.len() > self.limits.head_fields {
+            self.shard.count(Count::Refused);
+            return Err(TOO_MANY.into());
+        }
+        let upgrade = upgrade.zip(protocol).map(|(downstream, protocol)| Upgrade { downstream, protocol, opening });
+        Ok(Asking { parts, incoming, host, path, upgrade })
     }
 
     /// To an endpoint and back.
@@ -321,7 +328,7 @@ impl Proxy {
             opening.check(status, response.headers_mut())?;
         }
         if status == StatusCode::SWITCHING_PROTOCOLS {
-            let Some(Upgrade { client, protocol, opening }) = upgrade else { return Err(UPGRADE_UNASKED) };
+            let Some(Upgrade { downstream, protocol, opening }) = upgrade else { return Err(UPGRADE_UNASKED) };
             if opening.is_some() {
                 // One stream of the connection is a tunnel, the others go on.
                 *response.status_mut() = StatusCode::OK;
@@ -332,7 +339,7 @@ impl Proxy {
                 peer.switch();
             }
             self.shard.count(Count::Tunnel);
-            let tunnel = tunnel::run(lease, client, self.timeouts.tunnel);
+            let tunnel = tunnel::run(lease, downstream, self.timeouts.tunnel);
             self.tasks.spawn(async move {
                 let _counted = (open, in_flight);
                 tunnel.await;
@@ -353,9 +360,19 @@ impl Proxy {
     }
 }
 
+/// A request whose head is sound.
+struct Asking {
+    parts: Parts,
+    incoming: Incoming,
+    host: Host,
+    /// The path that routes are found by, where it is not the one that is forwarded.
+    path: Option<Box<str>>,
+    upgrade: Option<Upgrade>,
+}
+
 /// A request to speak another protocol from here on.
 struct Upgrade {
-    client: OnUpgrade,
+    downstream: OnUpgrade,
     protocol: HeaderValue,
     /// Over HTTP/2.
     opening: Option<Opening>,

@@ -14,12 +14,12 @@ use crate::stream::Socket;
 
 impl Proxy {
     /// Connects a client to an endpoint of `route` until one of them ends.
-    pub async fn pass_through(&self, route: &Route, peer: &Peer, client: Socket) {
+    pub async fn pass_through(&self, route: &Route, peer: &Peer, socket: Socket) {
         let Some(upstream) = self.reach(route, peer).await else {
             return tracing::debug!(backend = &*route.backend.name, "no endpoint takes a TLS connection");
         };
         self.shard.count(Count::Tunnel);
-        tunnel::relay(client, upstream, self.timeouts.tunnel).await;
+        tunnel::relay(socket, upstream, self.timeouts.tunnel).await;
     }
 
     async fn reach(&self, route: &Route, peer: &Peer) -> Option<Link> {
