@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use federation_types::endpoint::{self, Clusters, Seen, carry_over};
-use federation_types::{ClusterName, Gvr, text};
+use federation_types::{ClusterName, Gvr, label, text};
 use hub_client::{Collection, Hub, Reflection, Reflector};
 use serde_json::Value;
 use tokio::sync::{Notify, watch};
@@ -67,6 +67,8 @@ struct Followed {
     members: Reflection<ClusterName>,
     secrets: BTreeMap<Named, FollowedSecret>,
     default_certificate: Option<Named>,
+    /// Of namespaces and of the cluster, once a class of ours names any.
+    parameters: Option<[Reflection<Named>; 2]>,
 }
 
 struct FollowedSecret {
@@ -110,6 +112,7 @@ impl Watcher {
             }
             tokio::time::sleep(BUILD_PAUSE).await;
             let Some(mut now) = followed.snapshot(&known) else { continue };
+            now.parameters = followed.parameters(&now, &mut tasks);
             now.external = names.of(now.wanted_names(&self.config.build.external_names));
             let waiting = followed.secrets(&mut now, &known, &mut tasks);
             self.swap(&now, followed.endpoints_synced(), &waiting);
@@ -228,7 +231,25 @@ impl Followed {
                 .follow(all("fedgate.dev/v1alpha1", "clusters"), stop, |o| ClusterName::new(text::name(o)).ok()),
             secrets: BTreeMap::new(),
             default_certificate,
+            parameters: None,
         }
+    }
+
+    /// The parameters of classes that there are, if a class of ours names any and the hub has said which there are.
+    fn parameters(&mut self, now: &Snapshot, tasks: &mut Tasks) -> Option<BTreeSet<Named>> {
+        let ours = |class: &&IngressClass| class.controller == label::INGRESS_CONTROLLER;
+        if !now.classes.iter().filter(ours).any(|class| class.parameters.is_some()) {
+            return None;
+        }
+        let followed = self.parameters.get_or_insert_with(|| {
+            ["ingressparameters", "clusteringressparameters"].map(|resource| {
+                let all = Collection::all(Gvr::new("fedgate.dev/v1alpha1", resource));
+                tasks.follow(all, tasks.stop.clone(), |o| Some(Named::new(text::namespace(o), text::name(o))))
+            })
+        });
+        let synced = followed.iter().all(|reflection| reflection.state().synced);
+        let known = || followed.iter().flat_map(Reflection::all).map(|(_, named)| (*named).clone()).collect();
+        synced.then(known)
     }
 
     /// Everything but Secrets, once the hub has said all of it; endpoints of clusters that are not complete are `known`'s.

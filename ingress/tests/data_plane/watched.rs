@@ -247,3 +247,23 @@ async fn nothing_is_ready_before_the_first_whole_set_of_routes() {
     assert_eq!(watched.addresses(), ["10.1.0.1:8080"], "what is told is served already");
     watched.stop().await;
 }
+
+/// Ingress: 46
+#[tokio::test]
+async fn parameters_that_a_class_names_are_looked_for() {
+    let hub = filled();
+    let parameters = json!({"apiGroup": "fedgate.dev", "kind": "IngressParameters", "scope": "Namespace", "namespace": "n", "name": "p"});
+    hub.set("ingressclasses", vec![json!({
+        "metadata": {"name": "fedgate"}, "spec": {"controller": label::INGRESS_CONTROLLER, "parameters": parameters},
+    })]);
+    let mut watched = Watched::start(&hub, None);
+    let missing = |outcome: &Outcome| {
+        outcome.problems.iter().any(|problem| problem.message.contains("there is no IngressParameters n/p"))
+    };
+    let told = watched.outcomes.wait_for(missing);
+    drop(tokio::time::timeout(PATIENCE, told).await.expect("in time").expect("the watcher runs"));
+    hub.set("ingressparameters", vec![json!({"metadata": {"namespace": "n", "name": "p"}})]);
+    let taken_back = watched.outcomes.wait_for(|outcome| !missing(outcome));
+    drop(tokio::time::timeout(PATIENCE, taken_back).await.expect("in time").expect("the watcher runs"));
+    watched.stop().await;
+}
