@@ -53,6 +53,9 @@ const MISDIRECTED: Refusal =
     own(StatusCode::MISDIRECTED_REQUEST, "this connection was set up for a host with another certificate");
 const NO_ROUTE: Refusal = own(StatusCode::NOT_FOUND, "no route for this host and path");
 const TOO_LARGE: Refusal = Refusal { close: true, ..own(StatusCode::PAYLOAD_TOO_LARGE, "the body is too large") };
+/// Bytes of a request body that are kept until an HTTP/2 endpoint has taken the request.
+const REPLAY: usize = 64 * 1024;
+
 const TOO_MANY: Refusal = own(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "there are too many fields");
 const NO_WEBSOCKET: Refusal =
     own(StatusCode::NOT_IMPLEMENTED, "the endpoint speaks HTTP/2, websocket is not served there");
@@ -256,7 +259,9 @@ impl Proxy {
         let protocol = upgrade.as_ref().map(|upgrade| upgrade.protocol.clone());
         head::rewrite_request(parts, peer, &self.heads, protocol, || self.ids.next());
         filter::rewrite_request(&route.policy, parts, target);
-        let mut outgoing = Request::new(body.keeping(route.delivery.retries.replay));
+        // An HTTP/2 endpoint that goes away says which requests it did not take, and gRPC has nothing but POST.
+        let kept = if wire.is_h2() { REPLAY } else { 0 };
+        let mut outgoing = Request::new(body.keeping(route.delivery.retries.replay.max(kept)));
         *outgoing.method_mut() = std::mem::take(&mut parts.method);
         *outgoing.uri_mut() = std::mem::take(&mut parts.uri);
         *outgoing.headers_mut() = std::mem::take(&mut parts.headers);

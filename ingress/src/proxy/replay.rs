@@ -89,7 +89,8 @@ impl Kept {
         }
         let trailers = || frame.trailers_ref().cloned().map(Piece::Trailers);
         let Some(piece) = frame.data_ref().cloned().map(Piece::Body).or_else(trailers) else { return };
-        self.bytes += frame.data_ref().map_or(0, Bytes::len);
+        // What holds a piece counts, too: many tiny ones must not cost more than few large ones.
+        self.bytes += frame.data_ref().map_or(0, Bytes::len) + size_of::<Piece>();
         if self.bytes > self.most {
             self.over = true;
             self.pieces = Vec::new();

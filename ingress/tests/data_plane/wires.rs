@@ -21,7 +21,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
 use crate::fixture::{Gate, PATIENCE, ask, snapshot};
-use crate::frames::{END_HEADERS, END_STREAM, GOAWAY, HEADERS, RST_STREAM, Raw};
+use crate::frames::{DATA, END_HEADERS, END_STREAM, GOAWAY, HEADERS, RST_STREAM, Raw};
 
 /// An HTTP/2 endpoint that answers with what it got, then with trailers.
 struct H2 {
@@ -201,6 +201,39 @@ async fn streams_that_an_endpoint_did_not_take_are_sent_again_whatever_the_metho
         order.push(number);
     }
     assert_eq!(order, [0, 0, 1], "after GOAWAY there is another connection");
+}
+
+/// Ingress: 60, 62
+#[tokio::test]
+async fn a_call_that_an_endpoint_did_not_take_is_sent_again_with_its_body() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let address = listener.local_addr().expect("bound");
+    tokio::spawn(async move {
+        for number in 0.. {
+            let Ok((stream, _)) = listener.accept().await else { return };
+            tokio::spawn(async move {
+                let mut raw = Raw::serve(stream).await;
+                while let Some(head) = raw.until(HEADERS).await {
+                    let mut body = Vec::new();
+                    while !body.ends_with(b".") {
+                        body.extend(raw.until(DATA).await.expect("the body").payload);
+                    }
+                    if number == 0 {
+                        // The endpoint goes: what came after stream 0 was not looked at.
+                        raw.send(GOAWAY, 0, 0, &[0; 8]).await;
+                        return;
+                    }
+                    raw.send(HEADERS, END_HEADERS, head.stream, &[0x88]).await;
+                    raw.send(DATA, END_STREAM, head.stream, &body).await;
+                }
+            });
+        }
+    });
+    let gate = Gate::start(&speaking("grpc", &[address]), |config| config.workers = 1);
+    let answer =
+        ask(gate.http, "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 6\r\nConnection: close\r\n\r\nhello.").await;
+    assert!(answer.status == 200 && answer.body.contains("hello."), "{answer:?}");
+    assert!(gate.running.metrics.get(ingress::metrics::Count::Retry) >= 1);
 }
 
 #[tokio::test]
