@@ -4,6 +4,7 @@
 
 mod delivery;
 mod endpoints;
+mod extauth;
 mod group;
 mod read;
 pub mod table;
@@ -13,6 +14,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::route::canary::CanaryRule;
+use crate::route::extauth::ExternalAuth;
 use crate::route::policy::Policy;
 use crate::route::{Affinity, Balance, Delivery, Retries, Shares};
 pub use endpoints::TlsWish;
@@ -37,6 +39,8 @@ pub struct Reading {
     pub users: Option<UsersWish>,
     /// How endpoints are spoken to where that is TLS.
     pub endpoints: TlsWish,
+    /// Whom to ask whether a request may pass.
+    pub extauth: Option<ExternalWish>,
     /// Statuses that a Service of the namespace is asked about, and its name.
     pub errors: Option<(Box<[u16]>, String)>,
     /// It takes requests of other Ingresses' routes, and has none of its own.
@@ -72,6 +76,16 @@ fn own_secret<'a>(named: &'a str, namespace: &str) -> Option<&'a str> {
     };
     let sound = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'-' | b'.');
     (!name.is_empty() && name.bytes().all(sound)).then_some(name)
+}
+
+/// A Service that is asked whether a request may pass.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ExternalWish {
+    /// Name and namespace.
+    pub service: (String, String),
+    pub port: u16,
+    pub tls: bool,
+    pub rules: Arc<ExternalAuth>,
 }
 
 /// How endpoints are picked, as far as the Ingress says.
@@ -176,10 +190,11 @@ pub fn read_within(annotations: &BTreeMap<String, String>, namespace: &str) -> R
     let users = group::users(&mut reader, namespace);
     let endpoints = endpoints::tls(&mut reader, namespace);
     let errors = group::errors(&mut reader);
+    let extauth = extauth::wish(&mut reader);
     policy.satisfied_by_any = reader.one_of("satisfy", &[("any", true), ("all", false)]).unwrap_or(false);
     let (findings, closed) = reader.finish();
     policy.closed = closed;
-    Reading { policy, aliases, patterned, delivery, upkeep, users, endpoints, errors, canary, findings }
+    Reading { policy, aliases, patterned, delivery, upkeep, users, endpoints, errors, extauth, canary, findings }
 }
 
 #[cfg(test)]

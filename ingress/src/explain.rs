@@ -108,7 +108,14 @@ pub fn explain(table: &RouteTable, question: Question) -> Vec<Step> {
             tell("answer", stopped(&stop));
             return steps;
         }
-        Ok(admitted) if admitted.proves => tell("password", "asked for; 401 without a right one".to_owned()),
+        Ok(admitted) if admitted.proves => {
+            if found.route.policy.users.is_some() {
+                tell("password", "asked for; 401 without a right one".to_owned());
+            }
+            if let Some(external) = &found.route.extauth {
+                tell("service", format!("{} is asked first", external.route.backend.name));
+            }
+        }
         Ok(_) => {}
     }
     match filter::rewritten(&found, &path, parts.uri.query()) {

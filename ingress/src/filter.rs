@@ -44,7 +44,7 @@ static PROOFS: Semaphore = Semaphore::const_new(2);
 /// A request that may go on.
 pub struct Admitted {
     pub open: Option<Open>,
-    /// It has to show a password.
+    /// It has to show who it is.
     pub proves: bool,
 }
 
@@ -69,7 +69,7 @@ impl From<Refusal> for Stop {
 }
 
 impl Reply {
-    fn new<const N: usize>(
+    pub fn new<const N: usize>(
         status: StatusCode,
         reason: &'static str,
         headers: [(HeaderName, HeaderValue); N],
@@ -98,10 +98,10 @@ pub fn admit(arrived: &Arrived<'_>, limiter: &Arc<Limiter>) -> Result<Admitted, 
     };
     let listed = policy.access.allowed.is_some() || !policy.access.denied.is_empty();
     let access = access::check(&policy.access, client);
-    let either = policy.satisfied_by_any && policy.users.is_some() && listed;
-    if !either {
+    let proves = policy.users.is_some() || arrived.route.extauth.is_some();
+    if !(policy.satisfied_by_any && proves && listed) {
         access?;
-        return Ok(Admitted { open, proves: policy.users.is_some() });
+        return Ok(Admitted { open, proves });
     }
     Ok(Admitted { open, proves: access.is_err() })
 }

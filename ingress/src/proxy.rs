@@ -3,6 +3,7 @@
 //! Reads the route table and nothing else of the control side; never waits on anything but the two peers.
 
 pub mod body;
+mod extauth;
 mod forward;
 pub mod guard;
 pub mod head;
@@ -42,6 +43,7 @@ use crate::route::policy::{BodyLimit, Policy};
 use crate::route::{Host, InFlight, Route, RouteTable, Session};
 use crate::stall::{self, Waits};
 use body::{AnswerBody, Progress, RequestBody, Watch};
+use extauth::Cookies;
 use forward::{Answered, Trip};
 use head::{Inspected, Peer, Refusal};
 
@@ -182,11 +184,16 @@ impl Proxy {
         let origin = policy.cors.as_ref().and_then(|_| parts.headers.get(header::ORIGIN).cloned());
         let version = parts.version;
         let kept = pages::keep(&route, &parts);
-        let admitted = match (admitted, &policy.users) {
-            (Ok(admitted), Some(users)) if admitted.proves => {
-                filter::prove(users, parts.headers.get(header::AUTHORIZATION)).await.map(|()| admitted)
+        let mut cookies = Cookies::default();
+        let admitted = match admitted {
+            Ok(admitted) if admitted.proves => {
+                let proved = self.prove(&route, (&mut parts, host.as_str()), peer, line).await;
+                proved.map(|given| {
+                    cookies = given;
+                    admitted
+                })
             }
-            (admitted, _) => admitted,
+            admitted => admitted,
         };
         let passed = match admitted.and_then(|admitted| Ok((admitted.open, target?))) {
             Ok((open, target)) => {
@@ -207,6 +214,7 @@ impl Proxy {
         if policy.cors.is_some() || policy.answers.is_some() {
             filter::rewrite_answer(policy, origin.as_ref(), response.headers_mut());
         }
+        cookies.hand_on(response.status(), response.headers_mut());
         tally.status = response.status();
         response.body_mut().tally(tally);
         Ok(response)

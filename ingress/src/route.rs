@@ -13,6 +13,7 @@ mod cert;
 mod circuit;
 mod delivery;
 mod endpoint;
+pub mod extauth;
 mod external;
 mod host;
 mod passthrough;
@@ -53,6 +54,7 @@ pub use wire::{
 use crate::snapshot::Named;
 use basic::BasicAuth;
 use canary::Canaries;
+use extauth::External;
 use path::HostRoutes;
 use policy::Policy;
 
@@ -67,6 +69,8 @@ pub struct Route {
     pub policy: Arc<Policy>,
     /// Who takes some of its requests.
     pub canaries: Canaries,
+    /// Whom to ask whether a request may pass.
+    pub extauth: Option<Box<External>>,
     /// Whom to ask what to say of errors.
     pub pages: Option<Box<ErrorPages>>,
     /// Of its Ingress and Service, for as long as both are there.
@@ -194,6 +198,7 @@ impl Route {
             wiring: Wire::plain().into(),
             policy: Arc::default(),
             canaries: Canaries::default(),
+            extauth: None,
             pages: None,
             number: 0,
         }

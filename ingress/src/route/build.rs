@@ -3,6 +3,7 @@
 //! Pure; the table before is read only for identities (endpoint health, turns, parsed certificates).
 
 mod canaries;
+mod extauth;
 mod pages;
 mod passthrough;
 mod tls;
@@ -16,7 +17,7 @@ use std::sync::Arc;
 
 use federation_types::label;
 
-use crate::annotation::{self, Reading, TlsWish};
+use crate::annotation::{self, ExternalWish, Reading, TlsWish};
 use crate::route::backend::Backend;
 use crate::route::canary::{Canaries, CanaryRule};
 use crate::route::cert::{Certs, Taken};
@@ -125,6 +126,7 @@ pub fn build(snapshot: &Snapshot, before: Option<&RouteTable>, options: &BuildOp
         endpoint_tls: None,
         delivery: options.delivery.clone(),
         errors: None,
+        extauth: None,
         plain,
     };
     builder.default_certificate();
@@ -163,6 +165,7 @@ struct Builder<'s> {
     endpoint_tls: Option<(UpstreamTls, bool)>,
     /// Statuses that its default backend is asked about, and the Service.
     errors: Option<(Box<[u16]>, String)>,
+    extauth: Option<ExternalWish>,
     /// Of every Ingress that asks for nothing.
     plain: Arc<Policy>,
 }
@@ -197,12 +200,14 @@ impl<'s> Builder<'s> {
         self.endpoint_tls = None;
         self.delivery.clone_from(&self.options.delivery);
         self.errors = None;
+        self.extauth = None;
         if ingress.annotations.is_empty() {
             return None;
         }
-        let Reading { mut policy, aliases, delivery, users, endpoints, errors, canary, findings, .. } =
+        let Reading { mut policy, aliases, delivery, users, endpoints, errors, extauth, canary, findings, .. } =
             annotation::read_within(&ingress.annotations, &ingress.key.namespace);
         self.errors = errors;
+        self.extauth = extauth;
         if let Some(wish) = users {
             match self.users(ingress, wish) {
                 Some(users) => policy.users = Some(users),
@@ -240,7 +245,8 @@ impl<'s> Builder<'s> {
         };
         let route = self.route(ingress, &path.backend, &format!("{field}.backend"));
         let (canaries, pages) = (self.canaries_of(host, path), self.pages(ingress));
-        let route = Arc::new(Route { canaries, pages, ..route });
+        let extauth = self.extauth(ingress);
+        let route = Arc::new(Route { canaries, extauth, pages, ..route });
         let older = match pattern {
             Some(pattern) => self.host(host).add_pattern(pattern, route),
             None => {
@@ -292,7 +298,8 @@ impl<'s> Builder<'s> {
     /// Serves what the rules of this Ingress leave over; without rules, everything that no other Ingress claims.
     fn default_backend(&mut self, ingress: &IngressObject) {
         let Some(backend) = &ingress.default_backend else { return };
-        let route = Arc::new(self.route(ingress, backend, "spec.defaultBackend"));
+        let route = self.route(ingress, backend, "spec.defaultBackend");
+        let route = Arc::new(Route { extauth: self.extauth(ingress), ..route });
         let mut hosts: Vec<&str> = ingress.rules.iter().map(|rule| rule.host.as_str()).collect();
         hosts.retain(|host| host_is_sound(host));
         if hosts.is_empty() {
@@ -359,8 +366,8 @@ impl<'s> Builder<'s> {
         };
         let (delivery, policy) = (self.delivery.clone(), Arc::clone(&self.policy));
         let number = self.number(&ingress.key, &backend.name);
-        let (canaries, pages) = (Canaries::default(), None);
-        Route { ingress: ingress.key.clone(), backend, wiring, delivery, policy, canaries, pages, number }
+        let (canaries, extauth, pages) = (Canaries::default(), None, None);
+        Route { ingress: ingress.key.clone(), backend, wiring, delivery, policy, canaries, extauth, pages, number }
     }
 
     /// The number under which requests of this Ingress for this backend are counted.
@@ -380,6 +387,10 @@ impl<'s> Builder<'s> {
 
     fn service(&mut self, ingress: &IngressObject, name: &str, port: &PortRef, field: &str) -> Arc<Backend> {
         let key = Named { namespace: ingress.key.namespace.clone(), name: name.into() };
+        self.service_at(ingress, key, port, field)
+    }
+
+    fn service_at(&mut self, ingress: &IngressObject, key: Named, port: &PortRef, field: &str) -> Arc<Backend> {
         let label = backend_name(&key, port);
         let snapshot = self.snapshot;
         let found = snapshot.services.get(&key);

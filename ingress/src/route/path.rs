@@ -197,6 +197,7 @@ mod tests {
                 wiring: Wire::plain().into(),
                 policy: Arc::default(),
                 canaries: Canaries::default(),
+                extauth: None,
                 pages: None,
                 number: 0,
             });

@@ -409,3 +409,68 @@ async fn a_default_backend_speaks_of_errors_and_of_nobody_there() {
     let missing = with_pages(&[failing], &[("default-backend", "absent"), ("custom-http-errors", "404")]);
     assert_eq!(send(&missing, "GET /").await.status, 404, "who says nothing changes nothing");
 }
+
+/// An authentication service: `ok` in the cookie is allowed, `no` is refused, `odd` breaks, everybody else is unknown.
+async fn authentication() -> (std::net::SocketAddr, Arc<std::sync::Mutex<Vec<String>>>) {
+    let seen = Arc::new(std::sync::Mutex::new(Vec::new()));
+    let told = seen.clone();
+    let address = crate::delivery::speaking(move |head| {
+        let lower = head.to_ascii_lowercase();
+        let line = match lower {
+            _ if lower.contains("session=ok") => "200 OK\r\nX-User: ann\r\nSet-Cookie: fresh=1",
+            _ if lower.contains("session=no") => "403 Forbidden",
+            _ if lower.contains("session=odd") => "302 Found\r\nLocation: /elsewhere",
+            _ => "401 Unauthorized\r\nWWW-Authenticate: Bearer",
+        };
+        told.lock().expect("no panic").push(lower);
+        format!("HTTP/1.1 {line}\r\nContent-Length: 2\r\n\r\nhi")
+    })
+    .await;
+    (address, seen)
+}
+
+#[tokio::test]
+async fn a_service_is_asked_whether_a_request_may_pass() {
+    let endpoint = Upstream::start("web").await;
+    let (service, asked) = authentication().await;
+    let gate = |annotations: &[(&str, &str)]| {
+        let mut all = with(snapshot(&[endpoint.address]), annotations);
+        add_service(&mut all, "auth", service);
+        Gate::start(&all, |_| ())
+    };
+    let url = ("auth-url", "http://auth.n.svc.cluster.local/check?a=b");
+    let plain = gate(&[url, ("auth-response-headers", "X-User, X-Groups")]);
+    let body = "POST /x?y=1\nCookie: session=ok\nX-User: eve\nX-Groups: admins\nX-Original-URL: http://evil/\nContent-Length: 4\n\nbody";
+    let answer = send(&plain, body).await;
+    let seen = answer.json();
+    assert_eq!((&seen["headers"]["x-user"], &seen["length"]), (&json!("ann"), &json!(4)), "as the service says");
+    assert!(seen["headers"].get("x-groups").is_none(), "what it does not say, nobody says: {seen}");
+    assert_eq!(field(&answer, "set-cookie"), Some("fresh=1"));
+    let question = asked.lock().expect("no panic").pop().expect("one question");
+    for line in [
+        "get /check?a=b http/1.1",
+        "host: auth.n.svc.cluster.local",
+        "x-original-url: http://a.example:7080/x?y=1",
+        "x-original-method: post",
+        "x-auth-request-redirect: /x?y=1",
+        "cookie: session=ok",
+    ] {
+        assert!(question.contains(line), "{line} in {question}");
+    }
+    assert!(!question.contains("evil") && !question.contains("content-length: 4"), "{question}");
+    let unknown = send(&plain, "GET /").await;
+    assert_eq!((unknown.status, field(&unknown, "www-authenticate")), (401, Some("bearer")));
+    assert_eq!(send(&plain, "GET /\nCookie: session=no").await.status, 403);
+    assert_eq!(send(&plain, "GET /\nCookie: session=odd").await.status, 500, "neither yes nor no");
+    let signin = gate(&[url, ("auth-signin", "https://sign.example/in")]);
+    let sent = send(&signin, "GET /x").await;
+    let place = "https://sign.example/in?rd=http://a.example:7080%2fx";
+    assert_eq!((sent.status, field(&sent, "location")), (302, Some(place)));
+    for closed in
+        ["http://auth.example.com/", "http://127.0.0.1/", "http://auth.n.svc@127.0.0.1/", "http://$host/x", "auth"]
+    {
+        assert_eq!(send(&gate(&[("auth-url", closed)]), "GET /\nCookie: session=ok").await.status, 503, "{closed}");
+    }
+    let absent = gate(&[("auth-url", "http://nobody.n.svc/")]);
+    assert_eq!(send(&absent, "GET /\nCookie: session=ok").await.status, 500, "who cannot be asked allows nothing");
+}

@@ -1,0 +1,180 @@
+//! Asks another service whether a request may pass: without its body, with its head, before any endpoint sees it.
+//!
+//! Whatever goes wrong keeps the request out.
+
+use std::future::poll_fn;
+use std::pin::Pin;
+
+use http::header::{CONTENT_LENGTH, EXPECT, HOST, LOCATION, SET_COOKIE, TRANSFER_ENCODING, UPGRADE, WWW_AUTHENTICATE};
+use http::request::Parts;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode};
+use hyper::body::Body as _;
+
+use super::Proxy;
+use super::body::{AnswerBody, RequestBody};
+use super::forward::{Answered, Trip};
+use super::head::{self, Peer, Refusal};
+use crate::access::Line;
+use crate::filter::{self, Stop};
+use crate::route::Route;
+use crate::route::balance::Way;
+use crate::route::extauth::{External, ExternalAuth, Stopped};
+
+const ORIGINAL_URL: HeaderName = HeaderName::from_static("x-original-url");
+const ORIGINAL_METHOD: HeaderName = HeaderName::from_static("x-original-method");
+const SENT_FROM: HeaderName = HeaderName::from_static("x-sent-from");
+const REDIRECT: HeaderName = HeaderName::from_static("x-auth-request-redirect");
+/// As services that were written for ingress-nginx look for it.
+const SENDER: HeaderValue = HeaderValue::from_static("nginx-ingress-controller");
+/// Bytes of an answer's body that are read so that its connection can be kept.
+const DRAINED_BYTES: usize = 64 * 1024;
+
+const FORBIDDEN: Refusal =
+    Refusal { status: StatusCode::FORBIDDEN, reason: "the authentication service refused", close: false };
+const BROKEN: Refusal = Refusal {
+    status: StatusCode::INTERNAL_SERVER_ERROR,
+    reason: "the authentication service did not answer as one",
+    close: false,
+};
+
+/// Cookies of the service, for the client.
+#[derive(Default)]
+pub(super) struct Cookies {
+    values: Vec<HeaderValue>,
+    always: bool,
+}
+
+impl Cookies {
+    /// Hands them on with an answer that may carry them.
+    pub(super) fn hand_on(self, status: StatusCode, headers: &mut HeaderMap) {
+        if self.always || status.is_success() || status.is_redirection() {
+            for cookie in self.values {
+                headers.append(SET_COOKIE, cookie);
+            }
+        }
+    }
+}
+
+impl Proxy {
+    /// Lets a request pass that shows a password, or that the service allows; both, unless one is enough.
+    ///
+    /// # Errors
+    /// The answer for who is not let in.
+    pub(super) async fn prove(
+        &self,
+        route: &Route,
+        (parts, host): (&mut Parts, &str),
+        peer: &Peer,
+        line: &mut Option<Box<Line>>,
+    ) -> Result<Cookies, Stop> {
+        let password = match &route.policy.users {
+            Some(users) => Some(filter::prove(users, parts.headers.get(http::header::AUTHORIZATION)).await),
+            None => None,
+        };
+        match (password, &route.extauth) {
+            (Some(Ok(())), _) if route.policy.satisfied_by_any => Ok(Cookies::default()),
+            (Some(Err(stop)), Some(_)) if !route.policy.satisfied_by_any => Err(stop),
+            (Some(Err(stop)), None) => Err(stop),
+            (_, Some(external)) => self.ask(external, (parts, host), peer, line).await,
+            (_, None) => Ok(Cookies::default()),
+        }
+    }
+
+    async fn ask(
+        &self,
+        external: &External,
+        (parts, host): (&mut Parts, &str),
+        peer: &Peer,
+        line: &mut Option<Box<Line>>,
+    ) -> Result<Cookies, Stop> {
+        let rules = &*external.rules;
+        let asked = question(rules, parts, peer, self);
+        let wire = external.route.wiring.wire(&peer.scheme);
+        let trip = Trip { route: &external.route, wire, ends: None, way: Way::Turn, ticket: None, watch: None };
+        let Answered { response, lease, in_flight, .. } =
+            self.forward(trip, asked, line).await.map_err(|_| Stop::from(BROKEN))?;
+        let status = response.status();
+        let (head, incoming) = response.into_parts();
+        drain(AnswerBody::upstream(incoming, lease, self.timeouts.idle, in_flight)).await;
+        if status.is_success() {
+            for name in &rules.copied {
+                parts.headers.remove(name);
+                for value in head.headers.get_all(name) {
+                    parts.headers.append(name, value.clone());
+                }
+            }
+            let values = head.headers.get_all(SET_COOKIE).iter().cloned().collect();
+            return Ok(Cookies { values, always: rules.always_cookie });
+        }
+        Err(match status {
+            StatusCode::UNAUTHORIZED => unknown(rules, &head.headers, stopped(parts, host, peer)),
+            StatusCode::FORBIDDEN => FORBIDDEN.into(),
+            _ => BROKEN.into(),
+        })
+    }
+}
+
+fn stopped<'r>(parts: &'r Parts, host: &'r str, peer: &'r Peer) -> Stopped<'r> {
+    Stopped {
+        scheme: peer.scheme.to_str().unwrap_or("http"),
+        host,
+        authority: parts.headers.get(HOST).and_then(|host| host.to_str().ok()).unwrap_or(host),
+        target: parts.uri.path_and_query().map_or("/", |target| target.as_str()),
+    }
+}
+
+/// What the service gets to see.
+fn question(rules: &ExternalAuth, parts: &Parts, peer: &Peer, proxy: &Proxy) -> Request<RequestBody> {
+    let mut request = Request::new(());
+    *request.method_mut() = rules.method.clone().unwrap_or(Method::GET);
+    *request.uri_mut() = rules.target.clone().into();
+    let headers = request.headers_mut();
+    headers.clone_from(&parts.headers);
+    for name in [CONTENT_LENGTH, TRANSFER_ENCODING, EXPECT, UPGRADE] {
+        headers.remove(name);
+    }
+    let Stopped { scheme, authority, target, .. } = stopped(parts, "", peer);
+    let text = |text: &str| HeaderValue::from_str(text).ok();
+    for (name, value) in [
+        (ORIGINAL_URL, text(&format!("{scheme}://{authority}{target}"))),
+        (ORIGINAL_METHOD, text(parts.method.as_str())),
+        (REDIRECT, rules.wanted.clone().or_else(|| text(target))),
+        (SENT_FROM, Some(SENDER)),
+        (HOST, Some(rules.host.clone())),
+    ] {
+        // What the client says under these names is never the service's to believe.
+        headers.remove(&name);
+        if let Some(value) = value {
+            headers.insert(name, value);
+        }
+    }
+    let (mut parts, ()) = request.into_parts();
+    head::rewrite_request(&mut parts, peer, &proxy.heads, None, || proxy.ids.next());
+    Request::from_parts(parts, RequestBody::none())
+}
+
+/// Who is not known signs in, or hears how.
+fn unknown(rules: &ExternalAuth, headers: &HeaderMap, stopped: Stopped<'_>) -> Stop {
+    let place = rules.signin.as_ref().and_then(|signin| signin.place(stopped));
+    let mut reply = match place {
+        Some(place) => filter::Reply::new(StatusCode::FOUND, "sent to sign in", [(LOCATION, place)]),
+        None => filter::Reply::new(StatusCode::UNAUTHORIZED, "the authentication service knows nobody", []),
+    };
+    if reply.status == StatusCode::UNAUTHORIZED {
+        for challenge in headers.get_all(WWW_AUTHENTICATE) {
+            reply.headers.append(WWW_AUTHENTICATE, challenge.clone());
+        }
+    }
+    Stop::Reply(reply)
+}
+
+/// Reads a short body to its end, so that its connection can be kept; a long one is not worth it.
+async fn drain(mut body: AnswerBody) {
+    let mut left = DRAINED_BYTES;
+    while let Some(Ok(frame)) = poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)).await {
+        match left.checked_sub(frame.data_ref().map_or(0, bytes::Bytes::len)) {
+            Some(rest) => left = rest,
+            None => return,
+        }
+    }
+}

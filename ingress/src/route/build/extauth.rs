@@ -1,0 +1,39 @@
+//! Services that are asked whether a request may pass.
+
+use std::sync::Arc;
+
+use super::Builder;
+use crate::annotation::ExternalWish;
+use crate::route::canary::Canaries;
+use crate::route::extauth::External;
+use crate::route::policy::Policy;
+use crate::route::wire::{UpstreamTls, Wire, WireSpec};
+use crate::route::{Delivery, Route};
+use crate::snapshot::{IngressObject, Named, PortRef};
+
+impl Builder<'_> {
+    /// The Service that an Ingress' requests are shown to first; it may be of any namespace, as its URL may.
+    pub(super) fn extauth(&mut self, ingress: &IngressObject) -> Option<Box<External>> {
+        let ExternalWish { service, port, tls, rules } = self.extauth.clone()?;
+        let (name, namespace) = service;
+        let key = Named::new(&namespace, &name);
+        let server_name = format!("{name}.{namespace}.svc");
+        let backend = self.service_at(ingress, key, &PortRef::Number(port), "metadata.annotations[auth-url]");
+        let spec = WireSpec { tls: tls.then(|| UpstreamTls::unverified(&server_name)), ..WireSpec::default() };
+        let wire =
+            self.table.wires.wire(&spec, self.before.map(|table| &table.wires)).unwrap_or_else(|_| Wire::plain());
+        let number = self.number(&ingress.key, &backend.name);
+        let route = Route {
+            ingress: ingress.key.clone(),
+            backend,
+            delivery: Delivery::default(),
+            wiring: wire.into(),
+            policy: Arc::new(Policy::default()),
+            canaries: Canaries::default(),
+            extauth: None,
+            pages: None,
+            number,
+        };
+        Some(Box::new(External { rules, route }))
+    }
+}
