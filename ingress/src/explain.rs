@@ -21,7 +21,7 @@ use crate::snapshot::{IngressClass, IngressObject, ServiceObject, Snapshot, TlsS
 pub struct Question {
     pub parts: Parts,
     /// Whose request it is.
-    pub client: IpAddr,
+    pub remote: IpAddr,
     pub tls: bool,
     pub port: u16,
 }
@@ -77,8 +77,8 @@ async fn list(hub: &Caller, api_version: &str, resource: &str) -> Result<Vec<ser
 pub fn explain(table: &RouteTable, question: Question) -> Vec<Step> {
     let mut steps = Vec::new();
     let mut tell = |name, outcome: String| steps.push(Step { name, outcome });
-    let Question { mut parts, client, tls, port } = question;
-    let peer = Peer::new(client, port, tls, &Arc::<[Network]>::default());
+    let Question { mut parts, remote, tls, port } = question;
+    let peer = Peer::new(remote, port, tls, &Arc::<[Network]>::default());
     let inspected = match head::inspect(&mut parts, &HeadRules::default()) {
         Ok(inspected) => inspected,
         Err(refusal) => {
@@ -88,7 +88,7 @@ pub fn explain(table: &RouteTable, question: Question) -> Vec<Step> {
     };
     let (host, path) = (inspected.host.as_str().to_owned(), inspected.path);
     let path = path.as_deref().unwrap_or_else(|| parts.uri.path()).to_owned();
-    tell("request", format!("{} {host}{path} from {client} over {}", parts.method, if tls { "HTTPS" } else { "HTTP" }));
+    tell("request", format!("{} {host}{path} from {remote} over {}", parts.method, if tls { "HTTPS" } else { "HTTP" }));
     let Some(found) = table.locate(&host, &path) else {
         tell("route", "none: the answer is 404".to_owned());
         return steps;

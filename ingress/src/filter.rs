@@ -91,13 +91,13 @@ pub fn admit(arrived: &Arrived<'_>, limiter: &Arc<Limiter>) -> Result<Admitted, 
     cors::preflight(arrived)?;
     redirect::elsewhere(arrived)?;
     redirect::to_https(arrived)?;
-    let client = arrived.client();
+    let remote = arrived.remote();
     let open = match &policy.limits {
-        Some(limits) => limiter.admit((limits, &arrived.route.ingress), client, clock::now())?,
+        Some(limits) => limiter.admit((limits, &arrived.route.ingress), remote, clock::now())?,
         None => None,
     };
     let listed = policy.access.allowed.is_some() || !policy.access.denied.is_empty();
-    let access = access::check(&policy.access, client);
+    let access = access::check(&policy.access, remote);
     let proves = policy.users.is_some() || arrived.route.extauth.is_some();
     if !(policy.satisfied_by_any && proves && listed) {
         access?;
@@ -157,7 +157,7 @@ pub fn rewrite_request(policy: &Policy, parts: &mut Parts, target: Option<PathAn
 
 impl Arrived<'_> {
     /// The address of the client, as far as it is believed: what the nearest trusted proxy says, or the peer.
-    fn client(&self) -> IpAddr {
+    fn remote(&self) -> IpAddr {
         self.peer.client(&self.parts.headers)
     }
 

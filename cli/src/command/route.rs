@@ -87,7 +87,7 @@ fn question(trace: &Trace) -> Result<Question, Failure> {
     }
     let (parts, ()) = request.body(()).map_err(|e| wrong(e.to_string()))?.into_parts();
     let port = trace.url.port_u16().unwrap_or(if tls { 443 } else { 80 });
-    Ok(Question { parts, client: trace.from, tls, port })
+    Ok(Question { parts, remote: trace.from, tls, port })
 }
 
 fn listed(table: &RouteTable, namespace: Option<&str>) -> String {

@@ -13,8 +13,8 @@ const FORBIDDEN: Refusal =
 
 /// # Errors
 /// 403.
-pub(super) fn check(access: &Access, client: IpAddr) -> Result<(), Stop> {
-    let denied = access.denied.iter().any(|network| network.holds(client));
-    let allowed = access.allowed.as_ref().is_none_or(|networks| networks.iter().any(|network| network.holds(client)));
+pub(super) fn check(access: &Access, remote: IpAddr) -> Result<(), Stop> {
+    let denied = access.denied.iter().any(|network| network.holds(remote));
+    let allowed = access.allowed.as_ref().is_none_or(|networks| networks.iter().any(|network| network.holds(remote)));
     if denied || !allowed { Err(FORBIDDEN.into()) } else { Ok(()) }
 }

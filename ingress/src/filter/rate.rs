@@ -30,7 +30,7 @@ pub struct Limiter {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 struct Key {
     ingress: u64,
-    client: IpAddr,
+    remote: IpAddr,
 }
 
 #[derive(Debug, Default)]
@@ -61,13 +61,13 @@ impl Limiter {
     pub fn admit(
         self: &Arc<Self>,
         (limits, ingress): (&RateLimits, &Named),
-        client: IpAddr,
+        remote: IpAddr,
         now: u64,
     ) -> Result<Option<Open>, Stop> {
-        if limits.exempt.iter().any(|network| network.holds(client)) {
+        if limits.exempt.iter().any(|network| network.holds(remote)) {
             return Ok(None);
         }
-        let key = Key { ingress: self.hasher.hash_one(ingress), client: site(client) };
+        let key = Key { ingress: self.hasher.hash_one(ingress), remote: site(remote) };
         let now = now * 1_000;
         let mut shard = self.shard(&key).lock();
         make_room(&mut shard, &key, now);
@@ -104,16 +104,16 @@ impl Limiter {
 
 impl Drop for Open {
     fn drop(&mut self) {
-        if let Some(client) = self.limiter.shard(&self.key).lock().get_mut(&self.key) {
-            client.open = client.open.saturating_sub(1);
+        if let Some(remote) = self.limiter.shard(&self.key).lock().get_mut(&self.key) {
+            remote.open = remote.open.saturating_sub(1);
         }
     }
 }
 
 /// A client is an address, and of IPv6 the network that one site gets (RFC 6177): who has one has all of it.
-fn site(client: IpAddr) -> IpAddr {
-    match client {
-        IpAddr::V4(_) => client,
+fn site(remote: IpAddr) -> IpAddr {
+    match remote {
+        IpAddr::V4(_) => remote,
         IpAddr::V6(v6) => IpAddr::V6((u128::from(v6) & !u128::from(u64::MAX)).into()),
     }
 }
@@ -134,9 +134,9 @@ fn make_room(shard: &mut HashMap<Key, Client>, key: &Key, now: u64) {
     if shard.len() < CLIENTS || shard.contains_key(key) {
         return;
     }
-    shard.retain(|_, client| client.open > 0 || client.second.max(client.minute) > now);
+    shard.retain(|_, remote| remote.open > 0 || remote.second.max(remote.minute) > now);
     if shard.len() >= CLIENTS
-        && let Some(one) = shard.iter().find(|(_, client)| client.open == 0).map(|(key, _)| *key)
+        && let Some(one) = shard.iter().find(|(_, remote)| remote.open == 0).map(|(key, _)| *key)
     {
         shard.remove(&one);
     }
@@ -165,7 +165,7 @@ mod tests {
         RateLimits { second, minute, open, exempt: Box::default() }
     }
 
-    fn client(text: &str) -> IpAddr {
+    fn remote(text: &str) -> IpAddr {
         text.parse().expect("an address")
     }
 
@@ -173,7 +173,7 @@ mod tests {
     fn a_rate_admits_its_burst_and_then_its_pace() {
         let limiter = Arc::new(Limiter::default());
         let (limits, ingress) = (limits(Some(Rate { count: 10, burst: 5 }), None, None), Named::new("n", "i"));
-        let ask = |who: &str, now| limiter.admit((&limits, &ingress), client(who), now).is_ok();
+        let ask = |who: &str, now| limiter.admit((&limits, &ingress), remote(who), now).is_ok();
         let at_once = (0..20).filter(|_| ask("10.0.0.1", 1_000)).count();
         assert_eq!(at_once, 6, "one and a burst of five");
         assert!(ask("10.0.0.2", 1_000), "another client");
@@ -189,7 +189,7 @@ mod tests {
         let limiter = Arc::new(Limiter::default());
         let rates = limits(Some(Rate { count: 100, burst: 100 }), Some(Rate { count: 1, burst: 1 }), None);
         let ingress = Named::new("n", "i");
-        let ask = |now| limiter.admit((&rates, &ingress), client("10.0.0.1"), now);
+        let ask = |now| limiter.admit((&rates, &ingress), remote("10.0.0.1"), now);
         assert!(ask(0).is_ok() && ask(0).is_ok());
         let Err(Stop::Reply(reply)) = ask(30_000) else { panic!("a third within the minute") };
         assert_eq!(reply.headers["retry-after"], "30");
@@ -200,7 +200,7 @@ mod tests {
     fn requests_in_flight_are_counted_until_they_end() {
         let limiter = Arc::new(Limiter::default());
         let (limits, ingress) = (limits(None, None, Some(2)), Named::new("n", "i"));
-        let ask = || limiter.admit((&limits, &ingress), client("10.0.0.1"), 0);
+        let ask = || limiter.admit((&limits, &ingress), remote("10.0.0.1"), 0);
         let (one, two) = (ask().ok().flatten(), ask().ok().flatten());
         assert!(one.is_some() && two.is_some() && ask().is_err());
         drop(one);
