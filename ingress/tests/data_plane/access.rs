@@ -132,3 +132,18 @@ async fn a_retry_that_succeeds_leaves_its_reason_and_its_count() {
     seen.sort_unstable();
     assert_eq!(seen, [("1".to_owned(), String::new()), ("2".to_owned(), "connect_refused".to_owned())]);
 }
+
+/// Ingress: 77
+#[tokio::test]
+async fn a_line_is_escaped_and_tells_no_secret() {
+    let good = Upstream::start("good").await;
+    let gate = gate(&[good.address]);
+    let request = "GET /a%0Ab%22c?token=hush HTTP/1.1\r\nHost: escaped.example\r\nAuthorization: Basic aHVzaA==\r\nCookie: s=hush\r\nConnection: close\r\n\r\n";
+    assert_eq!(ask(gate.http, request).await.status, 200);
+    let line = line("escaped.example").await;
+    assert_eq!(line["path"], "\"/a%0Ab%22c\"");
+    for (name, value) in &line {
+        let text = value.to_lowercase();
+        assert!(!text.contains("hush") && !text.contains("ahvza") && !text.contains('\n'), "{name}: {value}");
+    }
+}
