@@ -13,7 +13,8 @@ use hub_client::{ApiError, Caller, Collection, Hub};
 use crate::config::{HeadRules, Network};
 use crate::filter::rate::Limiter;
 use crate::filter::{self, Arrived, Stop};
-use crate::proxy::head::{self, Peer};
+use crate::peer::Peer;
+use crate::proxy::head;
 use crate::route::{Route, RouteTable};
 use crate::snapshot::{IngressClass, IngressObject, ServiceObject, Snapshot, TlsSecret, UserList};
 

@@ -20,7 +20,8 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri};
 use tokio::sync::Semaphore;
 
 use crate::clock;
-use crate::proxy::head::{Peer, Refusal};
+use crate::peer::Peer;
+use crate::refusal::Refusal;
 use crate::route::basic::{BasicAuth, Standing};
 use crate::route::policy::Policy;
 use crate::route::{Found, Route, RouteTable};

@@ -38,6 +38,8 @@ use crate::filter::rate::{Limiter, Open};
 use crate::filter::{self, Arrived, Stop};
 use crate::metrics::book::Tally;
 use crate::metrics::{Count, Shard};
+use crate::peer::Peer;
+use crate::refusal::Refusal;
 use crate::route::balance::Asked;
 use crate::route::policy::{BodyLimit, Policy};
 use crate::route::{Host, InFlight, Route, RouteTable, Session};
@@ -45,7 +47,7 @@ use crate::stall::{self, Waits};
 use body::{AnswerBody, Progress, RequestBody, Watch};
 use extauth::Cookies;
 use forward::{Answered, Trip};
-use head::{Inspected, Peer, Refusal};
+use head::Inspected;
 
 use id::RequestIds;
 use upstream::Pool;

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use http::StatusCode;
 
 use super::Stop;
-use crate::proxy::head::Refusal;
+use crate::refusal::Refusal;
 use crate::route::policy::Access;
 
 const FORBIDDEN: Refusal =

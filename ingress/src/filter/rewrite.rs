@@ -6,7 +6,7 @@ use http::StatusCode;
 use http::uri::PathAndQuery;
 use percent_encoding::{AsciiSet, CONTROLS, percent_encode};
 
-use crate::proxy::head::Refusal;
+use crate::refusal::Refusal;
 use crate::route::policy::{Piece, Rewrite};
 use crate::route::{Groups, normal_path};
 

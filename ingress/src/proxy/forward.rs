@@ -16,9 +16,9 @@ use crate::config::Timeouts;
 use crate::failure::Cause;
 use crate::metrics::Count;
 use crate::proxy::body::{Progress, RequestBody, Watch};
-use crate::proxy::head::Refusal;
 use crate::proxy::upstream::{ConnectError, ExchangeError, Lease, Target};
 use crate::proxy::{Proxy, TOO_LARGE, own};
+use crate::refusal::Refusal;
 use crate::route::{Endpoint, InFlight, Route, Seat, Ticket, Way, Wire, Wish};
 
 const NO_ENDPOINT: Refusal = own(StatusCode::SERVICE_UNAVAILABLE, "no endpoint is ready");

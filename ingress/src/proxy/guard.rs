@@ -10,7 +10,7 @@ use std::task::{Context, Poll, ready};
 use memchr::{memchr, memchr2};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use crate::proxy::head::Peer;
+use crate::peer::Peer;
 
 /// Bytes of a line that are kept when it comes in pieces: more than the fields that frame a body may have.
 const KEPT: usize = 64;

@@ -8,10 +8,11 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, Status
 
 use super::body::{AnswerBody, RequestBody};
 use super::forward::Trip;
-use super::head::{self, Peer};
+use super::head;
 use super::{Back, Proxy};
 use crate::access::Line;
 use crate::filter::Stop;
+use crate::peer::Peer;
 use crate::route::Route;
 use crate::route::balance::Way;
 

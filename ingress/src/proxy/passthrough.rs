@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use crate::clock;
 use crate::metrics::Count;
-use crate::proxy::head::Peer;
+use crate::peer::Peer;
 use crate::proxy::upstream::{Link, Target};
 use crate::proxy::{Proxy, tunnel};
 use crate::route::{Endpoint, Route, Way, Wish};

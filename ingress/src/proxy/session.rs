@@ -5,7 +5,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use http::HeaderMap;
 use http::header::SET_COOKIE;
 
-use crate::proxy::head::Peer;
+use crate::peer::Peer;
 use crate::route::{Endpoint, Route, Session};
 
 /// Hands out a ticket after `endpoint` answered, unless the client has the right one.

@@ -11,8 +11,8 @@ use hyper::ext::Protocol;
 use ring::digest::{Context, SHA1_FOR_LEGACY_USE_ONLY};
 use ring::rand::{SecureRandom, SystemRandom};
 
-use crate::proxy::head::Refusal;
 use crate::proxy::own;
+use crate::refusal::Refusal;
 
 /// What a server appends to the key (RFC 6455 §1.3).
 const MAGIC: &[u8] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
