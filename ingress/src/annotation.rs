@@ -32,6 +32,8 @@ pub struct Reading {
     pub policy: Policy,
     /// Further names of its hosts.
     pub aliases: Vec<String>,
+    /// Its hosts are known with and without `www.`.
+    pub www: bool,
     /// Its paths are patterns.
     pub patterned: bool,
     pub delivery: DeliveryWish,
@@ -183,6 +185,7 @@ pub fn read_within(annotations: &BTreeMap<String, String>, namespace: &str) -> R
     policy.limits = group::limits(&mut reader);
     policy.answers = group::answers(&mut reader);
     let aliases = group::aliases(&mut reader);
+    let www = reader.flag("from-to-www-redirect").unwrap_or(false);
     let patterned = reader.flag("use-regex").unwrap_or(false) || policy.rewrite.is_some();
     let delivery = delivery::wish(&mut reader);
     let upkeep = upkeep::wish(&mut reader);
@@ -194,7 +197,7 @@ pub fn read_within(annotations: &BTreeMap<String, String>, namespace: &str) -> R
     policy.satisfied_by_any = reader.one_of("satisfy", &[("any", true), ("all", false)]).unwrap_or(false);
     let (findings, closed) = reader.finish();
     policy.closed = closed;
-    Reading { policy, aliases, patterned, delivery, upkeep, users, endpoints, errors, extauth, canary, findings }
+    Reading { policy, aliases, www, patterned, delivery, upkeep, users, endpoints, errors, extauth, canary, findings }
 }
 
 #[cfg(test)]

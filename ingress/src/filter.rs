@@ -88,6 +88,7 @@ pub fn admit(arrived: &Arrived<'_>, limiter: &Arc<Limiter>) -> Result<Admitted, 
     if let Some(why) = policy.closed {
         return Err(Refusal { status: StatusCode::SERVICE_UNAVAILABLE, reason: why, close: false }.into());
     }
+    redirect::to_proper_host(arrived)?;
     redirect::app_root(arrived)?;
     cors::preflight(arrived)?;
     redirect::elsewhere(arrived)?;

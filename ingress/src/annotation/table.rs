@@ -139,7 +139,7 @@ static ROWS: &[Row] = &[
     refused("fastcgi-index", "FastCGI is not spoken"),
     refused("fastcgi-params-configmap", "FastCGI is not spoken"),
     works("force-ssl-redirect"),
-    refused("from-to-www-redirect", YET),
+    works("from-to-www-redirect"),
     ours("health-check-fails"),
     ours("health-check-interval"),
     ours("health-check-passes"),

@@ -21,6 +21,17 @@ pub(super) fn app_root(arrived: &Arrived<'_>) -> Result<(), Stop> {
     }
 }
 
+/// `www.` and the bare name of a host lead to the one that has routes.
+pub(super) fn to_proper_host(arrived: &Arrived<'_>) -> Result<(), Stop> {
+    let Some(host) = &arrived.route.policy.proper_host else { return Ok(()) };
+    let scheme = if arrived.plain() { "http" } else { "https" };
+    // The port that the client came to is where the other name is served, too.
+    let port = authority(arrived).rsplit_once(':').map_or("", |(_, port)| port);
+    let colon = if port.is_empty() { "" } else { ":" };
+    let target = arrived.parts.uri.path_and_query().map_or("/", |target| target.as_str());
+    Err(sent(StatusCode::PERMANENT_REDIRECT, &format!("{scheme}://{host}{colon}{port}{target}"), "to the proper host"))
+}
+
 /// Everything goes to another place.
 pub(super) fn elsewhere(arrived: &Arrived<'_>) -> Result<(), Stop> {
     match &arrived.route.policy.redirect {

@@ -4,6 +4,7 @@
 
 mod canaries;
 mod extauth;
+mod names;
 mod pages;
 mod passthrough;
 mod tls;
@@ -121,6 +122,7 @@ pub fn build(snapshot: &Snapshot, before: Option<&RouteTable>, options: &BuildOp
             ..RouteTable::default()
         },
         aliases: Vec::new(),
+        improper: Vec::new(),
         canaries: BTreeMap::new(),
         policy: Arc::clone(&plain),
         endpoint_tls: None,
@@ -156,6 +158,8 @@ struct Builder<'s> {
     table: RouteTable,
     /// Further names, and the hosts that they stand for.
     aliases: Vec<(String, String)>,
+    /// Names that lead to another host, that one, and whose rule it is.
+    improper: Vec<(String, String, Named)>,
     /// Who wants requests of which host, kind of path and path, the oldest first; those that nobody has asked for yet.
     canaries: BTreeMap<Place<'s>, Vec<Waiting<'s>>>,
     /// Of the Ingress that is being read.
@@ -204,7 +208,7 @@ impl<'s> Builder<'s> {
         if ingress.annotations.is_empty() {
             return None;
         }
-        let Reading { mut policy, aliases, delivery, users, endpoints, errors, extauth, canary, findings, .. } =
+        let Reading { mut policy, aliases, www, delivery, users, endpoints, errors, extauth, canary, findings, .. } =
             annotation::read_within(&ingress.annotations, &ingress.key.namespace);
         self.errors = errors;
         self.extauth = extauth;
@@ -230,6 +234,10 @@ impl<'s> Builder<'s> {
         }
         let hosts = ingress.rules.iter().map(|rule| &rule.host).filter(|host| !host.is_empty());
         for host in hosts {
+            if www && !host.starts_with("*.") {
+                let other = host.strip_prefix("www.").map_or_else(|| format!("www.{host}"), str::to_owned);
+                self.improper.push((other, host.clone(), ingress.key.clone()));
+            }
             self.aliases.extend(aliases.iter().map(|alias| (alias.clone(), host.clone())));
         }
         canary
@@ -479,20 +487,6 @@ impl<'s> Builder<'s> {
         self.table.problems.push(Problem { ingress: ingress.key.clone(), uid: ingress.uid.clone(), kind, message });
     }
 
-    /// A name that a rule has is that rule's, whoever claims it as an alias; of several claims the oldest counts.
-    fn name_aliases(&mut self) {
-        for (alias, host) in std::mem::take(&mut self.aliases) {
-            let ruled = match alias.strip_prefix("*.") {
-                Some(rest) => self.table.wildcard.contains_key(rest),
-                None => self.table.exact.contains_key(alias.as_str()),
-            };
-            if !ruled {
-                let routes = self.host(&host).clone();
-                *self.host(&alias) = routes;
-            }
-        }
-    }
-
     fn default_certificate(&mut self) {
         let Some(key) = &self.options.default_certificate else { return };
         let before = self.before.map(|table| &table.certs);
@@ -507,6 +501,7 @@ impl<'s> Builder<'s> {
 
     fn finish(mut self) -> RouteTable {
         self.lonely_canaries();
+        self.proper_hosts();
         self.name_aliases();
         let mut table = self.table;
         table.live = self.ids.now.values().map(|endpoint| endpoint.id).collect();

@@ -20,6 +20,8 @@ pub struct Policy {
     /// Every request is sent elsewhere.
     pub redirect: Option<Redirect>,
     pub https: Https,
+    /// The host that requests belong to instead of this one.
+    pub proper_host: Option<Box<str>>,
     pub cors: Option<Box<Cors>>,
     pub access: Access,
     /// Who comes from an allowed address needs no password, and the other way round.
@@ -51,6 +53,7 @@ impl Default for Policy {
             app_root: None,
             redirect: None,
             https: Https::default(),
+            proper_host: None,
             cors: None,
             access: Access::default(),
             satisfied_by_any: false,

@@ -474,3 +474,13 @@ async fn a_service_is_asked_whether_a_request_may_pass() {
     let absent = gate(&[("auth-url", "http://nobody.n.svc/")]);
     assert_eq!(send(&absent, "GET /\nCookie: session=ok").await.status, 500, "who cannot be asked allows nothing");
 }
+
+#[tokio::test]
+async fn the_other_name_of_a_host_leads_to_it() {
+    let endpoint = Upstream::start("web").await;
+    let gate = gate(&endpoint, &[("from-to-www-redirect", "true")], |_| ());
+    let request = "GET /x?y=1 HTTP/1.1\r\nHost: www.a.example:7080\r\nConnection: close\r\n\r\n";
+    let answer = ask(gate.http, request).await;
+    assert_eq!((answer.status, field(&answer, "location")), (308, Some("http://a.example:7080/x?y=1")));
+    assert_eq!(send(&gate, "GET /x").await.status, 200);
+}
