@@ -10,7 +10,8 @@ mod redirect;
 pub mod rewrite;
 
 use std::net::IpAddr;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, LazyLock};
 
 use http::header::WWW_AUTHENTICATE;
 use http::request::Parts;
@@ -27,6 +28,7 @@ use crate::route::policy::Policy;
 use crate::route::{Found, Route, RouteTable};
 use rate::{Limiter, Open};
 
+pub use access::refuses;
 pub use answer::rewrite as rewrite_answer;
 
 /// A request that has its route.
@@ -39,8 +41,30 @@ pub struct Arrived<'a> {
     pub table: &'a RouteTable,
 }
 
-/// Passwords that are proved at once, whoever shows them: a flood of wrong ones leaves the other cores to requests.
-static PROOFS: Semaphore = Semaphore::const_new(2);
+/// Passwords that are proved at once, whoever shows them: a flood of wrong ones leaves cores to requests.
+static PROOFS: LazyLock<Arc<Semaphore>> = LazyLock::new(|| Arc::new(Semaphore::new(2)));
+/// Requests that wait for the proof of a password; more are sent away.
+const WAITING_MAX: usize = 64;
+static WAITING: AtomicUsize = AtomicUsize::new(0);
+
+const BUSY: Refusal =
+    Refusal { status: StatusCode::SERVICE_UNAVAILABLE, reason: "too many passwords are being proved", close: false };
+
+/// One that waits, until it is dropped.
+struct Waits;
+
+impl Waits {
+    fn begin() -> Option<Self> {
+        let waits = Self;
+        (WAITING.fetch_add(1, Ordering::Relaxed) < WAITING_MAX).then_some(waits)
+    }
+}
+
+impl Drop for Waits {
+    fn drop(&mut self) {
+        WAITING.fetch_sub(1, Ordering::Relaxed);
+    }
+}
 
 /// A request that may go on.
 pub struct Admitted {
@@ -117,10 +141,19 @@ pub async fn prove(users: &Arc<BasicAuth>, authorization: Option<&HeaderValue>) 
         Standing::Right => true,
         Standing::Wrong => false,
         Standing::Open(credentials) => {
-            let _turn = PROOFS.acquire().await;
+            let _waits = Waits::begin().ok_or(BUSY)?;
+            // One of each list at a time, so that nobody's passwords keep everybody else's waiting.
+            let own = Arc::clone(users.turn()).acquire_owned().await;
+            let turn = Arc::clone(&PROOFS).acquire_owned().await;
             let users = Arc::clone(users);
-            // A password that is stored well takes a tenth of a second: no worker can wait for that.
-            tokio::task::spawn_blocking(move || users.prove(&credentials)).await.unwrap_or(false)
+            // A password that is stored well takes a tenth of a second: no worker can wait for that. The turns go along,
+            // since a client that leaves does not end the work.
+            let prove = move || {
+                let right = users.prove(&credentials);
+                drop((own, turn));
+                right
+            };
+            tokio::task::spawn_blocking(prove).await.unwrap_or(false)
         }
     };
     if right {
@@ -163,12 +196,16 @@ impl Arrived<'_> {
         self.peer.client(&self.parts.headers)
     }
 
-    /// Whether the client came over plain HTTP, as far as a trusted proxy in front of us says.
     fn plain(&self) -> bool {
-        let told = self.parts.headers.get("x-forwarded-proto").filter(|_| self.peer.trusted);
-        match told {
-            Some(scheme) => scheme.as_bytes().eq_ignore_ascii_case(b"http"),
-            None => self.peer.scheme.as_bytes() == b"http",
-        }
+        is_plain(self.parts, self.peer)
+    }
+}
+
+/// Whether the client came over plain HTTP, as far as a trusted proxy in front of us says.
+pub fn is_plain(parts: &Parts, peer: &Peer) -> bool {
+    let told = parts.headers.get("x-forwarded-proto").filter(|_| peer.trusted);
+    match told {
+        Some(scheme) => scheme.as_bytes().eq_ignore_ascii_case(b"http"),
+        None => peer.scheme.as_bytes() == b"http",
     }
 }

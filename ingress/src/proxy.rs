@@ -24,7 +24,7 @@ use std::time::Instant;
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
-use http::header::{self, HeaderValue};
+use http::header::{self, HeaderName, HeaderValue};
 use http::request::Parts;
 use http::uri::PathAndQuery;
 use http::{Method, Request, Response, StatusCode, Version};
@@ -45,7 +45,7 @@ use crate::route::policy::{BodyLimit, Policy};
 use crate::route::{Host, InFlight, Route, RouteTable, Session};
 use crate::stall::{self, Waits};
 use body::{AnswerBody, Progress, RequestBody, Watch};
-use extauth::Cookies;
+use extauth::Grant;
 use forward::{Answered, Trip};
 use head::Inspected;
 
@@ -186,12 +186,13 @@ impl Proxy {
         let origin = policy.cors.as_ref().and_then(|_| parts.headers.get(header::ORIGIN).cloned());
         let version = parts.version;
         let kept = pages::keep(&route, &parts);
-        let mut cookies = Cookies::default();
+        extauth::strip(&route, &mut parts);
+        let mut grant = Grant::default();
         let admitted = match admitted {
             Ok(admitted) if admitted.proves => {
-                let proved = self.prove(&route, (&mut parts, host.as_str()), peer, line).await;
+                let proved = self.prove(&route, (&parts, host.as_str()), peer, line).await;
                 proved.map(|given| {
-                    cookies = given;
+                    grant = given;
                     admitted
                 })
             }
@@ -199,7 +200,8 @@ impl Proxy {
         };
         let passed = match admitted.and_then(|admitted| Ok((admitted.open, target?))) {
             Ok((open, target)) => {
-                let passing = Passing { parts: &mut parts, incoming, host, peer, upgrade, open, target };
+                let fields = std::mem::take(&mut grant.fields);
+                let passing = Passing { parts: &mut parts, incoming, host, peer, upgrade, open, target, fields };
                 self.pass(&route, passing, line).await
             }
             Err(stop) => Err(stop),
@@ -216,7 +218,7 @@ impl Proxy {
         if policy.cors.is_some() || policy.answers.is_some() {
             filter::rewrite_answer(policy, origin.as_ref(), response.headers_mut());
         }
-        cookies.hand_on(response.status(), response.headers_mut());
+        grant.hand_on(response.status(), response.headers_mut());
         tally.status = response.status();
         response.body_mut().tally(tally);
         Ok(response)
@@ -251,7 +253,7 @@ impl Proxy {
         passing: Passing<'_>,
         line: &mut Option<Box<Line>>,
     ) -> Result<Response<AnswerBody>, Stop> {
-        let Passing { parts, incoming, host, peer, upgrade, open, target } = passing;
+        let Passing { parts, incoming, host, peer, upgrade, open, target, fields } = passing;
         if let Some(reason) = route.backend.fault {
             return Err(own(StatusCode::SERVICE_UNAVAILABLE, reason).into());
         }
@@ -269,6 +271,12 @@ impl Proxy {
         let protocol = upgrade.as_ref().map(|upgrade| upgrade.protocol.clone());
         head::rewrite_request(parts, peer, &self.heads, protocol, || self.ids.next());
         filter::rewrite_request(&route.policy, parts, target);
+        for (name, _) in &fields {
+            parts.headers.remove(name);
+        }
+        for (name, value) in fields {
+            parts.headers.append(name, value);
+        }
         // An HTTP/2 endpoint that goes away says which requests it did not take, and gRPC has nothing but POST.
         let kept = if wire.is_h2() { REPLAY } else { 0 };
         let mut outgoing = Request::new(body.keeping(route.delivery.retries.replay.max(kept)));
@@ -417,6 +425,8 @@ struct Passing<'r> {
     open: Option<Open>,
     /// What the endpoint sees as target, where that is another one.
     target: Option<PathAndQuery>,
+    /// What the endpoint is told by who let the request in.
+    fields: Vec<(HeaderName, HeaderValue)>,
 }
 
 /// What an answer meets on its way back.

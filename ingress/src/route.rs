@@ -70,9 +70,9 @@ pub struct Route {
     /// Who takes some of its requests.
     pub canaries: Canaries,
     /// Whom to ask whether a request may pass.
-    pub extauth: Option<Box<External>>,
+    pub extauth: Option<Arc<External>>,
     /// Whom to ask what to say of errors.
-    pub pages: Option<Box<ErrorPages>>,
+    pub pages: Option<Arc<ErrorPages>>,
     /// Of its Ingress and Service, for as long as both are there.
     pub number: u32,
 }
@@ -101,7 +101,7 @@ pub struct RouteTable {
     live: HashSet<u64>,
     next_id: u64,
     /// Compiled once, used again by the next build.
-    patterns: HashMap<Box<str>, Arc<Pattern>>,
+    patterns: HashMap<Box<str>, Result<Arc<Pattern>, PatternError>>,
     /// By Secret, whether its keys are the users, and realm.
     users: HashMap<(Named, bool, String), Arc<BasicAuth>>,
     /// Numbers of Ingresses and the backends that they lead to; never given twice.

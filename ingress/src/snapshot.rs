@@ -192,6 +192,8 @@ pub struct ServiceObject {
     pub external_name: Option<String>,
     /// Annotation `fedgate.dev/proxy-protocol`.
     pub proxy_protocol: Option<String>,
+    /// Ingresses of other namespaces may ask it whether a request may pass.
+    pub answers_for_all: bool,
     pub ports: Vec<ServicePort>,
 }
 
@@ -245,6 +247,12 @@ impl IngressObject {
     #[must_use]
     pub fn is_patterned(&self) -> bool {
         !self.annotations.is_empty() && annotation::read(&self.annotations).patterned
+    }
+
+    /// How many paths it has.
+    #[must_use]
+    pub fn paths(&self) -> usize {
+        self.rules.iter().map(|rule| rule.paths.len()).sum()
     }
 
     /// Whether it only takes requests of other Ingresses' routes.
@@ -363,6 +371,7 @@ impl ServiceObject {
             external_name: (text::str_at(object, &["spec", "type"]) == "ExternalName")
                 .then(|| text::str_at(object, &["spec", "externalName"]).to_owned()),
             proxy_protocol: text::annotation(object, label::PROXY_PROTOCOL).map(str::to_owned),
+            answers_for_all: text::annotation(object, label::AUTH_SERVICE) == Some("true"),
             ports: text::list_at(object, &["spec", "ports"]).filter_map(port).collect(),
         }
     }

@@ -72,8 +72,10 @@ async fn renew(hub: &Caller, claim: &Claim, seen: &mut Option<Seen>, hold: &Canc
             () = tokio::time::sleep(PAUSE) => {}
         }
         let left = DEADLINE.saturating_sub(renewed.elapsed());
+        // Others count from when it is written, which may be long before we hear of it.
+        let asked = Instant::now();
         match tokio::time::timeout(left, take(hub, claim, seen)).await {
-            Ok(Ok(true)) => renewed = Instant::now(),
+            Ok(Ok(true)) => renewed = asked,
             Ok(Ok(false)) => return tracing::warn!(lease = claim.name, "another process took the lease"),
             Ok(Err(error)) => tracing::debug!(%error, lease = claim.name, "the lease could not be renewed"),
             Err(_) => {}

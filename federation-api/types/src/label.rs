@@ -42,6 +42,9 @@ pub const FAILOVER: &str = "fedgate.dev/failover";
 /// Annotation of a Service: `v1` or `v2`, the PROXY header that its pods want from the data plane.
 pub const PROXY_PROTOCOL: &str = "fedgate.dev/proxy-protocol";
 
+/// Annotation of a Service: `"true"` where Ingresses of every namespace may ask it whether a request may pass.
+pub const AUTH_SERVICE: &str = "fedgate.dev/auth-service";
+
 /// `spec.controller` of the IngressClass that our data plane serves.
 pub const INGRESS_CONTROLLER: &str = "fedgate.dev/ingress";
 /// Name of the IngressClass that exists from the first start.

@@ -19,7 +19,9 @@ pub(super) fn wish(reader: &mut Reader<'_>) -> Option<ExternalWish> {
     if service.is_none() {
         reader.wrong("auth-url", WANTED);
     }
-    let method = reader.parsed_with("auth-method", |text| Method::from_bytes(text.as_bytes()));
+    // Nothing that changes anything: the question is whether a request may pass.
+    let methods = [("GET", Method::GET), ("HEAD", Method::HEAD), ("POST", Method::POST)];
+    let method = reader.one_of("auth-method", &[0, 1, 2].map(|at| (methods[at].0, at))).map(|at| methods[at].1.clone());
     let names = reader.parsed_with("auth-response-headers", |text| {
         let names = text.split(',').map(str::trim).filter(|name| !name.is_empty());
         names.map(|name| HeaderName::from_bytes(name.as_bytes())).collect::<Result<Box<[_]>, _>>()

@@ -27,9 +27,9 @@ pub(super) fn preflight(arrived: &Arrived<'_>) -> Result<(), Stop> {
 /// What the answer to a request of `origin` has to name; none where it may not read it.
 pub fn allowed(cors: &Cors, origin: Option<&HeaderValue>) -> Option<HeaderValue> {
     let named = match &cors.origins {
-        // To everybody, unless credentials go with it: a browser does not take a star then.
-        Origins::Any if !cors.credentials => return Some(HeaderValue::from_static("*")),
-        Origins::Any => return Some(origin.cloned().unwrap_or_else(|| HeaderValue::from_static("*"))),
+        // To everybody, and so with nobody's credentials: browsers refuse the two together, and to name whoever asks instead
+        // would let any page read with its visitors' cookies.
+        Origins::Any => return Some(HeaderValue::from_static("*")),
         Origins::Listed(listed) => listed,
     };
     let origin = origin?;

@@ -39,18 +39,29 @@ const BROKEN: Refusal = Refusal {
     close: false,
 };
 
-/// Cookies of the service, for the client.
+/// What the service gives along with a request that may pass.
 #[derive(Default)]
-pub(super) struct Cookies {
-    values: Vec<HeaderValue>,
+pub(super) struct Grant {
+    /// For the endpoint.
+    pub fields: Vec<(HeaderName, HeaderValue)>,
+    cookies: Vec<HeaderValue>,
     always: bool,
 }
 
-impl Cookies {
-    /// Hands them on with an answer that may carry them.
+/// Takes off what only the service may say, whether it is asked or not.
+pub(super) fn strip(route: &Route, parts: &mut Parts) {
+    if let Some(external) = &route.extauth {
+        for name in &external.rules.copied {
+            parts.headers.remove(name);
+        }
+    }
+}
+
+impl Grant {
+    /// Hands its cookies on with an answer that may carry them.
     pub(super) fn hand_on(self, status: StatusCode, headers: &mut HeaderMap) {
         if self.always || status.is_success() || status.is_redirection() {
-            for cookie in self.values {
+            for cookie in self.cookies {
                 headers.append(SET_COOKIE, cookie);
             }
         }
@@ -65,30 +76,30 @@ impl Proxy {
     pub(super) async fn prove(
         &self,
         route: &Route,
-        (parts, host): (&mut Parts, &str),
+        (parts, host): (&Parts, &str),
         peer: &Peer,
         line: &mut Option<Box<Line>>,
-    ) -> Result<Cookies, Stop> {
+    ) -> Result<Grant, Stop> {
         let password = match &route.policy.users {
             Some(users) => Some(filter::prove(users, parts.headers.get(http::header::AUTHORIZATION)).await),
             None => None,
         };
         match (password, &route.extauth) {
-            (Some(Ok(())), _) if route.policy.satisfied_by_any => Ok(Cookies::default()),
+            (Some(Ok(())), _) if route.policy.satisfied_by_any => Ok(Grant::default()),
             (Some(Err(stop)), Some(_)) if !route.policy.satisfied_by_any => Err(stop),
             (Some(Err(stop)), None) => Err(stop),
             (_, Some(external)) => self.ask(external, (parts, host), peer, line).await,
-            (_, None) => Ok(Cookies::default()),
+            (_, None) => Ok(Grant::default()),
         }
     }
 
     async fn ask(
         &self,
         external: &External,
-        (parts, host): (&mut Parts, &str),
+        (parts, host): (&Parts, &str),
         peer: &Peer,
         line: &mut Option<Box<Line>>,
-    ) -> Result<Cookies, Stop> {
+    ) -> Result<Grant, Stop> {
         let rules = &*external.rules;
         let asked = question(rules, parts, peer, self);
         let wire = external.route.wiring.wire(&peer.scheme);
@@ -99,14 +110,10 @@ impl Proxy {
         let (head, incoming) = response.into_parts();
         drain(AnswerBody::upstream(incoming, lease, self.timeouts.idle, in_flight)).await;
         if status.is_success() {
-            for name in &rules.copied {
-                parts.headers.remove(name);
-                for value in head.headers.get_all(name) {
-                    parts.headers.append(name, value.clone());
-                }
-            }
-            let values = head.headers.get_all(SET_COOKIE).iter().cloned().collect();
-            return Ok(Cookies { values, always: rules.always_cookie });
+            let values = |name| head.headers.get_all(name).iter().cloned();
+            let fields = rules.copied.iter().flat_map(|name| values(name).map(move |value| (name.clone(), value)));
+            let (fields, cookies) = (fields.collect(), values(&SET_COOKIE).collect());
+            return Ok(Grant { fields, cookies, always: rules.always_cookie });
         }
         Err(match status {
             StatusCode::UNAUTHORIZED => unknown(rules, &head.headers, stopped(parts, host, peer)),
@@ -118,7 +125,7 @@ impl Proxy {
 
 fn stopped<'r>(parts: &'r Parts, host: &'r str, peer: &'r Peer) -> Stopped<'r> {
     Stopped {
-        scheme: peer.scheme.to_str().unwrap_or("http"),
+        scheme: if filter::is_plain(parts, peer) { "http" } else { "https" },
         host,
         authority: parts.headers.get(HOST).and_then(|host| host.to_str().ok()).unwrap_or(host),
         target: parts.uri.path_and_query().map_or("/", |target| target.as_str()),
@@ -130,6 +137,8 @@ fn question(rules: &ExternalAuth, parts: &Parts, peer: &Peer, proxy: &Proxy) -> 
     let mut request = Request::new(());
     *request.method_mut() = rules.method.clone().unwrap_or(Method::GET);
     *request.uri_mut() = rules.target.clone().into();
+    // As the client speaks: HTTP/2 has cookies in crumbs.
+    *request.version_mut() = parts.version;
     let headers = request.headers_mut();
     headers.clone_from(&parts.headers);
     for name in [CONTENT_LENGTH, TRANSFER_ENCODING, EXPECT, UPGRADE] {

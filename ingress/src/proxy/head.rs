@@ -76,7 +76,11 @@ pub fn inspect(parts: &mut Parts, rules: &HeadRules) -> Result<Inspected, Refusa
         return Err(refuse(StatusCode::LOOP_DETECTED, "the request has been here before"));
     }
     let upgrade = match parts.headers.get(header::UPGRADE) {
-        Some(wanted) if parts.version == Version::HTTP_11 && names(&parts.headers, "upgrade") => Some(wanted.clone()),
+        Some(wanted)
+            if parts.version == Version::HTTP_11 && names(&parts.headers, "upgrade") && !speaks_http(wanted) =>
+        {
+            Some(wanted.clone())
+        }
         _ => None,
     };
     Ok(Inspected { host, path, upgrade })
@@ -318,7 +322,17 @@ fn is_hop_by_hop(name: &str) -> bool {
             | "proxy-connection"
             | "proxy-authorization"
             | "proxy-authenticate"
+            | "http2-settings"
     )
+}
+
+/// Whether a client wants to go on in HTTP: requests in such a tunnel would pass by every rule of their paths.
+fn speaks_http(upgrade: &HeaderValue) -> bool {
+    let mut protocols = upgrade.as_bytes().split(|byte| *byte == b',').map(<[u8]>::trim_ascii);
+    protocols.any(|name| {
+        let name = name.split(|byte| *byte == b'/').next().unwrap_or(name);
+        name.eq_ignore_ascii_case(b"h2c") || name.eq_ignore_ascii_case(b"h2") || name.eq_ignore_ascii_case(b"http")
+    })
 }
 
 /// Fields by which proxies say whom they speak for.

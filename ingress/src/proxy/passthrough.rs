@@ -5,6 +5,7 @@
 use std::sync::Arc;
 
 use crate::clock;
+use crate::filter;
 use crate::metrics::Count;
 use crate::peer::Peer;
 use crate::proxy::upstream::{Link, Target};
@@ -15,6 +16,9 @@ use crate::stream::Socket;
 impl Proxy {
     /// Connects a client to an endpoint of `route` until one of them ends.
     pub async fn pass_through(&self, route: &Route, peer: &Peer, socket: Socket) {
+        if filter::refuses(&route.policy.access, peer.address) {
+            return self.shard.count(Count::Refused);
+        }
         let Some(upstream) = self.reach(route, peer).await else {
             return tracing::debug!(backend = &*route.backend.name, "no endpoint takes a TLS connection");
         };

@@ -7,6 +7,7 @@ mod extauth;
 mod names;
 mod pages;
 mod passthrough;
+mod patterns;
 mod tls;
 mod upkeeps;
 mod users;
@@ -26,7 +27,6 @@ use crate::route::delivery::Delivery;
 use crate::route::endpoint::EndpointKey;
 use crate::route::external::{ExternalNames, outside as outside_cluster};
 use crate::route::path::{HostRoutes, normal};
-use crate::route::pattern::{Pattern, PatternError};
 use crate::route::policy::Policy;
 use crate::route::pool::{Identities, Locality, SliceIndex, routable};
 use crate::route::upkeep::Upkeep;
@@ -109,7 +109,7 @@ pub fn build(snapshot: &Snapshot, before: Option<&RouteTable>, options: &BuildOp
         options,
         before,
         index: SliceIndex::new(&snapshot.clusters),
-        patterned: patterned_hosts(&ingresses),
+        patterned: patterns::patterned_hosts(&ingresses),
         classes: snapshot.classes.iter().map(|class| (class.name.as_str(), class)).collect(),
         ids: Identities {
             before: before.map(|table| &table.endpoints),
@@ -151,8 +151,8 @@ struct Builder<'s> {
     before: Option<&'s RouteTable>,
     index: SliceIndex<'s>,
     upkeeps: Upkeeps,
-    /// Hosts whose paths are patterns, since one of their Ingresses asks for it.
-    patterned: HashSet<&'s str>,
+    /// Hosts whose paths are patterns, with the namespace that has them first: only its own Ingresses ask for that.
+    patterned: HashMap<&'s str, &'s str>,
     classes: HashMap<&'s str, &'s IngressClass>,
     ids: Identities<'s>,
     table: RouteTable,
@@ -244,17 +244,19 @@ impl<'s> Builder<'s> {
     }
 
     fn path(&mut self, ingress: &IngressObject, host: &'s str, path: &'s RulePath, field: &str) {
-        let pattern = match self.patterned.contains(host).then(|| self.pattern(&path.path)).transpose() {
+        let pattern = match self.pattern_of(ingress, host, path) {
             Ok(pattern) => pattern,
             Err(error) => {
                 let message = format!("{field}.path: {:?}: {error}; it is not served", path.path);
-                return self.problem(ingress, ProblemKind::PathInvalid, message);
+                self.problem(ingress, ProblemKind::PathInvalid, message);
+                return self.close(ingress, host, &path.path);
             }
         };
+        let (extauth, pages) = (self.extauth(ingress), self.pages(ingress));
         let route = self.route(ingress, &path.backend, &format!("{field}.backend"));
-        let (canaries, pages) = (self.canaries_of(host, path), self.pages(ingress));
-        let extauth = self.extauth(ingress);
-        let route = Arc::new(Route { canaries, extauth, pages, ..route });
+        let route = Route { extauth, pages, ..route };
+        let canaries = self.canaries_of((host, path), &route);
+        let route = Arc::new(Route { canaries, ..route });
         let older = match pattern {
             Some(pattern) => self.host(host).add_pattern(pattern, route),
             None => {
@@ -268,16 +270,6 @@ impl<'s> Builder<'s> {
                 format!("{field}: {host}{} already belongs to the older Ingress {}", path.path, older.ingress);
             self.problem(ingress, ProblemKind::PathTaken, message);
         }
-    }
-
-    fn pattern(&mut self, text: &str) -> Result<Arc<Pattern>, PatternError> {
-        let known = |table: &RouteTable| table.patterns.get(text).cloned();
-        if let Some(pattern) = known(&self.table) {
-            return Ok(pattern);
-        }
-        let pattern = self.before.and_then(known).map_or_else(|| Pattern::new(text).map(Arc::new), Ok)?;
-        self.table.patterns.insert(text.into(), pattern.clone());
-        Ok(pattern)
     }
 
     /// What the class of this Ingress names as its parameters must be ours and there.
@@ -306,8 +298,9 @@ impl<'s> Builder<'s> {
     /// Serves what the rules of this Ingress leave over; without rules, everything that no other Ingress claims.
     fn default_backend(&mut self, ingress: &IngressObject) {
         let Some(backend) = &ingress.default_backend else { return };
+        let extauth = self.extauth(ingress);
         let route = self.route(ingress, backend, "spec.defaultBackend");
-        let route = Arc::new(Route { extauth: self.extauth(ingress), ..route });
+        let route = Arc::new(Route { extauth, ..route });
         let mut hosts: Vec<&str> = ingress.rules.iter().map(|rule| rule.host.as_str()).collect();
         hosts.retain(|host| host_is_sound(host));
         if hosts.is_empty() {
@@ -509,12 +502,6 @@ impl<'s> Builder<'s> {
         table.next_id = self.ids.next_id;
         table
     }
-}
-
-/// Hosts of which an Ingress makes the paths patterns.
-fn patterned_hosts<'s>(ingresses: &[&'s IngressObject]) -> HashSet<&'s str> {
-    let patterned = ingresses.iter().filter(|ingress| ingress.is_patterned());
-    patterned.flat_map(|ingress| ingress.rules.iter().map(|rule| rule.host.as_str())).collect()
 }
 
 /// A backend's name.

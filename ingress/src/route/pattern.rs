@@ -10,8 +10,8 @@ use crate::route::Route;
 
 /// Characters of a pattern's text.
 const TEXT_MAX: usize = 1024;
-/// Bytes of a compiled pattern: room for a few dozen Unicode classes.
-const COMPILED_MAX: usize = 1 << 20;
+/// Bytes of a compiled pattern: room for a dozen Unicode classes.
+const COMPILED_MAX: usize = 128 << 10;
 /// Groups in groups.
 const NESTED_MAX: u32 = 32;
 
@@ -22,6 +22,10 @@ pub enum PatternError {
     Long,
     #[error("the pattern would need more than {COMPILED_MAX} bytes")]
     Large,
+    #[error("there are more patterns than one Ingress, or all together, may have")]
+    Many,
+    #[error("the host belongs first to another namespace, which has not asked for patterns")]
+    Foreign,
     #[error("no regular expression, or one with backtracking (look-around, back-references): {0}")]
     Syntax(String),
 }
@@ -146,8 +150,8 @@ mod tests {
             ("/(", "no regular expression"),
             ("/(?=x)", "no regular expression"),
             ("/(a)\\1", "no regular expression"),
-            ("/\\w{1000}", "more than 1048576 bytes"),
-            ("/(((a{100}){100}){100})", "more than 1048576 bytes"),
+            ("/\\w{1000}", "more than 131072 bytes"),
+            ("/(((a{100}){100}){100})", "more than 131072 bytes"),
         ] {
             let error = Pattern::new(text).expect_err(text).to_string();
             assert!(error.contains(wanted), "{text}: {error}");

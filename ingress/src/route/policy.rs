@@ -72,6 +72,14 @@ impl Default for Policy {
     }
 }
 
+impl Policy {
+    /// Whether it keeps somebody out.
+    #[must_use]
+    pub fn guards(&self) -> bool {
+        self.closed.is_some() || self.users.is_some() || self.access != Access::default()
+    }
+}
+
 /// What is answered instead of being forwarded.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Redirect {

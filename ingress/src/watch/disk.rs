@@ -146,6 +146,9 @@ fn write_service(service: &ServiceObject) -> Value {
     if let Some(version) = &service.proxy_protocol {
         object["metadata"]["annotations"] = json!({label::PROXY_PROTOCOL: version});
     }
+    if service.answers_for_all {
+        object["metadata"]["annotations"][label::AUTH_SERVICE] = json!("true");
+    }
     object
 }
 

@@ -170,7 +170,7 @@ async fn origins_are_told_what_they_may_read() {
         let answer = send(&gate, &format!("GET /\nOrigin: {other}")).await;
         assert_eq!((answer.status, field(&answer, "access-control-allow-origin")), (200, None), "{other}");
     }
-    let any = self::gate(&endpoint, &[("enable-cors", "true"), ("cors-allow-credentials", "false")], |_| ());
+    let any = self::gate(&endpoint, &[("enable-cors", "true")], |_| ());
     let answer = send(&any, "GET /\nOrigin: https://z.example").await;
     assert_eq!(field(&answer, "access-control-allow-origin"), Some("*"));
     assert_eq!(field(&answer, "access-control-allow-credentials"), None, "never with a star");
@@ -267,7 +267,7 @@ async fn canaries_take_the_requests_that_ask_for_them() {
     alone = with(alone, &[("canary", "true"), ("canary-weight", "100")]);
     let lonely = Gate::start(&alone, |_| ());
     let problems: Vec<String> = lonely.routes.load().problems().iter().map(ToString::to_string).collect();
-    assert!(problems.iter().any(|text| text.contains("no other Ingress has a.example/")), "{problems:?}");
+    assert!(problems.iter().any(|text| text.contains("no other Ingress of this namespace has a.example/")), "{problems:?}");
 }
 
 /// One more Service with one endpoint in a cluster of its own.
@@ -483,4 +483,130 @@ async fn the_other_name_of_a_host_leads_to_it() {
     let answer = ask(gate.http, request).await;
     assert_eq!((answer.status, field(&answer, "location")), (308, Some("http://a.example:7080/x?y=1")));
     assert_eq!(send(&gate, "GET /x").await.status, 200);
+}
+
+/// A gate where one more Ingress of `namespace` has `path` of `a.example`, beside the guarded one of `n`.
+fn beside(snapshot: Snapshot, namespace: &str, path: &str, annotations: &[(&str, &str)]) -> Snapshot {
+    let mut snapshot = with(snapshot, annotations);
+    let last = Arc::make_mut(snapshot.ingresses.last_mut().expect("just put in"));
+    last.key = Named::new(namespace, "beside");
+    last.created = "3".into();
+    last.rules[0].paths[0].path = path.to_owned();
+    last.rules[0].paths[0].kind = ingress::snapshot::PathKind::Text;
+    snapshot
+}
+
+#[tokio::test]
+async fn a_canary_is_behind_everything_that_guards_its_path() {
+    let endpoint = Upstream::start("web").await;
+    let (service, _) = authentication().await;
+    let mut all = with(
+        snapshot(&[endpoint.address]),
+        &[("auth-url", "http://auth.n.svc/check"), ("auth-response-headers", "X-User")],
+    );
+    add_service(&mut all, "auth", service);
+    for canary in
+        [&[("canary", "true"), ("canary-by-header", "X-Next")][..], &[("canary", "true"), ("canary-weight", "100")]]
+    {
+        let mut all = beside(all.clone(), "n", "/", canary);
+        Arc::make_mut(all.ingresses.last_mut().expect("just put in")).rules[0].paths[0].kind =
+            ingress::snapshot::PathKind::Prefix;
+        let gate = Gate::start(&all, |_| ());
+        assert_eq!(send(&gate, "GET /\nX-Next: always").await.status, 401, "{canary:?}");
+        let seen = send(&gate, "GET /\nX-Next: always\nX-User: eve\nCookie: session=ok").await.json();
+        assert_eq!(seen["headers"]["x-user"], "ann");
+    }
+    // Another namespace takes nobody's requests.
+    let mut stolen = beside(snapshot(&[endpoint.address]), "m", "/", &[("canary", "true"), ("canary-weight", "100")]);
+    Arc::make_mut(stolen.ingresses.last_mut().expect("just put in")).rules[0].paths[0].kind =
+        ingress::snapshot::PathKind::Prefix;
+    let gate = Gate::start(&with(stolen, &[]), |_| ());
+    assert_eq!(send(&gate, "GET /").await.status, 200);
+    let problems: Vec<String> = gate.routes.load().problems().iter().map(ToString::to_string).collect();
+    assert!(problems.iter().any(|text| text.contains("no other Ingress of this namespace")), "{problems:?}");
+}
+
+/// Ingress: 42, 74
+#[tokio::test]
+async fn what_cannot_be_a_pattern_is_closed_and_nobody_elses_host_gets_patterns() {
+    let endpoint = Upstream::start("web").await;
+    let open = with(snapshot(&[endpoint.address]), &[("use-regex", "true")]);
+    let guarded =
+        beside(open, "n", "/admin(?!/health)", &[("use-regex", "true"), ("whitelist-source-range", "10.0.0.0/8")]);
+    let gate = Gate::start(&guarded, |_| ());
+    assert_eq!(send(&gate, "GET /admin/keys").await.status, 503, "not by another route");
+    assert_eq!(send(&gate, "GET /shop").await.status, 200);
+    let plain = with(snapshot(&[endpoint.address]), &[]);
+    let thief = beside(
+        plain,
+        "m",
+        "/.*()()()()()()()()",
+        &[("use-regex", "true"), ("permanent-redirect", "https://evil.example")],
+    );
+    let gate = Gate::start(&thief, |_| ());
+    for path in ["/", "/login"] {
+        assert_eq!(send(&gate, &format!("GET {path}")).await.status, 200, "the older namespace keeps its host");
+    }
+    // Where the owner has patterns, what others have there is compared as text.
+    let owned = beside(
+        with(snapshot(&[endpoint.address]), &[("use-regex", "true")]),
+        "m",
+        "/.*/.*/.*",
+        &[("permanent-redirect", "https://evil.example")],
+    );
+    assert_eq!(send(&Gate::start(&owned, |_| ()), "GET /a/b/c").await.status, 200);
+}
+
+#[tokio::test]
+async fn only_the_service_says_who_somebody_is() {
+    let endpoint = Upstream::start("web").await;
+    let (service, asked) = authentication().await;
+    let gate = |annotations: &[(&str, &str)]| {
+        let mut all = with(snapshot(&[endpoint.address]), annotations);
+        add_service(&mut all, "auth", service);
+        Gate::start(&all, |_| ())
+    };
+    let rules = [("auth-url", "http://auth.n.svc/check"), ("auth-response-headers", "X-User")];
+    let asking = gate(&rules);
+    let nominated = ask(
+        asking.http,
+        "GET / HTTP/1.1\r\nHost: a.example\r\nCookie: session=ok\r\nConnection: close, X-User\r\nX-User: eve\r\n\r\n",
+    );
+    assert_eq!(nominated.await.json()["headers"]["x-user"], "ann", "the client cannot take it off");
+    let either = gate(&[&rules[..], &[("satisfy", "any"), ("whitelist-source-range", "127.0.0.1")]].concat());
+    let before = asked.lock().expect("no panic").len();
+    let seen = send(&either, "GET /\nX-User: eve").await.json();
+    assert!(seen["headers"].get("x-user").is_none(), "who is not asked about is nobody: {seen}");
+    assert_eq!(asked.lock().expect("no panic").len(), before);
+    // A Service of another namespace has to be lent.
+    let foreign = |lent: bool| {
+        let mut all = with(snapshot(&[endpoint.address]), &[("auth-url", "http://auth.m.svc/check")]);
+        add_service(&mut all, "auth", service);
+        let mut object = (*all.services[&Named::new("n", "auth")]).clone();
+        (object.key, object.answers_for_all) = (Named::new("m", "auth"), lent);
+        all.services.insert(object.key.clone(), Arc::new(object));
+        for seen in all.clusters.values_mut() {
+            for slice in seen.slices.iter_mut().filter(|slice| slice.service == "auth") {
+                slice.namespace = "m".into();
+            }
+        }
+        Gate::start(&all, |_| ())
+    };
+    assert_eq!(send(&foreign(false), "GET /\nCookie: session=ok").await.status, 503);
+    assert_eq!(send(&foreign(true), "GET /\nCookie: session=ok").await.status, 200);
+}
+
+/// Ingress: 53
+#[tokio::test]
+async fn no_tunnel_goes_on_in_http() {
+    let endpoint = Upstream::start("web").await;
+    let gate = gate(&endpoint, &[], |_| ());
+    for protocol in ["h2c", "websocket, h2c", "HTTP/2.0", "TLS/1.0, http/1.1"] {
+        let request = format!(
+            "GET / HTTP/1.1\r\nHost: a.example\r\nConnection: upgrade, close\r\nUpgrade: {protocol}\r\nHTTP2-Settings: AAMAAABkAAQAAP__\r\n\r\n"
+        );
+        let seen = ask(gate.http, &request).await.json();
+        let headers = &seen["headers"];
+        assert!(headers.get("upgrade").is_none() && headers.get("http2-settings").is_none(), "{protocol}: {seen}");
+    }
 }

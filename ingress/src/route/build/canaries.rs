@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use super::Builder;
-use crate::route::ProblemKind;
 use crate::route::canary::{Canaries, CanaryRule};
 use crate::route::delivery::Delivery;
+use crate::route::{ProblemKind, Route};
 use crate::snapshot::{IngressObject, PathKind, RulePath};
 
 /// Host, kind of path and path of a rule.
@@ -36,16 +36,23 @@ impl<'s> Builder<'s> {
         }
     }
 
-    /// The canaries of a path that has its Ingress now; they meet that one's policy.
-    pub(super) fn canaries_of(&mut self, host: &'s str, path: &'s RulePath) -> Canaries {
-        let Some(waiting) = self.canaries.remove(&(host, path.kind, trimmed(path))) else {
-            return Canaries::default();
-        };
+    /// The canaries of a path that `main` has now, with everything that keeps somebody out of it.
+    ///
+    /// Only those of its own namespace: a path is nobody else's to take requests of.
+    pub(super) fn canaries_of(&mut self, (host, path): (&'s str, &'s RulePath), main: &Route) -> Canaries {
+        let place = (host, path.kind, trimmed(path));
+        let Some(waiting) = self.canaries.remove(&place) else { return Canaries::default() };
+        let ours = |waiting: &Waiting<'_>| waiting.ingress.key.namespace == main.ingress.namespace;
+        let (waiting, strangers): (Vec<_>, Vec<_>) = waiting.into_iter().partition(ours);
+        if !strangers.is_empty() {
+            self.canaries.insert(place, strangers);
+        }
         let own = self.delivery.clone();
         let routes = waiting.into_iter().map(|waiting| {
             self.delivery = waiting.delivery;
             let route = self.route(waiting.ingress, &waiting.path.backend, &format!("{}.backend", waiting.field));
-            (waiting.rule, Arc::new(route))
+            let (extauth, pages) = (main.extauth.clone(), main.pages.clone());
+            (waiting.rule, Arc::new(Route { extauth, pages, ..route }))
         });
         let canaries = Canaries::new(routes.collect());
         self.delivery = own;
@@ -57,8 +64,9 @@ impl<'s> Builder<'s> {
         for ((host, ..), waiting) in std::mem::take(&mut self.canaries) {
             for Waiting { ingress, path, field, .. } in waiting {
                 let path = &path.path;
-                let message =
-                    format!("{field}: no other Ingress has {host}{path} with this pathType, so no request comes here");
+                let message = format!(
+                    "{field}: no other Ingress of this namespace has {host}{path} with this pathType, so no request comes here"
+                );
                 self.problem(ingress, ProblemKind::CanaryAlone, message);
             }
         }

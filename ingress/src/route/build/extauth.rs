@@ -3,20 +3,35 @@
 use std::sync::Arc;
 
 use super::Builder;
+use federation_types::label;
+
 use crate::annotation::ExternalWish;
 use crate::route::canary::Canaries;
 use crate::route::extauth::External;
 use crate::route::policy::Policy;
 use crate::route::wire::{UpstreamTls, Wire, WireSpec};
-use crate::route::{Delivery, Route};
+use crate::route::{Delivery, ProblemKind, Route};
 use crate::snapshot::{IngressObject, Named, PortRef};
 
 impl Builder<'_> {
-    /// The Service that an Ingress' requests are shown to first; it may be of any namespace, as its URL may.
-    pub(super) fn extauth(&mut self, ingress: &IngressObject) -> Option<Box<External>> {
+    /// The Service that an Ingress' requests are shown to first: of its own namespace, or one that is lent to all.
+    pub(super) fn extauth(&mut self, ingress: &IngressObject) -> Option<Arc<External>> {
         let ExternalWish { service, port, tls, rules } = self.extauth.clone()?;
         let (name, namespace) = service;
         let key = Named::new(&namespace, &name);
+        let lent = self.snapshot.services.get(&key).is_some_and(|service| service.answers_for_all);
+        if *namespace != *ingress.key.namespace && !lent {
+            let message = format!(
+                "metadata.annotations[auth-url]: Service {key} is of another namespace and is not lent by the annotation {}; nobody is let in",
+                label::AUTH_SERVICE
+            );
+            self.problem(ingress, ProblemKind::Annotation, message);
+            self.policy = Arc::new(Policy {
+                closed: Some("the authentication service is not ours to ask"),
+                ..(*self.policy).clone()
+            });
+            return None;
+        }
         let server_name = format!("{name}.{namespace}.svc");
         let backend = self.service_at(ingress, key, &PortRef::Number(port), "metadata.annotations[auth-url]");
         let spec = WireSpec { tls: tls.then(|| UpstreamTls::unverified(&server_name)), ..WireSpec::default() };
@@ -34,6 +49,6 @@ impl Builder<'_> {
             pages: None,
             number,
         };
-        Some(Box::new(External { rules, route }))
+        Some(Arc::new(External { rules, route }))
     }
 }

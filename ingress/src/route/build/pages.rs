@@ -8,7 +8,7 @@ use crate::snapshot::{BackendRef, IngressObject, Named, PortRef};
 
 impl Builder<'_> {
     /// The Service that says what to tell of errors, over its first port.
-    pub(super) fn pages(&mut self, ingress: &IngressObject) -> Option<Box<ErrorPages>> {
+    pub(super) fn pages(&mut self, ingress: &IngressObject) -> Option<Arc<ErrorPages>> {
         let (codes, name) = self.errors.clone()?;
         let key = Named { namespace: ingress.key.namespace.clone(), name: name.as_str().into() };
         let first =
@@ -16,6 +16,6 @@ impl Builder<'_> {
         let port = PortRef::Number(first.map_or(0, |port| port.number));
         let backend = BackendRef::Service { name, port };
         let route = Arc::new(self.route(ingress, &backend, "metadata.annotations[default-backend]"));
-        Some(Box::new(ErrorPages { codes, route }))
+        Some(Arc::new(ErrorPages { codes, route }))
     }
 }

@@ -15,6 +15,12 @@ impl Builder<'_> {
         if !self.policy.passthrough {
             return;
         }
+        if self.policy.closed.is_some() || self.policy.users.is_some() || self.extauth.is_some() {
+            // What is passed through is looked at by nobody: such a host is served as what it is otherwise.
+            let message =
+                "metadata.annotations[ssl-passthrough]: together with what keeps somebody out, TLS is ended here";
+            return self.problem(ingress, ProblemKind::Annotation, message.to_owned());
+        }
         for (number, rule) in ingress.rules.iter().enumerate().filter(|(_, rule)| host_is_sound(&rule.host)) {
             let host = rule.host.as_str();
             let root = rule.paths.iter().position(|path| path.path == "/").unwrap_or(0);
