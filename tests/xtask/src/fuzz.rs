@@ -20,10 +20,10 @@ pub struct Options {
 }
 
 impl Options {
-    /// For the run of every change: what was found once is found again, and a little more. Far looks are taken by hand.
+    /// For the run of every change: what was found once is found again, and a minute's look further.
     #[must_use]
     pub fn of_every_change() -> Self {
-        Self { seconds: 30, target: Vec::new() }
+        Self { seconds: 60, target: Vec::new() }
     }
 }
 
