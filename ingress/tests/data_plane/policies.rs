@@ -267,7 +267,10 @@ async fn canaries_take_the_requests_that_ask_for_them() {
     alone = with(alone, &[("canary", "true"), ("canary-weight", "100")]);
     let lonely = Gate::start(&alone, |_| ());
     let problems: Vec<String> = lonely.routes.load().problems().iter().map(ToString::to_string).collect();
-    assert!(problems.iter().any(|text| text.contains("no other Ingress of this namespace has a.example/")), "{problems:?}");
+    assert!(
+        problems.iter().any(|text| text.contains("no other Ingress of this namespace has a.example/")),
+        "{problems:?}"
+    );
 }
 
 /// One more Service with one endpoint in a cluster of its own.
