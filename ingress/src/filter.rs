@@ -1,29 +1,25 @@
 //! What a request meets between its route and its endpoint: answers of ours instead of an endpoint's, and what is changed.
 //!
-//! In the order of ingress-nginx's phases: rewrite, limits, access. Each is a pure function of the policy and the head.
+//! In the order of ingress-nginx's phases: rewrite, limits, access. Pure, but for what `rate` counts and `password` waits for.
 
 mod access;
 mod answer;
 mod cors;
+pub mod password;
 pub mod rate;
 mod redirect;
 pub mod rewrite;
 
 use std::net::IpAddr;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, LazyLock};
+use std::sync::Arc;
 
-use http::header::WWW_AUTHENTICATE;
 use http::request::Parts;
 use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri};
 
-use tokio::sync::Semaphore;
-
 use crate::clock;
 use crate::peer::Peer;
 use crate::refusal::Refusal;
-use crate::route::basic::{BasicAuth, Standing};
 use crate::route::policy::Policy;
 use crate::route::{Found, Route, RouteTable};
 use rate::{Limiter, Open};
@@ -39,31 +35,6 @@ pub struct Arrived<'a> {
     pub peer: &'a Peer,
     pub route: &'a Route,
     pub table: &'a RouteTable,
-}
-
-/// Passwords that are proved at once, whoever shows them: a flood of wrong ones leaves cores to requests.
-static PROOFS: LazyLock<Arc<Semaphore>> = LazyLock::new(|| Arc::new(Semaphore::new(2)));
-/// Requests that wait for the proof of a password; more are sent away.
-const WAITING_MAX: usize = 64;
-static WAITING: AtomicUsize = AtomicUsize::new(0);
-
-const BUSY: Refusal =
-    Refusal { status: StatusCode::SERVICE_UNAVAILABLE, reason: "too many passwords are being proved", close: false };
-
-/// One that waits, until it is dropped.
-struct Waits;
-
-impl Waits {
-    fn begin() -> Option<Self> {
-        let waits = Self;
-        (WAITING.fetch_add(1, Ordering::Relaxed) < WAITING_MAX).then_some(waits)
-    }
-}
-
-impl Drop for Waits {
-    fn drop(&mut self) {
-        WAITING.fetch_sub(1, Ordering::Relaxed);
-    }
 }
 
 /// A request that may go on.
@@ -132,37 +103,6 @@ pub fn admit(arrived: &Arrived<'_>, limiter: &Arc<Limiter>) -> Result<Admitted, 
     Ok(Admitted { open, proves: access.is_err() })
 }
 
-/// Lets in who shows the password of a user.
-///
-/// # Errors
-/// 401.
-pub async fn prove(users: &Arc<BasicAuth>, authorization: Option<&HeaderValue>) -> Result<(), Stop> {
-    let right = match users.judge(authorization) {
-        Standing::Right => true,
-        Standing::Wrong => false,
-        Standing::Open(credentials) => {
-            let _waits = Waits::begin().ok_or(BUSY)?;
-            // One of each list at a time, so that nobody's passwords keep everybody else's waiting.
-            let own = Arc::clone(users.turn()).acquire_owned().await;
-            let turn = Arc::clone(&PROOFS).acquire_owned().await;
-            let users = Arc::clone(users);
-            // A password that is stored well takes a tenth of a second: no worker can wait for that. The turns go along,
-            // since a client that leaves does not end the work.
-            let prove = move || {
-                let right = users.prove(&credentials);
-                drop((own, turn));
-                right
-            };
-            tokio::task::spawn_blocking(prove).await.unwrap_or(false)
-        }
-    };
-    if right {
-        return Ok(());
-    }
-    let challenge = (WWW_AUTHENTICATE, users.challenge().clone());
-    Err(Stop::Reply(Reply::new(StatusCode::UNAUTHORIZED, "no user with this password", [challenge])))
-}
-
 /// The target that the endpoint sees, where the policy has another one than was asked for.
 ///
 /// # Errors
@@ -196,6 +136,7 @@ impl Arrived<'_> {
         self.peer.client(&self.parts.headers)
     }
 
+    /// Whether the client came over plain HTTP.
     fn plain(&self) -> bool {
         is_plain(self.parts, self.peer)
     }

@@ -187,20 +187,20 @@ impl fmt::Display for Problem {
     }
 }
 
-#[cfg(test)]
 impl Route {
-    /// A route to a backend without endpoints.
-    pub fn plain_for_tests(name: &str) -> Self {
+    /// A route that asks for nothing.
+    #[must_use]
+    pub fn plain(ingress: Named, backend: Arc<Backend>, number: u32) -> Self {
         Self {
-            ingress: Named::new("n", name),
-            backend: Arc::new(Backend::new(name.into(), Upkeep::default(), Vec::new())),
+            ingress,
+            backend,
             delivery: Delivery::default(),
             wiring: Wire::plain().into(),
             policy: Arc::default(),
             canaries: Canaries::default(),
             extauth: None,
             pages: None,
-            number: 0,
+            number,
         }
     }
 }

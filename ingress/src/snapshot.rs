@@ -243,22 +243,10 @@ fn annotations(object: &Value) -> impl Iterator<Item = (&str, &str)> {
 }
 
 impl IngressObject {
-    /// Whether it makes the paths of all its hosts patterns: groups of patterns are what a rewrite is about.
-    #[must_use]
-    pub fn is_patterned(&self) -> bool {
-        !self.annotations.is_empty() && annotation::read(&self.annotations).patterned
-    }
-
     /// How many paths it has.
     #[must_use]
     pub fn paths(&self) -> usize {
         self.rules.iter().map(|rule| rule.paths.len()).sum()
-    }
-
-    /// Whether it only takes requests of other Ingresses' routes.
-    #[must_use]
-    pub fn is_canary(&self) -> bool {
-        self.annotations.contains_key("canary") && annotation::read(&self.annotations).canary.is_some()
     }
 
     /// Reads an Ingress as the API server answers it.

@@ -81,7 +81,7 @@ impl Proxy {
         line: &mut Option<Box<Line>>,
     ) -> Result<Grant, Stop> {
         let password = match &route.policy.users {
-            Some(users) => Some(filter::prove(users, parts.headers.get(http::header::AUTHORIZATION)).await),
+            Some(users) => Some(filter::password::prove(users, parts.headers.get(http::header::AUTHORIZATION)).await),
             None => None,
         };
         match (password, &route.extauth) {

@@ -19,19 +19,20 @@ use std::sync::Arc;
 
 use federation_types::label;
 
-use crate::annotation::{self, ExternalWish, Reading, TlsWish};
+use crate::annotation::{self, Reading, TlsWish};
 use crate::route::backend::Backend;
-use crate::route::canary::{Canaries, CanaryRule};
+use crate::route::canary::CanaryRule;
 use crate::route::cert::{Certs, Taken};
 use crate::route::delivery::Delivery;
 use crate::route::endpoint::EndpointKey;
+use crate::route::extauth::External;
 use crate::route::external::{ExternalNames, outside as outside_cluster};
 use crate::route::path::{HostRoutes, normal};
 use crate::route::policy::Policy;
 use crate::route::pool::{Identities, Locality, SliceIndex, routable};
 use crate::route::upkeep::Upkeep;
 use crate::route::wire::{UpstreamTls, Wires};
-use crate::route::{Problem, ProblemKind, Route, RouteTable};
+use crate::route::{ErrorPages, Problem, ProblemKind, Route, RouteTable};
 use crate::snapshot::{BackendRef, IngressClass, IngressObject, Named, PortRef, RulePath, ServiceObject, Snapshot};
 use canaries::{Place, Waiting};
 use upkeeps::{Unheard, Upkeeps};
@@ -101,6 +102,8 @@ pub fn build(snapshot: &Snapshot, before: Option<&RouteTable>, options: &BuildOp
         snapshot.ingresses.iter().map(|ingress| &**ingress).filter(|ingress| classes.serves(ingress)).collect();
     // The oldest wins, then the name: that order decides every conflict below.
     ingresses.sort_by(|a, b| (&a.created, &a.key).cmp(&(&b.created, &b.key)));
+    let read = |ingress: &'_ IngressObject| annotation::read_within(&ingress.annotations, &ingress.key.namespace);
+    let read: Vec<(&IngressObject, Reading)> = ingresses.iter().map(|ingress| (*ingress, read(ingress))).collect();
     let plain = Arc::default();
     let (upkeeps, unheard) = Upkeeps::read(&ingresses);
     let mut builder = Builder {
@@ -109,7 +112,7 @@ pub fn build(snapshot: &Snapshot, before: Option<&RouteTable>, options: &BuildOp
         options,
         before,
         index: SliceIndex::new(&snapshot.clusters),
-        patterned: patterns::patterned_hosts(&ingresses),
+        patterned: patterns::patterned_hosts(&read),
         classes: snapshot.classes.iter().map(|class| (class.name.as_str(), class)).collect(),
         ids: Identities {
             before: before.map(|table| &table.endpoints),
@@ -127,20 +130,19 @@ pub fn build(snapshot: &Snapshot, before: Option<&RouteTable>, options: &BuildOp
         policy: Arc::clone(&plain),
         endpoint_tls: None,
         delivery: options.delivery.clone(),
-        errors: None,
+        asks_for_patterns: false,
         extauth: None,
+        pages: None,
         plain,
     };
     builder.default_certificate();
     for Unheard { ingress, message } in unheard {
         builder.problem(ingress, ProblemKind::Annotation, message);
     }
-    let (canaries, others): (Vec<_>, Vec<_>) = ingresses.into_iter().partition(|ingress| ingress.is_canary());
-    for ingress in canaries {
-        builder.canary(ingress);
-    }
-    for ingress in others {
-        builder.ingress(ingress);
+    // Canaries first: they wait for the path that they name.
+    let (canaries, others): (Vec<_>, Vec<_>) = read.into_iter().partition(|(_, reading)| reading.canary.is_some());
+    for (ingress, reading) in canaries.into_iter().chain(others) {
+        builder.ingress(ingress, reading);
     }
     builder.finish()
 }
@@ -167,17 +169,19 @@ struct Builder<'s> {
     delivery: Delivery,
     /// Of the same, and whether the name is its own.
     endpoint_tls: Option<(UpstreamTls, bool)>,
-    /// Statuses that its default backend is asked about, and the Service.
-    errors: Option<(Box<[u16]>, String)>,
-    extauth: Option<ExternalWish>,
+    asks_for_patterns: bool,
+    extauth: Option<Arc<External>>,
+    pages: Option<Arc<ErrorPages>>,
     /// Of every Ingress that asks for nothing.
     plain: Arc<Policy>,
 }
 
 impl<'s> Builder<'s> {
-    fn ingress(&mut self, ingress: &'s IngressObject) {
+    fn ingress(&mut self, ingress: &'s IngressObject, reading: Reading) {
         self.table.accepted.insert(ingress.key.clone());
-        self.policy(ingress);
+        if let Some(rule) = self.asked(ingress, reading) {
+            return self.canary(ingress, &rule);
+        }
         self.passthrough(ingress);
         for (number, rule) in ingress.rules.iter().enumerate() {
             if !host_is_sound(&rule.host) {
@@ -198,24 +202,24 @@ impl<'s> Builder<'s> {
         self.tls(ingress);
     }
 
-    /// Reads what its annotations ask for; says whether it is a canary.
-    fn policy(&mut self, ingress: &IngressObject) -> Option<CanaryRule> {
+    /// Takes in what its annotations ask for; says whether it is a canary.
+    fn asked(&mut self, ingress: &IngressObject, reading: Reading) -> Option<CanaryRule> {
+        let Reading { mut policy, aliases, www, patterned, delivery, users, endpoints, .. } = reading;
+        let Reading { errors, extauth, canary, findings, .. } = reading;
         self.policy = Arc::clone(&self.plain);
-        self.endpoint_tls = None;
-        self.delivery.clone_from(&self.options.delivery);
-        self.errors = None;
-        self.extauth = None;
-        if ingress.annotations.is_empty() {
-            return None;
-        }
-        let Reading { mut policy, aliases, www, delivery, users, endpoints, errors, extauth, canary, findings, .. } =
-            annotation::read_within(&ingress.annotations, &ingress.key.namespace);
-        self.errors = errors;
-        self.extauth = extauth;
+        (self.endpoint_tls, self.extauth, self.pages) = (None, None, None);
+        self.asks_for_patterns = patterned;
+        self.delivery = delivery.over(&self.options.delivery);
         if let Some(wish) = users {
-            match self.users(ingress, wish) {
-                Some(users) => policy.users = Some(users),
-                None => policy.closed = Some("the users of this route are not known"),
+            policy.users = self.users(ingress, wish);
+            if policy.users.is_none() {
+                policy.closed = Some("the users of this route are not known");
+            }
+        }
+        if let Some(wish) = extauth {
+            self.extauth = self.extauth(ingress, wish);
+            if self.extauth.is_none() {
+                policy.closed = Some("the authentication service is not ours to ask");
             }
         }
         if endpoints != TlsWish::default() {
@@ -224,9 +228,11 @@ impl<'s> Builder<'s> {
                 policy.closed = Some("how to speak to the endpoints of this route is not known");
             }
         }
-        self.delivery = delivery.over(&self.options.delivery);
         if policy != *self.plain {
             self.policy = Arc::new(policy);
+        }
+        if let Some(errors) = errors {
+            self.pages = Some(self.pages(ingress, errors));
         }
         for finding in findings {
             let message = format!("metadata.annotations[{}]: {}", finding.name, finding.message);
@@ -252,11 +258,8 @@ impl<'s> Builder<'s> {
                 return self.close(ingress, host, &path.path);
             }
         };
-        let (extauth, pages) = (self.extauth(ingress), self.pages(ingress));
         let route = self.route(ingress, &path.backend, &format!("{field}.backend"));
-        let route = Route { extauth, pages, ..route };
-        let canaries = self.canaries_of((host, path), &route);
-        let route = Arc::new(Route { canaries, ..route });
+        let route = Arc::new(Route { canaries: self.canaries_of((host, path), &ingress.key), ..route });
         let older = match pattern {
             Some(pattern) => self.host(host).add_pattern(pattern, route),
             None => {
@@ -298,9 +301,7 @@ impl<'s> Builder<'s> {
     /// Serves what the rules of this Ingress leave over; without rules, everything that no other Ingress claims.
     fn default_backend(&mut self, ingress: &IngressObject) {
         let Some(backend) = &ingress.default_backend else { return };
-        let extauth = self.extauth(ingress);
-        let route = self.route(ingress, backend, "spec.defaultBackend");
-        let route = Arc::new(Route { extauth, ..route });
+        let route = Arc::new(self.route(ingress, backend, "spec.defaultBackend"));
         let mut hosts: Vec<&str> = ingress.rules.iter().map(|rule| rule.host.as_str()).collect();
         hosts.retain(|host| host_is_sound(host));
         if hosts.is_empty() {
@@ -352,6 +353,7 @@ impl<'s> Builder<'s> {
         }
     }
 
+    /// A route with everything that the Ingress asks for which is being read.
     fn route(&mut self, ingress: &IngressObject, backend: &BackendRef, field: &str) -> Route {
         let wiring = self.wiring(ingress, backend, field);
         let backend = match backend {
@@ -367,8 +369,8 @@ impl<'s> Builder<'s> {
         };
         let (delivery, policy) = (self.delivery.clone(), Arc::clone(&self.policy));
         let number = self.number(&ingress.key, &backend.name);
-        let (canaries, extauth, pages) = (Canaries::default(), None, None);
-        Route { ingress: ingress.key.clone(), backend, wiring, delivery, policy, canaries, extauth, pages, number }
+        let (extauth, pages) = (self.extauth.clone(), self.pages.clone());
+        Route { wiring, delivery, policy, extauth, pages, ..Route::plain(ingress.key.clone(), backend, number) }
     }
 
     /// The number under which requests of this Ingress for this backend are counted.

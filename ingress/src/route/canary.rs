@@ -143,10 +143,15 @@ mod tests {
     use http::{HeaderMap, HeaderName, HeaderValue};
 
     use super::{Canaries, CanaryRule, HeaderWish};
-    use crate::route::Route;
+    use crate::route::{Backend, Route};
+    use crate::snapshot::Named;
+
+    fn plain(name: &str) -> Route {
+        Route::plain(Named::new("n", name), Arc::new(Backend::faulty(name.into(), "none")), 0)
+    }
 
     fn canaries(rules: Vec<CanaryRule>) -> Canaries {
-        let number = |(number, rule)| (rule, Arc::new(Route::plain_for_tests(&format!("canary-{number}"))));
+        let number = |(number, rule)| (rule, Arc::new(plain(&format!("canary-{number}"))));
         Canaries::new(rules.into_iter().enumerate().map(number).collect())
     }
 

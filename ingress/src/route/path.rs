@@ -182,25 +182,14 @@ mod tests {
     use std::sync::Arc;
 
     use super::{HostRoutes, normal};
-    use crate::route::canary::Canaries;
-    use crate::route::{Backend, Delivery, Route, Wire};
+    use crate::route::{Backend, Route};
     use crate::snapshot::{Named, PathKind};
 
     fn routes(paths: &[(PathKind, &str)]) -> HostRoutes {
         let mut host = HostRoutes::default();
         for (kind, path) in paths {
             let backend = Arc::new(Backend::faulty((*path).into(), "none"));
-            let route = Arc::new(Route {
-                ingress: Named::new("n", &format!("{kind:?} {path}")),
-                backend,
-                delivery: Delivery::default(),
-                wiring: Wire::plain().into(),
-                policy: Arc::default(),
-                canaries: Canaries::default(),
-                extauth: None,
-                pages: None,
-                number: 0,
-            });
+            let route = Arc::new(Route::plain(Named::new("n", &format!("{kind:?} {path}")), backend, 0));
             assert!(host.add(*kind, path, route).is_none());
         }
         host

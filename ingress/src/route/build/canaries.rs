@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use super::Builder;
+use crate::route::ProblemKind;
 use crate::route::canary::{Canaries, CanaryRule};
 use crate::route::delivery::Delivery;
-use crate::route::{ProblemKind, Route};
-use crate::snapshot::{IngressObject, PathKind, RulePath};
+use crate::snapshot::{IngressObject, Named, PathKind, RulePath};
 
 /// Host, kind of path and path of a rule.
 pub(super) type Place<'s> = (&'s str, PathKind, &'s str);
@@ -22,9 +22,7 @@ pub(super) struct Waiting<'s> {
 
 impl<'s> Builder<'s> {
     /// Keeps the paths of an Ingress that only takes requests of others.
-    pub(super) fn canary(&mut self, ingress: &'s IngressObject) {
-        self.table.accepted.insert(ingress.key.clone());
-        let Some(rule) = self.policy(ingress) else { return };
+    pub(super) fn canary(&mut self, ingress: &'s IngressObject, rule: &CanaryRule) {
         for (number, of_host) in ingress.rules.iter().enumerate() {
             for (position, path) in of_host.paths.iter().enumerate() {
                 let (rule, delivery) = (rule.clone(), self.delivery.clone());
@@ -36,13 +34,13 @@ impl<'s> Builder<'s> {
         }
     }
 
-    /// The canaries of a path that `main` has now, with everything that keeps somebody out of it.
+    /// The canaries of a path that the Ingress of `main` has now; they meet that one's rules, which are being read.
     ///
     /// Only those of its own namespace: a path is nobody else's to take requests of.
-    pub(super) fn canaries_of(&mut self, (host, path): (&'s str, &'s RulePath), main: &Route) -> Canaries {
+    pub(super) fn canaries_of(&mut self, (host, path): (&'s str, &'s RulePath), main: &Named) -> Canaries {
         let place = (host, path.kind, trimmed(path));
         let Some(waiting) = self.canaries.remove(&place) else { return Canaries::default() };
-        let ours = |waiting: &Waiting<'_>| waiting.ingress.key.namespace == main.ingress.namespace;
+        let ours = |waiting: &Waiting<'_>| waiting.ingress.key.namespace == main.namespace;
         let (waiting, strangers): (Vec<_>, Vec<_>) = waiting.into_iter().partition(ours);
         if !strangers.is_empty() {
             self.canaries.insert(place, strangers);
@@ -51,8 +49,7 @@ impl<'s> Builder<'s> {
         let routes = waiting.into_iter().map(|waiting| {
             self.delivery = waiting.delivery;
             let route = self.route(waiting.ingress, &waiting.path.backend, &format!("{}.backend", waiting.field));
-            let (extauth, pages) = (main.extauth.clone(), main.pages.clone());
-            (waiting.rule, Arc::new(Route { extauth, pages, ..route }))
+            (waiting.rule, Arc::new(route))
         });
         let canaries = Canaries::new(routes.collect());
         self.delivery = own;

@@ -4,12 +4,11 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::Builder;
+use crate::annotation::Reading;
+use crate::route::Route;
 use crate::route::backend::Backend;
-use crate::route::canary::Canaries;
 use crate::route::pattern::{Pattern, PatternError};
 use crate::route::policy::Policy;
-use crate::route::wire::Wire;
-use crate::route::{Delivery, Route};
 use crate::snapshot::{IngressObject, RulePath};
 
 /// Patterns of one table: a few hundred bytes each when they are small, some 64 kB when they are not.
@@ -20,16 +19,16 @@ const OF_ONE_MAX: usize = 128;
 const SIGNS: &str = "\\.+*?()|[]{}^$";
 
 /// Hosts whose paths are patterns: those whose oldest Ingress is of a namespace in which one asks for it.
-pub(super) fn patterned_hosts<'s>(ingresses: &[&'s IngressObject]) -> HashMap<&'s str, &'s str> {
-    let hosts = |ingress: &&'s IngressObject| {
-        let (namespace, rules): (&'s str, _) = (&ingress.key.namespace, ingress.rules.iter());
-        rules.map(move |rule| (rule.host.as_str(), namespace)).collect::<Vec<_>>()
+pub(super) fn patterned_hosts<'s>(read: &[(&'s IngressObject, Reading)]) -> HashMap<&'s str, &'s str> {
+    let hosts = |ingress: &'s IngressObject| {
+        let namespace: &'s str = &ingress.key.namespace;
+        ingress.rules.iter().map(move |rule| (rule.host.as_str(), namespace))
     };
     let mut owners = HashMap::new();
-    for (host, namespace) in ingresses.iter().flat_map(hosts) {
+    for (host, namespace) in read.iter().flat_map(|(ingress, _)| hosts(ingress)) {
         owners.entry(host).or_insert(namespace);
     }
-    let asked = ingresses.iter().filter(|ingress| ingress.is_patterned()).flat_map(hosts);
+    let asked = read.iter().filter(|(_, reading)| reading.patterned).flat_map(|(ingress, _)| hosts(ingress));
     asked.filter(|(host, namespace)| owners.get(host) == Some(namespace)).collect()
 }
 
@@ -45,7 +44,7 @@ impl<'s> Builder<'s> {
         path: &'s RulePath,
     ) -> Result<Option<Arc<Pattern>>, PatternError> {
         match self.patterned.get(host).copied() {
-            None if ingress.is_patterned() => Err(PatternError::Foreign),
+            None if self.asks_for_patterns => Err(PatternError::Foreign),
             None => Ok(None),
             Some(owner) if *owner != *ingress.key.namespace => self.pattern(&regex::escape(&path.path)).map(Some),
             Some(_) if ingress.paths() > OF_ONE_MAX => Err(PatternError::Many),
@@ -76,17 +75,8 @@ impl<'s> Builder<'s> {
         let policy = Policy { closed: Some("the path is no pattern that can be used"), ..Policy::default() };
         let backend = Arc::new(Backend::faulty(format!("closed/{}", ingress.key).into(), "the path is no pattern"));
         let number = self.number(&ingress.key, &backend.name);
-        let route = Arc::new(Route {
-            ingress: ingress.key.clone(),
-            backend,
-            delivery: Delivery::default(),
-            wiring: Wire::plain().into(),
-            policy: Arc::new(policy),
-            canaries: Canaries::default(),
-            extauth: None,
-            pages: None,
-            number,
-        });
+        let plain = Route::plain(ingress.key.clone(), backend, number);
+        let route = Arc::new(Route { policy: Arc::new(policy), ..plain });
         match (self.patterned.contains_key(host), self.pattern(&regex::escape(literal))) {
             (true, Ok(pattern)) => drop(self.host(host).add_pattern(pattern, route)),
             _ => drop(self.host(host).add(crate::snapshot::PathKind::Text, literal, route)),
