@@ -43,7 +43,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     // Composes what `fedgate` composes, and names the types of its signatures.
     ("testkit", &["fedgate", "federation-types", "hub-client", "member-cluster", "playground"]),
     ("tests", &["fedgate", "testkit"]),
-    ("bench", &["federation-types", "ingress"]),
+    ("bench", &[]),
     ("fuzz", &["federation-api", "federation-schema"]),
     // Speaks to the API server itself: what is compared is it, without the rest of the house.
     ("replay", &["auth", "federation-api"]),

@@ -613,3 +613,27 @@ async fn no_tunnel_goes_on_in_http() {
         assert!(headers.get("upgrade").is_none() && headers.get("http2-settings").is_none(), "{protocol}: {seen}");
     }
 }
+
+#[tokio::test]
+async fn who_serves_nothing_has_no_names_and_what_is_wrong_is_told_once() {
+    let endpoint = Upstream::start("web").await;
+    let mut all = with(snapshot(&[endpoint.address]), &[]);
+    Arc::make_mut(all.ingresses.last_mut().expect("just put in")).rules[0].host = "*.wild.example".into();
+    let lonely = [("canary", "true"), ("server-alias", "other.wild.example"), ("from-to-www-redirect", "true")];
+    let mut all = beside(all, "n", "/", &lonely);
+    Arc::make_mut(all.ingresses.last_mut().expect("just put in")).rules[0].host = "some.wild.example".into();
+    let gate = Gate::start(&all, |_| ());
+    for host in ["some.wild.example", "other.wild.example"] {
+        let request = format!("GET / HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
+        assert_eq!(ask(gate.http, &request).await.status, 200, "{host} is the wildcard's");
+    }
+    let mut asking = with(snapshot(&[endpoint.address]), &[("auth-url", "http://auth.m.svc/check")]);
+    let last = Arc::make_mut(asking.ingresses.last_mut().expect("just put in"));
+    let mut second = last.rules[0].paths[0].clone();
+    second.path = "/second".into();
+    last.rules[0].paths.push(second);
+    let gate = Gate::start(&asking, |_| ());
+    let told = gate.routes.load().problems().iter().filter(|problem| problem.message.contains("auth-url")).count();
+    assert_eq!(told, 1, "however many paths there are");
+    assert_eq!(send(&gate, "GET /second").await.status, 503);
+}
