@@ -11,6 +11,9 @@ pub struct Report {
     pub seconds: f64,
     pub p50_ms: f64,
     pub p99_ms: f64,
+    pub p999_ms: f64,
+    /// What was tried and is not in the other figures.
+    pub errors: usize,
 }
 
 impl Report {
@@ -20,15 +23,17 @@ impl Report {
         Self {
             done: samples.len(),
             seconds: elapsed.as_secs_f64(),
-            p50_ms: quantile(&samples, 50),
-            p99_ms: quantile(&samples, 99),
+            p50_ms: quantile(&samples, 500),
+            p99_ms: quantile(&samples, 990),
+            p999_ms: quantile(&samples, 999),
+            errors: 0,
         }
     }
 }
 
 /// Milliseconds; 0 of nothing.
-fn quantile(sorted: &[Duration], percent: usize) -> f64 {
-    let index = (sorted.len() * percent).div_ceil(100).saturating_sub(1);
+fn quantile(sorted: &[Duration], permille: usize) -> f64 {
+    let index = (sorted.len() * permille).div_ceil(1000).saturating_sub(1);
     sorted.get(index).map_or(0.0, |sample| sample.as_secs_f64() * 1000.0)
 }
 
@@ -42,7 +47,7 @@ mod tests {
     fn quantiles_are_samples() {
         let samples = (1..=200).rev().map(Duration::from_millis).collect();
         let report = Report::of(samples, Duration::from_secs(2));
-        assert_eq!((report.done, report.p50_ms, report.p99_ms), (200, 100.0, 198.0));
+        assert_eq!((report.done, report.p50_ms, report.p99_ms, report.p999_ms), (200, 100.0, 198.0, 200.0));
         assert_eq!(Report::of(Vec::new(), Duration::ZERO).p99_ms, 0.0);
     }
 }

@@ -4,4 +4,6 @@
 pub mod epoll;
 pub mod kube;
 pub mod latency;
+pub mod pinned;
 pub mod start;
+pub mod websocket;

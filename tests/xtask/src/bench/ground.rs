@@ -100,6 +100,15 @@ impl Running {
         Ok(line.trim_end().to_owned())
     }
 
+    /// Waits for its end.
+    ///
+    /// # Errors
+    /// The system cannot say.
+    pub fn wait(&mut self) -> Result<()> {
+        self.child.wait()?;
+        Ok(())
+    }
+
     /// How it ended, if it has.
     ///
     /// # Errors
@@ -119,6 +128,9 @@ impl Drop for Running {
 
 /// Ends the process and the workers that it started.
 fn end_tree(child: &mut Child) -> Result<()> {
+    if child.try_wait()?.is_some() {
+        return Ok(());
+    }
     let tree = super::cpu::tree(child.id())?;
     child.kill()?;
     child.wait()?;

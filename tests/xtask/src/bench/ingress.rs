@@ -1,90 +1,157 @@
 //! `bench ingress`: the same requests to the same pods of a real member, through one proxy after the other.
 
-use std::time::Duration;
+mod calls;
+mod product;
+mod report;
+mod rows;
+mod table;
+
+use std::fs;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
-use serde_json::Value;
 
+use self::report::Scores;
+use self::rows::{FLOOR, Loading, Row, TOGETHER};
 use super::cpu;
+use super::figures::{Run, Score};
 use super::ground::{Ground, Running, program};
-use super::peers::{self, Contestant, PEERS};
-use super::table::{Table, median};
-use super::wrk::{self, HOST, Load};
-use crate::e2e::shop::{SOON, items};
+use super::peers::{self, Contestant, PEERS, Site};
+use super::site::{self, HOST, SECURE_HOST};
+use super::wrk;
+use crate::e2e::shop::SOON;
 use crate::e2e::wait::until;
 use crate::invoke;
 
 #[derive(clap::Args)]
 pub struct Options {
+    /// Only these rows (default: all)
+    #[arg(long, value_enum, value_delimiter = ',')]
+    rows: Vec<Row>,
     /// Open connections
     #[arg(long, default_value_t = 64)]
     connections: u32,
     /// Seconds a round
-    #[arg(long, default_value_t = 5)]
+    #[arg(long, default_value_t = 3)]
     seconds: u64,
-    /// Rounds, in which every proxy has its turn; the table shows medians
+    /// Rounds, in which every proxy has its turn; the tables show medians
     #[arg(long, default_value_t = 3)]
     rounds: u32,
-    /// Size of the body
+    /// Size of a small body
     #[arg(long, default_value_t = 128)]
     bytes: usize,
+    /// Hosts and paths of the row that has many
+    #[arg(long, default_value_t = 5000)]
+    routes: usize,
     /// Measure the peers only
     #[arg(long)]
     peers_only: bool,
 }
 
+const OURS: &str = "fedgate";
 const MEMBER: &str = "east";
 /// The port on which every pod of the member answers with the same bytes.
 const ORIGIN_PORT: u16 = 8081;
 const WARM_UP: Duration = Duration::from_secs(1);
-
-/// What one proxy did, a figure a round.
-#[derive(Default)]
-struct Score {
-    per_second: Vec<f64>,
-    p50: Vec<f64>,
-    p99: Vec<f64>,
-    cpu_micros: Vec<f64>,
-}
+/// A log that has grown that long is begun anew between two measurements.
+const LOG_BYTES: u64 = 64 << 20;
 
 pub fn run(options: &Options, no_build: bool) -> Result<()> {
+    let started = Instant::now();
+    let wanted = |row: &Row| options.rows.is_empty() || options.rows.contains(row);
+    if wanted(&Row::Table) {
+        print!("{}", table::run()?);
+    }
+    let together: Vec<Row> = TOGETHER.into_iter().filter(wanted).collect();
+    if together.is_empty() && !wanted(&Row::Routes) {
+        return Ok(());
+    }
     let mut ground = Ground::prepare("ingress", 1, no_build)?;
     let _origin = start_origin(&ground, options.bytes)?;
-    let backends = pods(&ground)?;
-    let mut entries: Vec<(&str, Result<Entry>)> = Vec::new();
-    entries.push(("bare forwarder", peers::forwarder(&ground, &backends).map(Entry::Peer)));
-    if !options.peers_only {
-        entries.push(("fedgate", fedgate(&mut ground)));
+    let backends = product::pods(&ground)?;
+    let mut site = site::make(&ground.dir, backends, Vec::new())?;
+    let ours = match options.peers_only {
+        true => None,
+        false => Some(product::start(&mut ground, &site)),
+    };
+    if !together.is_empty() {
+        contest(&ground, &site, &together, ours.as_ref(), options)?;
+    }
+    if wanted(&Row::Routes) {
+        site.routes = site::routes(options.routes);
+        if matches!(ours, Some(Ok(_))) {
+            product::add_routes(&ground, &site)?;
+        }
+        contest(&ground, &site, &[Row::Routes], ours.as_ref(), options)?;
+    }
+    println!("\n{:.0} s in all", started.elapsed().as_secs_f64());
+    Ok(())
+}
+
+/// Starts every peer, measures the rows and prints them.
+fn contest(ground: &Ground, site: &Site, rows: &[Row], ours: Option<&Result<u32>>, options: &Options) -> Result<()> {
+    let mut entries: Vec<(&'static str, Result<Entry>)> = Vec::new();
+    entries.push((FLOOR, peers::forwarder(ground, site).map(Entry::Peer)));
+    if let Some(ours) = ours {
+        entries.push((OURS, hub(ground, ours)));
     }
     for peer in PEERS {
-        entries.push((peer.name, peer.start(&ground, &backends).map(Entry::Peer)));
+        entries.push((peer.name, peer.start(ground, site).map(Entry::Peer)));
     }
-    let mut scores: Vec<(&str, Result<Score>)> = Vec::new();
-    for (name, entry) in &mut entries {
-        let ready = match entry {
-            Ok(entry) => entry.answers(&ground).map(|()| Score::default()),
-            Err(error) => Err(anyhow::anyhow!("{error:#}")),
-        };
-        scores.push((name, ready));
+    for (_, entry) in &mut entries {
+        if let Ok(started) = entry
+            && let Err(error) = started.answers(ground, site)
+        {
+            *entry = Err(error);
+        }
     }
-    for _ in 0..options.rounds {
-        for ((_, entry), (_, score)) in entries.iter().zip(&mut scores) {
-            let Ok(entry) = entry else { continue };
-            if let Ok(figures) = score
-                && let Err(error) = measure(&ground, entry, options, figures)
-            {
-                *score = Err(error);
+    let loading = Loading {
+        ground,
+        connections: options.connections,
+        length: Duration::from_secs(options.seconds),
+        certificate: site.certificate.clone(),
+        small: wrk::one(&ground.dir, "small", HOST, "/")?,
+        big: wrk::one(&ground.dir, "big", HOST, "/b")?,
+        routes: wrk::spread(&ground.dir, "routes", &site.routes)?,
+    };
+    let mut scores: Vec<(Row, Scores)> = rows.iter().map(|row| (*row, blank(*row, &entries))).collect();
+    for round in 0..options.rounds {
+        for (row, scores) in &mut scores {
+            for ((_, entry), (_, score)) in entries.iter().zip(scores) {
+                if let (Ok(entry), Some(Ok(so_far))) = (entry, &mut *score)
+                    && let Err(error) = measure(*row, &loading, entry, so_far, round == 0)
+                {
+                    *score = Some(Err(error));
+                }
             }
         }
     }
-    print!("{}", report(&scores, options));
+    for (row, scores) in &scores {
+        print!("{}", report::render(*row, scores, options));
+    }
     Ok(())
+}
+
+/// A score for each who can do the row.
+fn blank(row: Row, entries: &[(&'static str, Result<Entry>)]) -> Scores {
+    let score = |entry: &Result<Entry>| match entry {
+        Ok(entry) => entry.address(row).map(|_| Ok(Score::default())),
+        Err(error) => Some(Err(anyhow::anyhow!("{error:#}"))),
+    };
+    entries.iter().map(|(name, entry)| (*name, score(entry))).collect()
 }
 
 /// A proxy that can be put under load.
 enum Entry {
     Peer(Contestant),
-    Hub { pid: u32, address: String },
+    Hub { pid: u32, http: String, https: String, log: PathBuf },
+}
+
+fn hub(ground: &Ground, started: &Result<u32>) -> Result<Entry> {
+    let pid = *started.as_ref().map_err(|error| anyhow::anyhow!("{error:#}"))?;
+    let endpoints = ground.hub.endpoints()?;
+    Ok(Entry::Hub { pid, http: endpoints.ingress, https: endpoints.ingress_tls, log: ground.hub.log() })
 }
 
 impl Entry {
@@ -95,70 +162,89 @@ impl Entry {
         }
     }
 
-    fn address(&self) -> &str {
-        match self {
-            Self::Peer(contestant) => &contestant.address,
-            Self::Hub { address, .. } => address,
+    /// Where the row's requests go; nothing if it does not speak that.
+    fn address(&self, row: Row) -> Option<&str> {
+        match (self, row.is_secure()) {
+            (Self::Peer(contestant), false) => Some(&contestant.http),
+            (Self::Peer(contestant), true) => contestant.https.as_deref(),
+            (Self::Hub { http, .. }, false) => Some(http),
+            (Self::Hub { https, .. }, true) => Some(https),
         }
     }
 
-    fn answers(&mut self, ground: &Ground) -> Result<()> {
-        let url = format!("http://{}/", self.address());
-        until("the first answer", SOON, || {
+    fn log(&self) -> &PathBuf {
+        match self {
+            Self::Peer(contestant) => &contestant.log,
+            Self::Hub { log, .. } => log,
+        }
+    }
+
+    /// Waits until every name that is served is answered for: the last route comes last.
+    fn answers(&mut self, ground: &Ground, site: &Site) -> Result<()> {
+        let last = site.routes.last().and_then(|(host, paths)| Some((host.clone(), format!("{}/x", paths.last()?))));
+        let asked = [Some((HOST.to_owned(), "/".to_owned())), last];
+        for (host, path) in asked.into_iter().flatten() {
+            let url = format!("http://{}{path}", self.address(Row::Small).context("everybody speaks HTTP")?);
+            self.answers_at(ground, &url, &host)?;
+        }
+        if let Some(secure) = self.address(Row::H2) {
+            let url = format!("https://{secure}/");
+            self.answers_at(ground, &url, SECURE_HOST)?;
+        }
+        self.is_quiet()
+    }
+
+    /// What it had to do with its configuration is done: none of it is counted as the cost of requests.
+    fn is_quiet(&self) -> Result<()> {
+        const WINDOW: Duration = Duration::from_millis(500);
+        until("quiet", SOON, || {
+            let before = cpu::used(&[self.pid()])?;
+            std::thread::sleep(WINDOW);
+            let used = cpu::used(&[self.pid()])?.saturating_sub(before);
+            ensure!(used * 10 <= WINDOW, "it uses {used:?} in {WINDOW:?} without a request");
+            Ok(())
+        })
+    }
+
+    fn answers_at(&mut self, ground: &Ground, url: &str, host: &str) -> Result<()> {
+        until(&format!("an answer for {host}"), SOON, || {
             if let Self::Peer(contestant) = self
                 && let Some(status) = contestant.running.ended()?
             {
                 bail!("it ended: {status}; its log is below {}", ground.dir.display());
             }
             let mut curl = ground.members.command("curl", ["--silent", "--show-error", "--fail", "--max-time", "2"]);
-            invoke::read(curl.args(["--header", &format!("Host: {HOST}")]).arg(&url)).map(|_| ())
+            curl.args(["--insecure", "--header", &format!("Host: {host}")]);
+            invoke::read(curl.arg(url)).map(|_| ())
         })
     }
 }
 
-fn measure(ground: &Ground, entry: &Entry, options: &Options, score: &mut Score) -> Result<()> {
-    let warm_up = Load { connections: options.connections, length: WARM_UP };
-    wrk::run(&ground.members, entry.address(), &warm_up)?;
-    let load = Load { connections: options.connections, length: Duration::from_secs(options.seconds) };
+fn measure(row: Row, loading: &Loading<'_>, entry: &Entry, score: &mut Score, first: bool) -> Result<()> {
+    let address = entry.address(row).context("it does not speak that")?;
+    begin_anew(entry.log())?;
+    if first {
+        row.load(&loading.lasting(WARM_UP), address)?;
+    }
     let before = cpu::used(&[entry.pid()])?;
-    let figures = wrk::run(&ground.members, entry.address(), &load)?;
+    let figures = row.load(loading, address)?;
     let used = cpu::used(&[entry.pid()])?.saturating_sub(before);
-    ensure!(figures.requests > 0, "no request was answered");
-    score.per_second.push(figures.per_second);
-    score.p50.push(figures.p50);
-    score.p99.push(figures.p99);
-    score.cpu_micros.push(used.as_secs_f64() * 1e6 / figures.requests as f64);
+    let cpu_micros = used.as_secs_f64() * 1e6 / figures.done as f64;
+    score.runs.push(Run { figures, cpu_micros, resident_bytes: cpu::resident(&[entry.pid()])? });
+    if first && matches!(entry, Entry::Hub { .. }) {
+        let (calls, traced) =
+            calls::count(loading.ground, entry.pid(), || row.load(&loading.lasting(WARM_UP), address))?;
+        score.calls = Some(calls / traced.done as f64);
+    }
     Ok(())
 }
 
-fn report(scores: &[(&str, Result<Score>)], options: &Options) -> String {
-    let mut table = Table::new(&["proxy", "requests/s", "p50 ms", "p99 ms", "CPU µs/request", "× floor"]);
-    let mut floor = None;
-    for (name, score) in scores {
-        let score = match score {
-            Ok(score) => score,
-            Err(error) => {
-                table.failed(vec![(*name).to_owned()], error);
-                continue;
-            }
-        };
-        let figure = |figures: &[f64]| median(figures.to_vec()).unwrap_or(f64::NAN);
-        let micros = figure(&score.cpu_micros);
-        let floor = *floor.get_or_insert(micros);
-        table.row(vec![
-            (*name).to_owned(),
-            format!("{:.0}", figure(&score.per_second)),
-            format!("{:.2}", figure(&score.p50)),
-            format!("{:.2}", figure(&score.p99)),
-            format!("{micros:.1}"),
-            format!("{:.2}", micros / floor),
-        ]);
+/// Logs are written as in production, and not kept.
+fn begin_anew(log: &PathBuf) -> Result<()> {
+    if log.exists() && fs::metadata(log)?.len() > LOG_BYTES {
+        fs::OpenOptions::new().write(true).open(log)?.set_len(0)?;
     }
-    let Options { connections, seconds, rounds, bytes, .. } = options;
-    format!(
-        "HTTP/1.1 keep-alive, {connections} connections, {bytes} byte bodies, {rounds} rounds of {seconds} s, medians\n{}",
-        table.render()
-    )
+    Ok(())
 }
 
 fn start_origin(ground: &Ground, bytes: usize) -> Result<Running> {
@@ -166,51 +252,4 @@ fn start_origin(ground: &Ground, bytes: usize) -> Result<Running> {
     let mut origin =
         ground.members.command_in(MEMBER, &program("origin").to_string_lossy(), [listen, bytes.to_string()]);
     Running::start(peers::logged(&mut origin, &ground.dir.join("origin.log"))?)
-}
-
-/// Pods that the peers forward to, made directly in the member.
-fn pods(ground: &Ground) -> Result<Vec<String>> {
-    let manifest = ground.dir.join("direct.yaml");
-    std::fs::write(&manifest, deployment("direct", ""))?;
-    let kubectl = |line: &str| invoke::read(&mut ground.members.kubectl(MEMBER, line.split_whitespace()));
-    kubectl("create namespace bench-direct")?;
-    kubectl(&format!("apply -n bench-direct -f {}", manifest.display()))?;
-    kubectl("rollout status -n bench-direct deployment/direct --timeout=60s")?;
-    let pods: Value = serde_json::from_str(&kubectl("get pods -n bench-direct -o json")?)?;
-    items(&pods)?
-        .iter()
-        .map(|pod| {
-            let address = pod["status"]["podIP"].as_str().context("a Ready pod has an address")?;
-            Ok(format!("{address}:{ORIGIN_PORT}"))
-        })
-        .collect()
-}
-
-fn deployment(name: &str, annotations: &str) -> String {
-    format!(
-        "{{apiVersion: apps/v1, kind: Deployment, metadata: {{name: {name}, annotations: {{{annotations}}}}}, spec: \
-         {{replicas: 2, selector: {{matchLabels: {{app: {name}}}}}, template: {{metadata: {{labels: {{app: {name}}}}}, \
-         spec: {{containers: [{{name: {name}, image: 'registry.example/{name}:1', \
-         ports: [{{name: http, containerPort: {ORIGIN_PORT}}}]}}]}}}}}}}}\n"
-    )
-}
-
-/// The product's whole way: Deployment, Service and Ingress at the hub.
-fn fedgate(ground: &mut Ground) -> Result<Entry> {
-    const EVERYWHERE: &str = "fedgate.dev/clusters: '*'";
-    ground.start_hub()?;
-    let manifest = ground.dir.join("fedgate.yaml");
-    let service = format!(
-        "---\n{{apiVersion: v1, kind: Service, metadata: {{name: web, annotations: {{{EVERYWHERE}}}}}, spec: \
-         {{selector: {{app: web}}, ports: [{{name: http, port: 80, targetPort: http}}]}}}}\n"
-    );
-    let ingress = format!(
-        "---\n{{apiVersion: networking.k8s.io/v1, kind: Ingress, metadata: {{name: web}}, spec: {{ingressClassName: fedgate, rules: [{{host: {HOST}, \
-         http: {{paths: [{{path: /, pathType: Prefix, backend: {{service: {{name: web, port: {{name: http}}}}}}}}]}}}}]}}}}\n"
-    );
-    std::fs::write(&manifest, deployment("web", EVERYWHERE) + &service + &ingress)?;
-    let line = format!("apply -f {}", manifest.display());
-    invoke::read(&mut ground.hub.kubectl(&ground.members, line.split_whitespace()))?;
-    let pid = ground.hub.pid().context("the hub does not run")?;
-    Ok(Entry::Hub { pid, address: ground.hub.endpoints()?.ingress })
 }

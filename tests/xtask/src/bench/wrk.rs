@@ -1,88 +1,111 @@
-//! wrk as the load: one run, and its printed figures.
+//! wrk as the load: a script that chooses requests and prints figures as JSON.
 
+use std::fmt::Write as _;
+use std::fs;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
+use serde::Deserialize;
 
+use super::figures::Figures;
 use crate::e2e::members::Members;
 use crate::invoke;
 
-pub const HOST: &str = "bench.example";
+/// What wrk's own summary leaves out.
+const DONE: &str = r#"
+done = function(summary, latency, requests)
+  local e = summary.errors
+  io.write(string.format(
+    'figures {"requests":%d,"micros":%d,"p50":%.1f,"p99":%.1f,"p999":%.1f,"errors":%d}\n',
+    summary.requests, summary.duration, latency:percentile(50), latency:percentile(99), latency:percentile(99.9),
+    e.connect + e.read + e.write + e.status + e.timeout))
+end
+"#;
+
+/// Times in microseconds.
+#[derive(Deserialize)]
+struct Said {
+    requests: u64,
+    micros: f64,
+    p50: f64,
+    p99: f64,
+    p999: f64,
+    errors: u64,
+}
 
 pub struct Load {
     pub connections: u32,
     pub length: Duration,
 }
 
-/// One run's figures; latencies in milliseconds.
-pub struct Figures {
-    pub requests: u64,
-    pub per_second: f64,
-    pub p50: f64,
-    pub p99: f64,
+/// A script that asks for one path of one host.
+///
+/// # Errors
+/// It cannot be written.
+pub fn one(dir: &Path, name: &str, host: &str, path: &str) -> Result<PathBuf> {
+    script(dir, name, &format!("wrk.path = \"{path}\"\nwrk.headers[\"Host\"] = \"{host}\"\n"))
+}
+
+/// A script that asks for something below each of the paths in turn, far apart from one to the next.
+///
+/// # Errors
+/// It cannot be written.
+pub fn spread(dir: &Path, name: &str, routes: &[(String, Vec<String>)]) -> Result<PathBuf> {
+    /// Without a common divisor with the number of routes.
+    const STRIDE: usize = 617;
+    let mut text = String::from("local all = {}\ninit = function()\n");
+    for (host, paths) in routes {
+        for path in paths {
+            let call = format!("wrk.format(\"GET\", \"{path}/x\", {{Host = \"{host}\"}})");
+            writeln!(text, "  all[#all + 1] = {call}").expect("a String takes everything");
+        }
+    }
+    write!(text, "end\nlocal at = 0\nrequest = function()\n  at = (at + {STRIDE}) % #all\n  return all[at + 1]\nend\n")
+        .expect("a String takes everything");
+    script(dir, name, &text)
+}
+
+fn script(dir: &Path, name: &str, text: &str) -> Result<PathBuf> {
+    let file = dir.join(format!("{name}.lua"));
+    fs::write(&file, format!("{text}{DONE}"))?;
+    Ok(file)
 }
 
 /// # Errors
-/// wrk is not there, or a request failed: figures of failing requests mean nothing.
-pub fn run(members: &Members, address: &str, load: &Load) -> Result<Figures> {
-    let mut wrk = members.command("wrk", ["--threads", "1", "--latency", "--timeout", "5s", "--connections"]);
-    wrk.arg(load.connections.to_string()).arg("--duration").arg(format!("{}s", load.length.as_secs()));
-    wrk.args(["--header", &format!("Host: {HOST}")]).arg(format!("http://{address}/"));
-    let said = invoke::read(&mut wrk)?;
+/// wrk is not there, or no request was answered.
+pub fn run(members: &Members, address: &str, script: &Path, load: &Load) -> Result<Figures> {
+    let mut wrk = members.command("wrk", ["--threads", "1", "--timeout", "5s", "--connections"]);
+    wrk.arg(load.connections.to_string()).arg("--duration").arg(format!("{}s", load.length.as_secs().max(1)));
+    let said = invoke::read(wrk.arg("--script").arg(script).arg(format!("http://{address}/")))?;
     parse(&said).with_context(|| format!("wrk said: {said}"))
 }
 
 fn parse(said: &str) -> Result<Figures> {
-    for line in said.lines() {
-        if line.contains("Socket errors") || line.contains("Non-2xx") {
-            bail!(line.trim().to_owned());
-        }
-    }
-    let field = |start: &str| {
-        let line = said.lines().map(str::trim).find(|line| line.starts_with(start));
-        let line = line.with_context(|| format!("no line {start}"))?;
-        line[start.len()..].split_whitespace().next().with_context(|| format!("nothing after {start}"))
-    };
-    let requests = said.lines().find_map(|line| line.trim().split_once(" requests in ")).context("no request count")?;
+    let line = said.lines().find_map(|line| line.strip_prefix("figures ")).context("no figures")?;
+    let said: Said = serde_json::from_str(line)?;
     Ok(Figures {
-        requests: requests.0.parse()?,
-        per_second: field("Requests/sec:")?.parse()?,
-        p50: milliseconds(field("50%")?)?,
-        p99: milliseconds(field("99%")?)?,
+        done: said.requests,
+        per_second: said.requests as f64 * 1e6 / said.micros,
+        p50: said.p50 / 1000.0,
+        p99: said.p99 / 1000.0,
+        p999: said.p999 / 1000.0,
+        errors: said.errors,
     })
-}
-
-/// `"368.00us"`, `"1.30ms"`, `"2.00s"` → milliseconds.
-fn milliseconds(text: &str) -> Result<f64> {
-    let units = [("us", 0.001), ("ms", 1.0), ("s", 1000.0), ("m", 60_000.0)];
-    for (unit, factor) in units {
-        if let Some(number) = text.strip_suffix(unit) {
-            return Ok(number.parse::<f64>().with_context(|| format!("duration {text}"))? * factor);
-        }
-    }
-    bail!("{text} is no duration")
 }
 
 #[cfg(test)]
 mod tests {
     use super::parse;
 
-    const SAID: &str = "Running 3s test @ http://127.0.0.1:18080/\n  1 threads and 32 connections\n  \
-        Thread Stats   Avg      Stdev     Max   +/- Stdev\n    Latency   400.12us  259.06us   4.92ms   80.59%\n  \
-        Latency Distribution\n     50%  368.00us\n     75%  484.00us\n     99%    1.30ms\n  \
-        209088 requests in 3.00s, 38.68MB read\nRequests/sec:  69681.76\nTransfer/sec:     12.89MB\n";
-
     #[test]
     fn figures_are_read() {
-        let figures = parse(SAID).expect("wrk's output");
-        assert_eq!(figures.requests, 209_088);
-        assert!((figures.per_second - 69681.76).abs() < 0.001);
-        assert!((figures.p50 - 0.368).abs() < 1e-9 && (figures.p99 - 1.3).abs() < 1e-9);
-    }
-
-    #[test]
-    fn failed_requests_are_no_figures() {
-        assert!(parse(&format!("{SAID}  Non-2xx or 3xx responses: 12\n")).is_err());
+        let said = "Running 3s test @ http://127.0.0.1:18080/\n  1 threads and 32 connections\nfigures \
+            {\"requests\":209088,\"micros\":3000000,\"p50\":368.0,\"p99\":1300.5,\"p999\":4000.0,\"errors\":2}\n";
+        let figures = parse(said).expect("wrk's output");
+        assert_eq!((figures.done, figures.errors), (209_088, 2));
+        assert!((figures.per_second - 69_696.0).abs() < 0.001);
+        assert!((figures.p50 - 0.368).abs() < 1e-9 && (figures.p999 - 4.0).abs() < 1e-9);
         assert!(parse("Running").is_err());
     }
 }

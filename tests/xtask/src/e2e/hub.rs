@@ -20,6 +20,8 @@ const READY_WITHIN: Duration = Duration::from_secs(30);
 #[derive(Deserialize, Clone)]
 pub struct Endpoints {
     pub ingress: String,
+    #[serde(rename = "ingressTLS")]
+    pub ingress_tls: String,
     pub dns: String,
 }
 
@@ -111,7 +113,7 @@ impl Hub {
         invoke::read(add.arg("--kubeconfig").arg(members.kubeconfig(name))).map(|_| ())
     }
 
-    fn log(&self) -> PathBuf {
+    pub fn log(&self) -> PathBuf {
         self.dir.join("serve.log")
     }
 
