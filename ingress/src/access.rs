@@ -1,28 +1,60 @@
-//! One line per finished request at tracing target `access`.
+//! The access log: one line a finished request, handed to a queue that nobody waits for.
 //!
-//! Text fields are written with escapes; bodies, queries' values and credentials never appear.
+//! Text fields are written with escapes; bodies, queries and credentials never appear. Knows lines and their queue; must
+//! not know sockets, nor who reads the log.
 
-use std::net::IpAddr;
-use std::time::Instant;
+mod text;
+mod writer;
 
-use http::{Method, StatusCode};
+use std::cell::RefCell;
+use std::net::SocketAddr;
+use std::ops::{Deref, DerefMut};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::thread::Thread;
+use std::time::{Duration, Instant, SystemTime};
 
+use http::header::{HOST, REFERER, USER_AGENT};
+use http::{HeaderValue, Request, StatusCode};
+use parking_lot::Mutex;
+
+use crate::config::{AccessLog, LogFormat, LogTarget};
+use crate::peer::Peer;
+use crate::route::EndpointKey;
 use crate::snapshot::Named;
+use text::{Stamp, combined, json};
+pub use writer::{LogError, LogWriter};
 
-/// What is known of a request when its answer ends.
-#[derive(Debug)]
-pub struct Line {
-    pub began: Instant,
-    pub peer: IpAddr,
-    pub method: Method,
-    pub host: Box<str>,
-    /// Without the query, which may hold secrets.
-    pub path: Box<str>,
-    pub status: StatusCode,
-    pub ingress: Option<Named>,
-    pub backend: Option<std::sync::Arc<str>>,
-    pub endpoint: Option<std::net::SocketAddr>,
+/// Bytes of lines that wait for the writer, of one worker: what 3,000 requests leave behind.
+const PAGE: usize = 1024 * 1024;
+/// From here on the writer is woken before its time.
+const PRESSING: usize = PAGE / 2;
+/// Requests of one thread whose memory is kept for others.
+const SPARES: usize = 512;
+/// Bytes that a request's memory may have grown to, to be kept.
+const SPARE_BYTES: usize = 4096;
+/// Bytes of one field of a client's that are written, before escapes; the rest is cut.
+const FIELD: usize = 2048;
+/// How long the clock on the wall is taken from the monotonic one.
+const ANCHORED: Duration = Duration::from_secs(1);
+
+/// A request whose answer has not ended; its line is written when this is dropped.
+pub struct Line(Option<Box<Fields>>);
+
+/// What is known of a request.
+pub struct Fields {
+    journal: Arc<Journal>,
+    began: Instant,
+    /// What was known at its beginning, as the format has it.
+    asked: Vec<u8>,
+    /// Where `asked` is cut, for a format that puts something in between.
+    cuts: [usize; 2],
+    route: String,
+    id: Vec<u8>,
+    cluster: String,
+    endpoint: Option<SocketAddr>,
     pub attempts: usize,
+    pub status: StatusCode,
     /// What went wrong last: a word of [`crate::failure`], or why we answered ourselves.
     pub reason: &'static str,
     pub bytes: u64,
@@ -30,25 +62,273 @@ pub struct Line {
     pub broken: bool,
 }
 
-impl Drop for Line {
-    fn drop(&mut self) {
-        let micros = u64::try_from(self.began.elapsed().as_micros()).unwrap_or(u64::MAX);
-        tracing::info!(
-            target: "access",
-            peer = %self.peer,
-            method = %self.method,
-            host = ?self.host,
-            path = ?self.path,
-            status = self.status.as_u16(),
-            ingress = self.ingress.as_ref().map(tracing::field::display),
-            backend = self.backend.as_deref(),
-            endpoint = self.endpoint.map(tracing::field::display),
-            attempts = self.attempts,
-            reason = self.reason,
-            bytes = self.bytes,
-            broken = self.broken,
-            micros,
-            "request"
-        );
+/// The lines of one worker that nobody has written yet.
+pub struct Journal {
+    format: LogFormat,
+    every: u32,
+    seen: AtomicU32,
+    /// Guards the lines: the worker appends, the writer takes all of them at once and writes without the lock.
+    page: Mutex<Page>,
+    shared: Arc<Shared>,
+}
+
+struct Page {
+    bytes: Vec<u8>,
+    stamp: Stamp,
+    anchor: (Instant, SystemTime),
+}
+
+/// What the workers tell the writer.
+#[derive(Debug)]
+struct Shared {
+    /// The writer waits to be woken.
+    asleep: AtomicBool,
+    ended: AtomicBool,
+    /// The file shall be opened anew.
+    reopen: AtomicBool,
+    writer: std::sync::OnceLock<Thread>,
+    /// Lines that were dropped.
+    lost: Arc<AtomicU64>,
+}
+
+thread_local! {
+    /// Memory of ended requests, for new ones.
+    #[allow(clippy::vec_box)] // the box is what is kept
+    static SPARE: RefCell<Vec<Box<Fields>>> = const { RefCell::new(Vec::new()) };
+}
+
+/// A log that takes lines.
+pub struct Opened {
+    /// One a worker.
+    pub journals: Vec<Arc<Journal>>,
+    pub writer: LogWriter,
+}
+
+/// Opens the log for this many workers and starts its writer; `lost` counts what does not get there.
+///
+/// # Errors
+/// [`LogError`] if the file cannot be opened or the thread not be started.
+pub fn open(
+    log: &AccessLog,
+    workers: usize,
+    lost: Arc<AtomicU64>,
+) -> Result<Option<Opened>, LogError> {
+    if log.every == 0 || log.target == LogTarget::Off {
+        return Ok(None);
+    }
+    let shared = Arc::new(Shared {
+        asleep: AtomicBool::new(false),
+        ended: AtomicBool::new(false),
+        reopen: AtomicBool::new(false),
+        writer: std::sync::OnceLock::new(),
+        lost,
+    });
+    let journals: Vec<_> = (0..workers).map(|_| Arc::new(Journal::new(log, shared.clone()))).collect();
+    let writer = LogWriter::start(&log.target, journals.clone(), shared)?;
+    Ok(Some(Opened { journals, writer }))
+}
+
+impl Line {
+    /// Its request is not logged.
+    pub fn discard(mut self) {
+        if let Some(fields) = self.0.take() {
+            fields.keep();
+        }
     }
 }
+
+impl Deref for Line {
+    type Target = Fields;
+    fn deref(&self) -> &Fields {
+        self.0.as_deref().expect("only its end takes the fields out of a line")
+    }
+}
+
+impl DerefMut for Line {
+    fn deref_mut(&mut self) -> &mut Fields {
+        self.0.as_deref_mut().expect("only its end takes the fields out of a line")
+    }
+}
+
+impl Drop for Line {
+    fn drop(&mut self) {
+        if let Some(fields) = self.0.take() {
+            fields.journal.append(&fields);
+            fields.keep();
+        }
+    }
+}
+
+impl Fields {
+    fn new(journal: Arc<Journal>, began: Instant) -> Box<Self> {
+        let spare = SPARE.with_borrow_mut(Vec::pop);
+        let mut fields = spare.unwrap_or_else(|| {
+            Box::new(Self {
+                journal: journal.clone(),
+                began,
+                asked: Vec::new(),
+                cuts: [0; 2],
+                route: String::new(),
+                id: Vec::new(),
+                cluster: String::new(),
+                endpoint: None,
+                attempts: 0,
+                status: GONE,
+                reason: "",
+                bytes: 0,
+                broken: false,
+            })
+        });
+        if !Arc::ptr_eq(&fields.journal, &journal) {
+            fields.journal = journal;
+        }
+        fields.began = began;
+        fields.asked.clear();
+        fields.route.clear();
+        fields.id.clear();
+        fields.cluster.clear();
+        (fields.endpoint, fields.attempts, fields.status) = (None, 0, GONE);
+        (fields.reason, fields.bytes, fields.broken) = ("", 0, false);
+        fields
+    }
+
+    /// Which rule it met, and whose endpoints it goes to.
+    pub fn routed(&mut self, ingress: &Named, backend: &str) {
+        if self.journal.format == LogFormat::Json {
+            // Names of objects need no escapes.
+            for piece in [",\"ingress\":\"", &ingress.namespace, "/", &ingress.name, "\",\"backend\":\"", backend, "\""]
+            {
+                self.route.push_str(piece);
+            }
+        }
+    }
+
+    /// Which endpoint was asked, and how many that makes.
+    pub fn tried(&mut self, attempts: usize, endpoint: &EndpointKey) {
+        self.attempts = attempts;
+        self.endpoint = Some(endpoint.address);
+        self.cluster.clear();
+        self.cluster.push_str(endpoint.cluster.as_str());
+    }
+
+    /// Under which id the endpoint sees it.
+    pub fn identified(&mut self, id: Option<&HeaderValue>) {
+        if let Some(id) = id {
+            self.id.clear();
+            self.id.extend_from_slice(id.as_bytes());
+        }
+    }
+
+    /// Keeps the memory for another request of this thread.
+    fn keep(self: Box<Self>) {
+        if self.asked.capacity() <= SPARE_BYTES {
+            SPARE.with_borrow_mut(|spare| {
+                if spare.len() < SPARES {
+                    spare.push(self);
+                }
+            });
+        }
+    }
+}
+
+/// The status that nginx gives a client that did not wait for its answer.
+const GONE: StatusCode = match StatusCode::from_u16(499) {
+    Ok(status) => status,
+    Err(_) => panic!("499 is a status"),
+};
+
+impl Journal {
+    fn new(log: &AccessLog, shared: Arc<Shared>) -> Self {
+        let page =
+            Page { bytes: Vec::new(), stamp: Stamp::new(log.format), anchor: (Instant::now(), SystemTime::now()) };
+        Self { format: log.format, every: log.every, seen: AtomicU32::new(0), page: Mutex::new(page), shared }
+    }
+
+    /// The line of a request, unless it is one of those that are passed over.
+    pub fn begin<B>(self: &Arc<Self>, began: Instant, peer: &Peer, request: &Request<B>) -> Option<Line> {
+        if self.every > 1 {
+            // Only the journal's own worker counts.
+            let seen = self.seen.load(Ordering::Relaxed);
+            self.seen.store(seen.wrapping_add(1), Ordering::Relaxed);
+            if !seen.is_multiple_of(self.every) {
+                return None;
+            }
+        }
+        let mut fields = Fields::new(self.clone(), began);
+        let headers = request.headers();
+        let field = |name| headers.get(name).map_or(&b""[..], |value: &HeaderValue| cut(value.as_bytes()));
+        let host = match headers.get(HOST) {
+            Some(host) => host.as_bytes(),
+            None => request.uri().host().unwrap_or("").as_bytes(),
+        };
+        let asked = text::Asked {
+            address: peer.client(headers),
+            address_text: (!peer.trusted).then(|| peer.address_value.as_bytes()),
+            scheme: peer.scheme.as_bytes(),
+            version: request.version(),
+            method: cut(request.method().as_str().as_bytes()),
+            host: cut(host),
+            // Without the query, which may hold secrets.
+            path: cut(request.uri().path().as_bytes()),
+            agent: field(USER_AGENT),
+            referer: field(REFERER),
+        };
+        match self.format {
+            LogFormat::Json => json::asked(&mut fields.asked, &asked),
+            LogFormat::Combined => fields.cuts = combined::asked(&mut fields.asked, &asked),
+        }
+        Some(Line(Some(fields)))
+    }
+
+    /// Puts the line of a finished request with the others; without room it is lost.
+    fn append(&self, fields: &Fields) {
+        let now = Instant::now();
+        let mut page = self.page.lock();
+        let Page { bytes, stamp, anchor } = &mut *page;
+        let before = bytes.len();
+        if before >= PAGE {
+            drop(page);
+            self.shared.lost.fetch_add(1, Ordering::Relaxed);
+            return;
+        }
+        if now.saturating_duration_since(anchor.0) > ANCHORED {
+            *anchor = (now, SystemTime::now());
+        }
+        stamp.set(anchor.1 + now.saturating_duration_since(anchor.0));
+        match self.format {
+            LogFormat::Json => json::line(bytes, stamp, fields, now),
+            LogFormat::Combined => combined::line(bytes, stamp, fields),
+        }
+        let after = bytes.len();
+        drop(page);
+        let pressing = before < PRESSING && after >= PRESSING;
+        if pressing || self.shared.asleep.load(Ordering::Relaxed) {
+            self.shared.wake();
+        }
+    }
+
+    /// Takes all lines, for memory that is empty.
+    fn take(&self, empty: &mut Vec<u8>) {
+        std::mem::swap(&mut self.page.lock().bytes, empty);
+    }
+
+    fn is_empty(&self) -> bool {
+        self.page.lock().bytes.is_empty()
+    }
+}
+
+impl Shared {
+    fn wake(&self) {
+        self.asleep.store(false, Ordering::Relaxed);
+        if let Some(writer) = self.writer.get() {
+            writer.unpark();
+        }
+    }
+}
+
+fn cut(bytes: &[u8]) -> &[u8] {
+    &bytes[..bytes.len().min(FIELD)]
+}
+
+#[cfg(test)]
+mod tests;

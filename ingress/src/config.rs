@@ -4,6 +4,7 @@
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr, TcpListener};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use http::HeaderValue;
@@ -42,12 +43,46 @@ pub struct IngressConfig {
     pub publish_addresses: Vec<String>,
     /// Peers whose `X-Forwarded-*` is believed and extended; everybody else's is replaced.
     pub trusted_proxies: Vec<Network>,
-    /// One request in this many gets a line at tracing target `access`; 0 writes none.
-    pub access_log_every: u32,
+    pub access_log: AccessLog,
     pub build: BuildOptions,
     pub limits: Limits,
     pub timeouts: Timeouts,
     pub heads: HeadRules,
+}
+
+/// Which requests leave a line, and where.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AccessLog {
+    pub target: LogTarget,
+    pub format: LogFormat,
+    /// One request in this many; 0 is none.
+    pub every: u32,
+}
+
+impl Default for AccessLog {
+    fn default() -> Self {
+        Self { target: LogTarget::Off, format: LogFormat::Json, every: 1 }
+    }
+}
+
+/// Where the access log goes.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum LogTarget {
+    #[default]
+    Off,
+    Stdout,
+    /// Appended to; opened anew once it was renamed away.
+    File(PathBuf),
+}
+
+/// How a line of the access log is written.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum LogFormat {
+    /// One JSON object.
+    #[default]
+    Json,
+    /// As nginx and Apache write it.
+    Combined,
 }
 
 /// What heads may say, and what is said in them, beyond what HTTP itself decides.

@@ -3,7 +3,7 @@
 //! # The life of a request
 //! accept (`listen`) → worker (`worker`) → TLS by SNI (`tls`) → inspect the head (`proxy::head`) → route (`route`)
 //! → pick an endpoint (`route::backend`) → exchange over a kept or a new connection, elsewhere if the first refuses
-//! (`proxy::upstream`) → stream the answer back (`proxy::body`) → count and perhaps log it (`metrics`, `access`).
+//! (`proxy::upstream`) → stream the answer back (`proxy::body`) → count it and perhaps leave a line for the log's writer (`metrics`, `access`).
 //!
 //! # How routes get here
 //! [`Watcher`] follows the hub, [`build`] compiles a [`Snapshot`] into a [`RouteTable`], which is swapped
@@ -42,7 +42,10 @@ mod tls;
 pub mod watch;
 mod worker;
 
-pub use config::{BodyRate, HeadRules, IngressConfig, Limits, Listen, Network, Timeouts};
+pub use access::LogError;
+pub use config::{
+    AccessLog, BodyRate, HeadRules, IngressConfig, Limits, Listen, LogFormat, LogTarget, Network, Timeouts,
+};
 pub use metrics::Metrics;
 pub use publish::publish;
 pub use route::{Balance, BuildOptions, Entry, ExternalNameError, ExternalNames, Locality, Problem, RouteTable, build};

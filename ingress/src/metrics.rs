@@ -51,6 +51,8 @@ const COUNTS: [(Count, &str, &str); 11] = [
 #[derive(Debug, Clone, Default)]
 pub struct Metrics {
     shards: Vec<Arc<Shard>>,
+    /// Lines of the access log that were dropped; rarely touched.
+    lost_lines: Arc<AtomicU64>,
 }
 
 /// One worker's counters.
@@ -115,11 +117,21 @@ impl Metrics {
     /// Shards for `workers` workers.
     #[must_use]
     pub fn new(workers: usize) -> Self {
-        Self { shards: (0..workers).map(|_| Arc::default()).collect() }
+        Self { shards: (0..workers).map(|_| Arc::default()).collect(), lost_lines: Arc::default() }
     }
 
     pub(crate) fn shard(&self, worker: usize) -> Arc<Shard> {
         self.shards[worker].clone()
+    }
+
+    pub(crate) fn lost_lines_counter(&self) -> Arc<AtomicU64> {
+        self.lost_lines.clone()
+    }
+
+    /// Lines of the access log that nobody took in time.
+    #[must_use]
+    pub fn lost_lines(&self) -> u64 {
+        self.lost_lines.load(Ordering::Relaxed)
     }
 
     /// The sum of a counter over all workers.
@@ -146,6 +158,8 @@ impl Metrics {
             family(to, name, "counter", help);
             line(to, format_args!("fedgate_ingress_{name} {}", self.get(count)));
         }
+        family(to, "access_log_dropped_total", "counter", "Lines of the access log that its reader was too slow for.");
+        line(to, format_args!("fedgate_ingress_access_log_dropped_total {}", self.lost_lines()));
         family(to, "upstream_failures_total", "counter", "What went wrong with endpoints, retried or not.");
         for (cause, word) in CAUSES {
             let sum = self.failures(cause);

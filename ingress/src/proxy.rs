@@ -19,7 +19,6 @@ mod websocket;
 
 use std::convert::Infallible;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Instant;
 
 use arc_swap::ArcSwap;
@@ -32,7 +31,7 @@ use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
 use tokio_util::task::TaskTracker;
 
-use crate::access::Line;
+use crate::access::{Journal, Line};
 use crate::config::{HeadRules, Limits, Timeouts};
 use crate::filter::rate::{Limiter, Open};
 use crate::filter::{self, Arrived, Stop};
@@ -80,9 +79,9 @@ pub struct Proxy {
     pub heads: HeadRules,
     /// Tunnels outlive the connection that they came from.
     pub tasks: TaskTracker,
-    pub log_every: u32,
+    /// Where lines of the access log go.
+    journal: Option<Arc<Journal>>,
     limiter: Arc<Limiter>,
-    seen: AtomicU32,
     ids: RequestIds,
 }
 
@@ -93,7 +92,8 @@ pub struct Shared {
     pub limits: Limits,
     pub timeouts: Timeouts,
     pub heads: HeadRules,
-    pub log_every: u32,
+    /// This worker's part of the access log.
+    pub journal: Option<Arc<Journal>>,
     /// One for all workers: a client's requests come to any of them.
     pub limiter: Arc<Limiter>,
 }
@@ -110,9 +110,8 @@ impl Proxy {
             timeouts: shared.timeouts,
             heads: shared.heads,
             tasks: TaskTracker::new(),
-            log_every: shared.log_every,
+            journal: shared.journal,
             limiter: shared.limiter,
-            seen: AtomicU32::new(0),
             ids: RequestIds::default(),
         }
     }
@@ -127,7 +126,7 @@ impl Proxy {
         request: Request<Incoming>,
     ) -> Result<Response<AnswerBody>, Infallible> {
         let began = Instant::now();
-        let mut line = self.sampled().then(|| new_line(began, &peer, &request));
+        let mut line = self.journal.as_ref().and_then(|journal| journal.begin(began, &peer, &request));
         let version = request.version();
         let answer = self.answer(&peer, (request, began), &mut line).await;
         let mut response = answer.unwrap_or_else(|stop| self.stopped(stop, version, &mut line));
@@ -147,17 +146,11 @@ impl Proxy {
         self.shard.books.sweep(&table);
     }
 
-    fn sampled(&self) -> bool {
-        self.log_every != 0
-            && self.seen.fetch_add(1, Ordering::Relaxed).is_multiple_of(self.log_every)
-            && tracing::enabled!(target: "access", tracing::Level::INFO)
-    }
-
     async fn answer(
         &self,
         peer: &Peer,
         (request, began): (Request<Incoming>, Instant),
-        line: &mut Option<Box<Line>>,
+        line: &mut Option<Line>,
     ) -> Result<Response<AnswerBody>, Stop> {
         let Asking { mut parts, incoming, host, path, upgrade } = self.inspected(request)?;
         let (route, admitted, target) = {
@@ -176,13 +169,7 @@ impl Proxy {
         };
         let mut tally = Tally::new(self.shard.clone(), route.number, began, &parts.method);
         let policy = &*route.policy;
-        if !policy.logged {
-            *line = None;
-        }
-        if let Some(line) = line {
-            line.ingress = Some(route.ingress.clone());
-            line.backend = Some(route.backend.name.clone());
-        }
+        note_route(&route, line);
         let origin = policy.cors.as_ref().and_then(|_| parts.headers.get(header::ORIGIN).cloned());
         let version = parts.version;
         let kept = pages::keep(&route, &parts);
@@ -251,7 +238,7 @@ impl Proxy {
         &self,
         route: &Route,
         passing: Passing<'_>,
-        line: &mut Option<Box<Line>>,
+        line: &mut Option<Line>,
     ) -> Result<Response<AnswerBody>, Stop> {
         let Passing { parts, incoming, host, peer, upgrade, open, target, fields } = passing;
         if let Some(reason) = route.backend.fault {
@@ -270,6 +257,9 @@ impl Proxy {
         let (body, watch) = self.request_body(parts, incoming, &route.policy)?;
         let protocol = upgrade.as_ref().map(|upgrade| upgrade.protocol.clone());
         head::rewrite_request(parts, peer, &self.heads, protocol, || self.ids.next());
+        if let Some(line) = line {
+            line.identified(parts.headers.get(head::X_REQUEST_ID));
+        }
         filter::rewrite_request(&route.policy, parts, target);
         for (name, _) in &fields {
             parts.headers.remove(name);
@@ -298,7 +288,7 @@ impl Proxy {
     }
 
     /// What a request gets that goes no further.
-    fn stopped(&self, stop: Stop, version: Version, line: &mut Option<Box<Line>>) -> Response<AnswerBody> {
+    fn stopped(&self, stop: Stop, version: Version, line: &mut Option<Line>) -> Response<AnswerBody> {
         let (response, reason) = match stop {
             Stop::Refusal(refusal) => (reply(refusal, version, self.heads.server.as_ref()), refusal.reason),
             Stop::Reply(ours) => {
@@ -429,6 +419,17 @@ struct Passing<'r> {
     fields: Vec<(HeaderName, HeaderValue)>,
 }
 
+/// Says in the line where its request goes, unless that route leaves no lines.
+fn note_route(route: &Route, line: &mut Option<Line>) {
+    match line.take() {
+        Some(line) if !route.policy.logged => line.discard(),
+        taken => *line = taken,
+    }
+    if let Some(line) = line {
+        line.routed(&route.ingress, &route.backend.name);
+    }
+}
+
 /// What an answer meets on its way back.
 struct Back<'r> {
     peer: &'r Peer,
@@ -456,24 +457,4 @@ fn reply(refusal: Refusal, version: Version, server: Option<&HeaderValue>) -> Re
         headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
     response
-}
-
-fn new_line(began: Instant, peer: &Peer, request: &Request<Incoming>) -> Box<Line> {
-    let named = request.headers().get(header::HOST).map(|host| String::from_utf8_lossy(host.as_bytes()));
-    let host = named.map_or_else(|| request.uri().host().unwrap_or("").into(), |host| host.as_ref().into());
-    Box::new(Line {
-        began,
-        peer: peer.address,
-        method: request.method().clone(),
-        host,
-        path: request.uri().path().into(),
-        status: StatusCode::OK,
-        ingress: None,
-        backend: None,
-        endpoint: None,
-        attempts: 0,
-        reason: "",
-        bytes: 0,
-        broken: false,
-    })
 }

@@ -13,6 +13,7 @@ use tokio::sync::{Notify, mpsc, oneshot};
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
+use crate::access::{self, LogError, LogWriter};
 use crate::check;
 use crate::config::{IngressConfig, Listen, Network};
 use crate::crowd::Crowd;
@@ -33,6 +34,8 @@ pub enum StartError {
     Thread(#[source] io::Error),
     #[error(transparent)]
     Tls(#[from] TlsError),
+    #[error(transparent)]
+    Log(#[from] LogError),
 }
 
 /// A data plane that serves.
@@ -42,6 +45,7 @@ pub struct Running {
     pub http: Vec<SocketAddr>,
     pub https: Vec<SocketAddr>,
     pub metrics: Metrics,
+    log: Option<LogWriter>,
     threads: Vec<oneshot::Receiver<()>>,
 }
 
@@ -53,6 +57,15 @@ impl Running {
                 tracing::error!("an ingress thread ended without its farewell");
             }
         }
+        if let Some(log) = self.log {
+            log.end().await;
+        }
+    }
+
+    /// What opens the access log anew, if it is a file that something renames.
+    #[must_use]
+    pub fn log_reopener(&self) -> Option<impl Fn() + Send + Sync + 'static> {
+        self.log.as_ref().map(LogWriter::reopener)
     }
 }
 
@@ -77,6 +90,8 @@ pub fn start(
         count => count,
     };
     let metrics = Metrics::new(workers);
+    let log = access::open(&config.access_log, workers, metrics.lost_lines_counter())?;
+    let (journals, log) = log.map_or_else(|| (Vec::new(), None), |log| (log.journals, Some(log.writer)));
     let freed = Arc::new(Notify::new());
     let trusted: Arc<[Network]> = config.trusted_proxies.into();
     let limiter = Arc::new(Limiter::default());
@@ -91,7 +106,7 @@ pub fn start(
                 limits: config.limits.clone(),
                 timeouts: config.timeouts.clone(),
                 heads: config.heads.clone(),
-                log_every: config.access_log_every,
+                journal: journals.get(number).cloned(),
                 limiter: Arc::clone(&limiter),
             })),
             tls: tls.clone(),
@@ -100,29 +115,44 @@ pub fn start(
         };
         threads.push(spawn(format!("ingress-{number}"), move |runtime| runtime.block_on(worker.run(accepted)))?);
     }
-    let (lanes, limit): (Arc<[Lane]>, _) = (lanes.into(), config.limits.connections);
-    let crowd = Crowd::new(config.limits.connections_per_address, trusted.clone());
-    let checked = routes;
-    // The lanes' senders live in the acceptor alone: its end is what tells the workers to drain.
-    threads.push(spawn("ingress-accept".to_owned(), move |runtime| {
-        let acceptors: Vec<_> = runtime.block_on(async {
-            let accept = |listener| {
-                tokio::spawn(listen::accept(listener, lanes.clone(), limit, crowd.clone(), shutdown.clone()))
-            };
-            listeners.into_iter().map(accept).collect()
-        });
-        runtime.block_on(async {
-            tokio::spawn(check::run(checked, shutdown.clone()));
-            shutdown.cancelled().await;
-            for acceptor in acceptors {
-                if let Err(error) = acceptor.await {
-                    tracing::error!(%error, "an acceptor ended badly");
-                }
+    let doors = Doors {
+        listeners,
+        lanes: lanes.into(),
+        limit: config.limits.connections,
+        crowd: Crowd::new(config.limits.connections_per_address, trusted),
+        routes,
+        shutdown,
+    };
+    threads.push(spawn("ingress-accept".to_owned(), move |runtime| runtime.block_on(doors.open()))?);
+    Ok(Running { http, https, metrics, log, threads })
+}
+
+/// Where connections come in.
+struct Doors {
+    listeners: Vec<Listener>,
+    /// Their senders live here alone: the end of this is what tells the workers to drain.
+    lanes: Arc<[Lane]>,
+    limit: usize,
+    crowd: Arc<Crowd>,
+    routes: Arc<ArcSwap<RouteTable>>,
+    shutdown: CancellationToken,
+}
+
+impl Doors {
+    /// Accepts until the shutdown, and checks endpoints meanwhile.
+    async fn open(self) {
+        let Self { listeners, lanes, limit, crowd, routes, shutdown } = self;
+        let accept =
+            |listener| tokio::spawn(listen::accept(listener, lanes.clone(), limit, crowd.clone(), shutdown.clone()));
+        let acceptors: Vec<_> = listeners.into_iter().map(accept).collect();
+        tokio::spawn(check::run(routes, shutdown.clone()));
+        shutdown.cancelled().await;
+        for acceptor in acceptors {
+            if let Err(error) = acceptor.await {
+                tracing::error!(%error, "an acceptor ended badly");
             }
-        });
-        drop(lanes);
-    })?);
-    Ok(Running { http, https, metrics, threads })
+        }
+    }
 }
 
 fn bind_all(addresses: Vec<Listen>, tls: bool) -> Result<Vec<Listener>, StartError> {

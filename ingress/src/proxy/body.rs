@@ -258,7 +258,7 @@ impl Body for RequestBody {
 pub struct AnswerBody {
     source: Source,
     /// Written when the body is dropped: at its end, or when a side goes away.
-    line: Option<Box<Line>>,
+    line: Option<Line>,
     /// Counts until the end, too.
     open: Option<Open>,
     tally: Option<Tally>,
@@ -306,7 +306,7 @@ impl AnswerBody {
     }
 
     /// Writes `line` when this body ends.
-    pub fn log(&mut self, line: Box<Line>) {
+    pub fn log(&mut self, line: Line) {
         self.line = Some(line);
     }
 }

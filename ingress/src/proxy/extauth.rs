@@ -78,7 +78,7 @@ impl Proxy {
         route: &Route,
         (parts, host): (&Parts, &str),
         peer: &Peer,
-        line: &mut Option<Box<Line>>,
+        line: &mut Option<Line>,
     ) -> Result<Grant, Stop> {
         let password = match &route.policy.users {
             Some(users) => Some(filter::password::prove(users, parts.headers.get(http::header::AUTHORIZATION)).await),
@@ -98,7 +98,7 @@ impl Proxy {
         external: &External,
         (parts, host): (&Parts, &str),
         peer: &Peer,
-        line: &mut Option<Box<Line>>,
+        line: &mut Option<Line>,
     ) -> Result<Grant, Stop> {
         let rules = &*external.rules;
         let asked = question(rules, parts, peer, self);

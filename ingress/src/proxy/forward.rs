@@ -95,7 +95,7 @@ impl Proxy {
         &self,
         trip: Trip<'_>,
         mut request: Request<RequestBody>,
-        line: &mut Option<Box<Line>>,
+        line: &mut Option<Line>,
     ) -> Result<Answered, Refusal> {
         let retries = &trip.route.delivery.retries;
         let repeats = retries.repeats(request.method());
@@ -106,8 +106,7 @@ impl Proxy {
         loop {
             let Some(endpoint) = search.next(self, trip, now) else { return Err(search.verdict) };
             if let Some(line) = line {
-                line.attempts = search.sent;
-                line.endpoint = Some(endpoint.key.address);
+                line.tried(search.sent, &endpoint.key);
             }
             if search.sent > 1 {
                 self.shard.count(Count::Retry);
@@ -145,7 +144,7 @@ impl Proxy {
     }
 
     /// A seat where the backend has only so many.
-    pub(super) async fn seat(&self, route: &Route, line: &mut Option<Box<Line>>) -> Result<Option<Seat>, Refusal> {
+    pub(super) async fn seat(&self, route: &Route, line: &mut Option<Line>) -> Result<Option<Seat>, Refusal> {
         let Some(seats) = route.backend.seats() else { return Ok(None) };
         let seat = seats.take().await;
         if seat.is_none() {
@@ -160,7 +159,7 @@ impl Proxy {
         failed: Failed,
         search: &mut Search,
         (trip, endpoint, spare): (Trip<'_>, &Arc<Endpoint>, Option<Request<RequestBody>>),
-        line: &mut Option<Box<Line>>,
+        line: &mut Option<Line>,
     ) -> Result<Request<RequestBody>, Refusal> {
         let retries = &trip.route.delivery.retries;
         let (cause, fresh) = match &failed {
@@ -212,7 +211,7 @@ impl Proxy {
         (trip, endpoint): (Trip<'_>, &Endpoint),
         status: StatusCode,
         now: u64,
-        line: &mut Option<Box<Line>>,
+        line: &mut Option<Line>,
     ) -> bool {
         match Cause::of_status(status) {
             Some(cause) => {
@@ -226,14 +225,14 @@ impl Proxy {
         trip.route.delivery.retries.again_after(status)
     }
 
-    fn note(&self, cause: Cause, line: &mut Option<Box<Line>>) {
+    fn note(&self, cause: Cause, line: &mut Option<Line>) {
         self.shard.failed(cause);
         if let Some(line) = line {
             line.reason = cause.word();
         }
     }
 
-    fn affords(&self, trip: Trip<'_>, line: &mut Option<Box<Line>>) -> bool {
+    fn affords(&self, trip: Trip<'_>, line: &mut Option<Line>) -> bool {
         let enough = trip.route.backend.affords_retry(clock::now());
         if !enough {
             self.note(Cause::Budget, line);

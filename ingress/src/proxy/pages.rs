@@ -64,7 +64,7 @@ impl Proxy {
         route: &Route,
         (status, asked): (StatusCode, Asked),
         peer: &Peer,
-        line: &mut Option<Box<Line>>,
+        line: &mut Option<Line>,
     ) -> Result<Response<AnswerBody>, Stop> {
         let Some(pages) = &route.pages else { return Err(super::NO_ROUTE.into()) };
         let mut request = Request::new(());

@@ -1,80 +1,54 @@
-//! The access log as a subscriber gets it: one event a finished request, with what went wrong by its word.
+//! The access log as its reader gets it: one line a finished request, with what went wrong by its word; nobody waits for it.
 
-use std::collections::BTreeMap;
-use std::fmt::Debug;
-use std::sync::{Mutex, Once};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
 
+use http::StatusCode;
 use ingress::failure::Cause;
-use tracing::field::{Field, Visit};
-use tracing::span::{Attributes, Id, Record};
-use tracing::{Event, Metadata, Subscriber};
+use ingress::{AccessLog, LogTarget};
+use serde_json::Value;
+use tempfile::TempDir;
+use tokio::sync::Notify;
 
 use crate::delivery::{answering, speaking};
 use crate::failures::closed;
-use crate::fixture::{Gate, PATIENCE, Upstream, ask, scripted, snapshot};
+use crate::fixture::{Gate, PATIENCE, Upstream, ask, exchange, scripted, snapshot};
 
-type Line = BTreeMap<&'static str, String>;
+/// One folder for the logs of all tests here.
+static FOLDER: LazyLock<TempDir> = LazyLock::new(|| tempfile::tempdir().expect("a folder"));
 
-/// Lines of all gates of this process that write any.
-static LINES: Mutex<Vec<Line>> = Mutex::new(Vec::new());
-
-struct Capture;
-
-impl Subscriber for Capture {
-    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-        metadata.target() == "access"
-    }
-
-    fn new_span(&self, _: &Attributes<'_>) -> Id {
-        Id::from_u64(1)
-    }
-
-    fn record(&self, _: &Id, _: &Record<'_>) {}
-
-    fn record_follows_from(&self, _: &Id, _: &Id) {}
-
-    fn event(&self, event: &Event<'_>) {
-        let mut fields = Fields(Line::new());
-        event.record(&mut fields);
-        LINES.lock().expect("no panic").push(fields.0);
-    }
-
-    fn enter(&self, _: &Id) {}
-
-    fn exit(&self, _: &Id) {}
+fn path(name: &str) -> PathBuf {
+    FOLDER.path().join(name)
 }
 
-struct Fields(Line);
-
-impl Visit for Fields {
-    fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
-        self.0.insert(field.name(), format!("{value:?}"));
-    }
-
-    fn record_str(&mut self, field: &Field, value: &str) {
-        self.0.insert(field.name(), value.to_owned());
-    }
+fn lines(path: &Path) -> Vec<Value> {
+    let text = std::fs::read_to_string(path).unwrap_or_default();
+    // The last one may be on its way.
+    let whole = text.rsplit_once('\n').map_or("", |(whole, _)| whole);
+    whole.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|e| panic!("{e}: {line}"))).collect()
 }
 
-/// Waits for the line of the request to `host`, which no other test may name.
-async fn line(host: &str) -> Line {
+/// Waits until `found` finds something.
+async fn until<T>(mut found: impl FnMut() -> Option<T>) -> T {
     let began = Instant::now();
     loop {
-        let found = LINES.lock().expect("no panic").iter().find(|line| line["host"] == format!("{host:?}")).cloned();
-        if let Some(line) = found {
-            return line;
+        if let Some(found) = found() {
+            return found;
         }
-        assert!(began.elapsed() < PATIENCE, "no line for {host}");
-        tokio::task::yield_now().await;
+        assert!(began.elapsed() < PATIENCE, "it does not come");
+        tokio::time::sleep(Duration::from_millis(2)).await;
     }
 }
 
-fn gate(endpoints: &[std::net::SocketAddr]) -> Gate {
-    static ONCE: Once = Once::new();
-    ONCE.call_once(|| tracing::subscriber::set_global_default(Capture).expect("nobody else listens"));
+/// Waits for the line of the request to `host`.
+async fn line(path: &Path, host: &str) -> Value {
+    until(|| lines(path).into_iter().find(|line| line["host"] == host)).await
+}
+
+fn gate(path: &Path, endpoints: &[std::net::SocketAddr]) -> Gate {
     Gate::start(&snapshot(endpoints), |config| {
-        config.access_log_every = 1;
+        config.access_log = AccessLog { target: LogTarget::File(path.to_owned()), ..AccessLog::default() };
         config.timeouts.response = Duration::from_millis(100);
     })
 }
@@ -87,6 +61,7 @@ async fn the_line_has_the_word_of_what_went_wrong_last() {
         drop(stream);
     })
     .await;
+    let path = path("causes");
     for (number, (address, cause)) in [
         (closed().await, Cause::ConnectRefused),
         (scripted(|stream, _, _| async move { drop(stream) }).await, Cause::Closed),
@@ -99,51 +74,155 @@ async fn the_line_has_the_word_of_what_went_wrong_last() {
     .into_iter()
     .enumerate()
     {
-        let (gate, host) = (gate(&[address]), format!("cause-{number}.example"));
+        let (gate, host) = (gate(&path, &[address]), format!("cause-{number}.example"));
         let request =
             format!("POST /p?secret=1 HTTP/1.1\r\nHost: {host}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
         let answer = ask(gate.http, &request).await;
-        let line = line(&host).await;
+        let line = line(&path, &host).await;
         assert_eq!(line["reason"], cause.word());
-        assert_eq!((line["status"].as_str(), line["attempts"].as_str()), (&*answer.status.to_string(), "1"));
-        assert_eq!((line["endpoint"].as_str(), line["backend"].as_str()), (&*address.to_string(), "n/web:80"));
-        assert_eq!(
-            (line["path"].as_str(), line["method"].as_str()),
-            ("\"/p\"", "POST"),
-            "no query, it may hold secrets"
-        );
+        assert_eq!((&line["status"], &line["attempts"]), (&answer.status.into(), &1.into()));
+        assert_eq!((&line["endpoint"], &line["backend"]), (&address.to_string().into(), &"n/web:80".into()));
+        assert_eq!((&line["path"], &line["method"]), (&"/p".into(), &"POST".into()), "no query, it may hold secrets");
     }
 }
 
 /// Ingress: 61, 62
 #[tokio::test]
 async fn a_retry_that_succeeds_leaves_its_reason_and_its_count() {
-    let good = Upstream::start("good").await;
-    let gate = gate(&[closed().await, good.address]);
+    let (good, path) = (Upstream::start("good").await, path("retries"));
+    let gate = gate(&path, &[closed().await, good.address]);
     let mut seen = Vec::new();
     for number in 0..2 {
         let host = format!("retry-{number}.example");
         let request = format!("GET / HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
         assert_eq!(ask(gate.http, &request).await.status, 200);
-        let line = line(&host).await;
-        assert_eq!(line["endpoint"], good.address.to_string());
-        seen.push((line["attempts"].clone(), line["reason"].clone()));
+        let line = line(&path, &host).await;
+        assert_eq!((&line["endpoint"], &line["cluster"]), (&good.address.to_string().into(), &"c1".into()));
+        seen.push((line["attempts"].as_u64(), line["reason"].as_str().map(str::to_owned)));
     }
     seen.sort_unstable();
-    assert_eq!(seen, [("1".to_owned(), String::new()), ("2".to_owned(), "connect_refused".to_owned())]);
+    assert_eq!(seen, [(Some(1), None), (Some(2), Some("connect_refused".to_owned()))]);
 }
 
 /// Ingress: 77
 #[tokio::test]
 async fn a_line_is_escaped_and_tells_no_secret() {
-    let good = Upstream::start("good").await;
-    let gate = gate(&[good.address]);
-    let request = "GET /a%0Ab%22c?token=hush HTTP/1.1\r\nHost: escaped.example\r\nAuthorization: Basic aHVzaA==\r\nCookie: s=hush\r\nConnection: close\r\n\r\n";
-    assert_eq!(ask(gate.http, request).await.status, 200);
-    let line = line("escaped.example").await;
-    assert_eq!(line["path"], "\"/a%0Ab%22c\"");
-    for (name, value) in &line {
-        let text = value.to_lowercase();
-        assert!(!text.contains("hush") && !text.contains("ahvza") && !text.contains('\n'), "{name}: {value}");
+    let (good, path) = (Upstream::start("good").await, path("escapes"));
+    let gate = gate(&path, &[good.address]);
+    let request = "GET /a%0Ab%22c?token=hush HTTP/1.1\r\nHost: escaped.example\r\nAuthorization: Basic aHVzaA==\r\nCookie: s=hush\r\nReferer: http://x/?hush\r\nUser-Agent: a\"\\b\r\nConnection: close\r\n\r\n";
+    let answer = ask(gate.http, request).await;
+    assert_eq!(answer.status, 200);
+    let line = line(&path, "escaped.example").await;
+    assert_eq!((&line["path"], &line["user_agent"]), (&"/a%0Ab%22c".into(), &"a\"\\b".into()));
+    assert_eq!(line["request_id"], answer.json()["headers"]["x-request-id"], "what the endpoint saw");
+    assert_eq!(line["bytes"], answer.body.len());
+    let text = line.to_string().to_lowercase();
+    assert!(!text.contains("hush") && !text.contains("ahvza"), "{text}");
+}
+
+/// Ingress: 18, 77
+#[tokio::test]
+async fn who_goes_away_leaves_a_line_too() {
+    let (path, asked) = (path("gone"), Arc::new(Notify::new()));
+    let heard = asked.clone();
+    let silent = scripted(move |stream, _, _| {
+        heard.notify_one();
+        async move {
+            std::future::pending::<()>().await;
+            drop(stream);
+        }
+    })
+    .await;
+    let gate = Gate::start(&snapshot(&[silent]), |config| {
+        config.access_log = AccessLog { target: LogTarget::File(path.clone()), ..AccessLog::default() };
+    });
+    let mut socket = tokio::net::TcpStream::connect(gate.http).await.expect("connect");
+    let sent = tokio::io::AsyncWriteExt::write_all(&mut socket, b"GET / HTTP/1.1\r\nHost: gone.example\r\n\r\n").await;
+    sent.expect("sent");
+    asked.notified().await;
+    drop(socket);
+    let line = line(&path, "gone.example").await;
+    assert_eq!((&line["status"], &line["reason"]), (&499.into(), &"client_gone".into()));
+}
+
+/// Ingress: 77
+#[tokio::test]
+async fn a_reader_that_does_not_read_delays_nobody_and_what_it_misses_is_counted() {
+    let (good, path) = (Upstream::start("good").await, path("pipe"));
+    let made = std::process::Command::new("mkfifo").arg(&path).status().expect("mkfifo");
+    assert!(made.success());
+    // Open for both, so that neither end waits for the other; nobody reads.
+    let pipe = std::fs::OpenOptions::new().read(true).write(true).open(&path).expect("a pipe");
+    let gate = gate(&path, &[good.address]);
+    let agent = "a".repeat(2000);
+    let one = format!("GET / HTTP/1.1\r\nHost: h\r\nUser-Agent: {agent}\r\n\r\n");
+    let last = "GET / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n";
+    let (mut slowest, mut sent) = (Duration::ZERO, 0_u64);
+    let began = Instant::now();
+    // Two queues of a megabyte, a pipe of 64 kB, and what the writer holds.
+    while gate.running.metrics.lost_lines() == 0 {
+        assert!(began.elapsed() < PATIENCE, "nothing was dropped after {sent}");
+        let burst = Instant::now();
+        let answers = exchange(gate.http, [one.repeat(200).as_str(), last].concat().as_bytes()).await;
+        slowest = slowest.max(burst.elapsed());
+        assert_eq!(answers.matches("HTTP/1.1 200 OK").count(), 201);
+        sent += 201;
     }
+    assert!(slowest < Duration::from_secs(5), "{slowest:?}");
+    let mut text = String::new();
+    gate.running.metrics.render(&mut text);
+    let counted = text.lines().find(|line| line.starts_with("fedgate_ingress_access_log_dropped_total "));
+    assert!(counted.is_some_and(|line| !line.ends_with(" 0")), "{counted:?}");
+    // The end does not wait for it for ever either.
+    gate.shutdown.cancel();
+    let stopping = Instant::now();
+    let address = gate.http;
+    drop(gate);
+    until(|| std::net::TcpStream::connect(address).is_err().then_some(())).await;
+    assert!(stopping.elapsed() < PATIENCE);
+    drop(pipe);
+}
+
+/// Ingress: 77
+#[tokio::test]
+async fn a_file_that_was_renamed_gets_a_successor() {
+    let (good, path) = (Upstream::start("good").await, path("turned"));
+    let gate = gate(&path, &[good.address]);
+    let get = async |host: &str| {
+        let request = format!("GET / HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
+        assert_eq!(ask(gate.http, &request).await.status, StatusCode::OK.as_u16());
+    };
+    get("first.example").await;
+    line(&path, "first.example").await;
+    let old = path.with_extension("1");
+    std::fs::rename(&path, &old).expect("renamed");
+    (gate.running.log_reopener().expect("a log"))();
+    until(|| path.exists().then_some(())).await;
+    get("second.example").await;
+    line(&path, "second.example").await;
+    assert_eq!((lines(&old).len(), lines(&path).len()), (1, 1));
+    // Nobody says so this time: it is seen by itself.
+    std::fs::remove_file(&path).expect("removed");
+    let mut number = 0;
+    let began = Instant::now();
+    while !path.exists() {
+        assert!(began.elapsed() < PATIENCE, "no new file");
+        get(&format!("third-{number}.example")).await;
+        number += 1;
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let mode = std::os::unix::fs::PermissionsExt::mode(&std::fs::metadata(&path).expect("there").permissions());
+    assert_eq!(mode & 0o007, 0, "others read no addresses");
+}
+
+/// Ingress: 77
+#[tokio::test]
+async fn a_log_that_cannot_be_opened_is_said_at_the_start() {
+    let routes = std::sync::Arc::default();
+    let config = ingress::IngressConfig {
+        access_log: AccessLog { target: LogTarget::File("/no/such/folder/log".into()), ..AccessLog::default() },
+        ..ingress::IngressConfig::default()
+    };
+    let error = ingress::start(config, routes, tokio_util::sync::CancellationToken::new()).expect_err("no log");
+    assert!(error.to_string().contains("/no/such/folder/log"), "{error}");
 }
