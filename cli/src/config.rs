@@ -12,6 +12,10 @@ use serde::Deserialize;
 
 use crate::failure::Failure;
 
+mod ingress;
+
+pub use ingress::{AccessLogFormat, IngressSettings};
+
 /// Flags of `serve`; `up` takes them too.
 #[derive(Debug, Clone, Default, Args, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
@@ -65,6 +69,27 @@ pub struct ServeFlags {
     /// Threads of the ingress data plane (default: one a core; `up`: one)
     #[arg(long, value_name = "N")]
     pub ingress_workers: Option<usize>,
+    /// Connections to the ingress begin with a PROXY header, version 1 or 2, where a trusted proxy opened them
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true")]
+    pub ingress_proxy_protocol: Option<bool>,
+    /// Where requests to the ingress are logged: off, - for the standard output, or a file (default: off)
+    #[arg(long, value_name = "FILE")]
+    pub ingress_access_log: Option<String>,
+    /// How a line of the access log is written (default: json)
+    #[arg(long, value_enum)]
+    pub ingress_access_log_format: Option<AccessLogFormat>,
+    /// One request in so many is logged (default: 1)
+    #[arg(long, value_name = "N")]
+    pub ingress_access_log_every: Option<u32>,
+    /// How much one peer may ask of the ingress; repeatable, --help names all
+    #[arg(long, value_name = "NAME=VALUE", long_help = ingress::help("How much one peer may ask of the ingress", ingress::LIMITS))]
+    pub ingress_limit: Vec<String>,
+    /// How long one peer may keep the ingress waiting; repeatable, --help names all
+    #[arg(long, value_name = "NAME=TIME", long_help = ingress::help("How long one peer may keep the ingress waiting", ingress::TIMEOUTS))]
+    pub ingress_timeout: Vec<String>,
+    /// What heads of requests may say, and what the ingress adds; repeatable, --help names all
+    #[arg(long, value_name = "NAME=VALUE", long_help = ingress::help("What heads of requests may say, and what the ingress adds", ingress::HEADS))]
+    pub ingress_head: Vec<String>,
     /// Tokens in kube-apiserver's format: token,user,uid,"group1,group2"
     #[arg(long, value_name = "FILE")]
     pub token_auth_file: Option<PathBuf>,
@@ -164,14 +189,6 @@ pub struct AuditFiles {
     pub webhook: Option<PathBuf>,
 }
 
-/// Whom and what the ingress believes.
-#[derive(Debug, Clone, Default)]
-pub struct IngressSettings {
-    pub trusted_proxies: Vec<ingress::Network>,
-    pub default_certificate: Option<ingress::snapshot::Named>,
-    pub external_names: ingress::ExternalNames,
-}
-
 /// Ports that everything listens on where nothing else is said.
 pub mod port {
     pub const API: u16 = 7443;
@@ -233,6 +250,12 @@ impl ServeFlags {
             roles,
             data_dir,
         };
+        let audited = config.audit.as_ref().and_then(|audit| audit.log.as_ref());
+        if config.ingress.access_log.target == ::ingress::LogTarget::Stdout
+            && audited.is_some_and(|log| matches!(log.target, LogTarget::Stdout))
+        {
+            return Err(usage("--ingress-access-log and --audit-log-path are both the standard output"));
+        }
         if !config.runs(Role::Api) && config.hub_kubeconfig.is_none() {
             return Err(usage("--role without api needs --hub-kubeconfig"));
         }
@@ -245,29 +268,6 @@ impl ServeConfig {
     #[must_use]
     pub fn runs(&self, role: Role) -> bool {
         self.roles.contains(&Role::All) || self.roles.contains(&role)
-    }
-}
-
-impl IngressSettings {
-    fn of(flags: &ServeFlags, file: &ServeFlags) -> Result<Self, Failure> {
-        let either = |of: fn(&ServeFlags) -> &Vec<String>| first(of(flags).clone(), of(file).clone());
-        let proxies = either(|flags| &flags.ingress_trusted_proxy);
-        let trusted_proxies =
-            proxies.iter().map(|range| range.parse()).collect::<Result<_, ingress::config::NetworkError>>();
-        let names = either(|flags| &flags.ingress_external_name);
-        let external_names = ingress::ExternalNames::new(names.iter().map(String::as_str));
-        let certificate = flags.ingress_default_certificate.as_ref().or(file.ingress_default_certificate.as_ref());
-        let default_certificate = certificate.map(|named| match named.split_once('/') {
-            Some((namespace, name)) if !namespace.is_empty() && !name.is_empty() && !name.contains('/') => {
-                Ok(ingress::snapshot::Named::new(namespace, name))
-            }
-            _ => Err(usage(&format!("--ingress-default-certificate: {named:?} is not NAMESPACE/NAME"))),
-        });
-        Ok(Self {
-            trusted_proxies: trusted_proxies.map_err(|e| usage(&format!("--ingress-trusted-proxy: {e}")))?,
-            default_certificate: default_certificate.transpose()?,
-            external_names: external_names.map_err(|e| usage(&format!("--ingress-external-name: {e}")))?,
-        })
     }
 }
 
@@ -373,6 +373,22 @@ mod tests {
             ("data-dir: /a\ningress-trusted-proxy: [10.0.0.0/99]\n", "--ingress-trusted-proxy"),
             ("data-dir: /a\ningress-default-certificate: tls\n", "--ingress-default-certificate"),
             ("data-dir: /a\ningress-external-name: [10.0.0.1]\n", "--ingress-external-name"),
+            ("data-dir: /a\ningress-access-log: \"\"\n", "--ingress-access-log"),
+            ("data-dir: /a\ningress-access-log-format: xml\n", "ingress-access-log-format"),
+            (
+                "data-dir: /a\ningress-access-log: \"-\"\naudit-log-path: \"-\"\naudit-policy-file: /p\n",
+                "standard output",
+            ),
+            ("data-dir: /a\ningress-proxy-protocol: true\n", "--ingress-trusted-proxy"),
+            ("data-dir: /a\ningress-limit: [no-such=1]\n", "no-such"),
+            ("data-dir: /a\ningress-limit: [head-bytes]\n", "NAME=VALUE"),
+            ("data-dir: /a\ningress-limit: [head-bytes=many]\n", "head-bytes"),
+            ("data-dir: /a\ningress-limit: [head-bytes=1]\n", "head-bytes"),
+            ("data-dir: /a\ningress-limit: [attempts=1, attempts=2]\n", "twice"),
+            ("data-dir: /a\ningress-timeout: [idle=0s]\n", "idle"),
+            ("data-dir: /a\ningress-timeout: [idle=5]\n", "idle"),
+            ("data-dir: /a\ningress-head: [trace=maybe]\n", "trace"),
+            ("data-dir: /a\ningress-head: [\"via=two words\"]\n", "via"),
         ] {
             let (_dir, given) = flags(file);
             let text = given.resolve(Ipv4Addr::LOCALHOST).expect_err(file).to_string();

@@ -8,7 +8,9 @@ mod definitions;
 mod demo;
 mod hostile;
 mod outage;
+
 mod placing;
+mod planes;
 mod registration;
 mod removal;
 mod restart;

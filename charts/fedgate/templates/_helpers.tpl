@@ -91,6 +91,21 @@ helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace 
 {{- if has "ingress" .roles -}}
 {{- if $values.ingress.publishAddresses -}}{{- $_ := set $config "ingress-publish" $values.ingress.publishAddresses -}}{{- end -}}
 {{- if $values.ingress.workers -}}{{- $_ := set $config "ingress-workers" (int $values.ingress.workers) -}}{{- end -}}
+{{- with $values.ingress.trustedProxies }}{{- $_ := set $config "ingress-trusted-proxy" . -}}{{- end -}}
+{{- if $values.ingress.proxyProtocol -}}{{- $_ := set $config "ingress-proxy-protocol" true -}}{{- end -}}
+{{- with $values.ingress.defaultCertificate }}{{- $_ := set $config "ingress-default-certificate" . -}}{{- end -}}
+{{- with $values.ingress.externalNames }}{{- $_ := set $config "ingress-external-name" . -}}{{- end -}}
+{{- $log := $values.ingress.accessLog -}}
+{{- $_ := set $config "ingress-access-log" $log.target -}}
+{{- $_ := set $config "ingress-access-log-format" $log.format -}}
+{{- $_ := set $config "ingress-access-log-every" (int $log.every) -}}
+{{- range $flag, $given := dict "ingress-limit" $values.ingress.limits "ingress-timeout" $values.ingress.timeouts "ingress-head" $values.ingress.heads -}}
+{{- $list := list -}}
+{{- range $name, $value := $given -}}
+{{- $list = append $list (printf "%s=%s" $name (ternary (printf "%d" (int64 $value)) (toString $value) (kindIs "float64" $value))) -}}
+{{- end -}}
+{{- if $list -}}{{- $_ := set $config $flag $list -}}{{- end -}}
+{{- end -}}
 {{- end -}}
 {{- toYaml (mergeOverwrite $config $values.extraConfig) -}}
 {{- end -}}

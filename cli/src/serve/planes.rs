@@ -13,6 +13,7 @@ use hub_client::error::chain;
 use hub_client::{Caller, Claim, Hub, lead};
 use member_cluster::{AddressPolicy, Connector, Members};
 use placement::schedule::DefaultPlacement;
+use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -149,19 +150,27 @@ pub(super) fn ingress(
     let hub = callers.component("ingress");
     let watcher = ingress::Watcher::new(hub.clone(), routes.clone(), kept);
     let settings = ingress::IngressConfig {
-        http: vec![ingress::Listen::Address(config.ingress_addr)],
-        https: vec![ingress::Listen::Address(config.ingress_tls_addr)],
+        http: vec![config.ingress.listen(config.ingress_addr)],
+        https: vec![config.ingress.listen(config.ingress_tls_addr)],
         workers: config.ingress_workers,
         publish_addresses: published(config),
         trusted_proxies: config.ingress.trusted_proxies.clone(),
+        access_log: config.ingress.access_log.clone(),
         build,
-        ..ingress::IngressConfig::default()
+        limits: config.ingress.limits.clone(),
+        timeouts: config.ingress.timeouts.clone(),
+        heads: config.ingress.heads.clone(),
     };
     let addresses = settings.publish_addresses.clone();
     let counted = routes.clone();
     let running = ingress::start(settings, routes, stop.clone())
         .map_err(|e| Failure::new("FG-HUB-003", "the ingress cannot start").because(chain(&e)))?;
     let (plain, tls) = (running.http[0], running.https[0]);
+    if matches!(config.ingress.access_log.target, ingress::LogTarget::File(_))
+        && let Some(reopen) = running.log_reopener()
+    {
+        tasks.spawn(reopen_on_hangup(reopen, stop.clone()));
+    }
     let metrics = running.metrics.clone();
     report.metrics.push(Box::new(move |text| {
         metrics.render(text);
@@ -174,6 +183,15 @@ pub(super) fn ingress(
     spawn(tasks, watcher.run(stop.clone()));
     spawn(tasks, running.join());
     Ok((plain, tls))
+}
+
+/// Opens the access log anew at each SIGHUP, as who turns logs over expects; it would end the process otherwise.
+async fn reopen_on_hangup(reopen: impl Fn() + Send, stop: CancellationToken) -> Result<(), Failure> {
+    let mut hangup = signal(SignalKind::hangup()).map_err(|e| Failure::local("cannot listen for signals", e))?;
+    while let Some(Some(())) = stop.run_until_cancelled(hangup.recv()).await {
+        reopen();
+    }
+    Ok(())
 }
 
 /// DNS: its sockets and what keeps its zone current; gives the bound address.

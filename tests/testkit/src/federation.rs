@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use federation_types::ClusterName;
@@ -194,12 +195,34 @@ impl Federation {
         }
     }
 
+    /// Where the hub's administrator has a kubeconfig.
+    #[must_use]
+    pub fn kubeconfig(&self) -> PathBuf {
+        self.dir.kubeconfig()
+    }
+
+    /// Ends the hub as SIGTERM does; members and their pods go on.
+    ///
+    /// # Panics
+    /// Where it does not end.
+    pub async fn stop_hub(&mut self) {
+        self.hub.take().expect("it runs").drain().await;
+    }
+
+    /// Starts the hub again, at the same addresses.
+    ///
+    /// # Panics
+    /// Where it does not start.
+    pub async fn start_hub(&mut self) {
+        self.start_again().await;
+    }
+
     /// Ends the hub as SIGTERM does and starts it again at the same addresses.
     ///
     /// # Panics
     /// Where it does not end or start.
     pub async fn restart(&mut self) {
-        self.hub.take().expect("it runs").drain().await;
+        self.stop_hub().await;
         self.start_again().await;
     }
 
