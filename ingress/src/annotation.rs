@@ -6,6 +6,7 @@ mod delivery;
 mod endpoints;
 mod extauth;
 mod group;
+mod mutual;
 mod read;
 pub mod table;
 mod upkeep;
@@ -18,6 +19,7 @@ use crate::route::extauth::ExternalAuth;
 use crate::route::policy::Policy;
 use crate::route::{Affinity, Balance, Delivery, Retries, Shares};
 pub use endpoints::TlsWish;
+pub use mutual::MutualWish;
 use read::Reader;
 pub use upkeep::{UpkeepWish, of as upkeep_of};
 
@@ -39,6 +41,8 @@ pub struct Reading {
     pub delivery: DeliveryWish,
     pub upkeep: UpkeepWish,
     pub users: Option<UsersWish>,
+    /// What clients have to show on its hosts.
+    pub mutual: Option<MutualWish>,
     /// How endpoints are spoken to where that is TLS.
     pub endpoints: TlsWish,
     /// Whom to ask whether a request may pass.
@@ -66,6 +70,7 @@ pub fn secrets<'a>(annotations: &'a BTreeMap<String, String>, namespace: &'a str
     basic
         .into_iter()
         .chain(annotations.get("proxy-ssl-secret"))
+        .chain(annotations.get("auth-tls-secret"))
         .filter_map(move |named| own_secret(named.trim(), namespace))
 }
 
@@ -191,13 +196,28 @@ pub fn read_within(annotations: &BTreeMap<String, String>, namespace: &str) -> R
     let upkeep = upkeep::wish(&mut reader);
     let canary = delivery::canary(&mut reader);
     let users = group::users(&mut reader, namespace);
+    let mutual = mutual::wish(&mut reader, namespace);
     let endpoints = endpoints::tls(&mut reader, namespace);
     let errors = group::errors(&mut reader);
     let extauth = extauth::wish(&mut reader);
     policy.satisfied_by_any = reader.one_of("satisfy", &[("any", true), ("all", false)]).unwrap_or(false);
     let (findings, closed) = reader.finish();
     policy.closed = closed;
-    Reading { policy, aliases, www, patterned, delivery, upkeep, users, endpoints, errors, extauth, canary, findings }
+    Reading {
+        policy,
+        aliases,
+        www,
+        patterned,
+        delivery,
+        upkeep,
+        users,
+        mutual,
+        endpoints,
+        errors,
+        extauth,
+        canary,
+        findings,
+    }
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@
 mod access;
 mod answer;
 mod cors;
+pub mod mutual;
 pub mod password;
 pub mod rate;
 mod redirect;
@@ -20,6 +21,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri};
 use crate::clock;
 use crate::peer::Peer;
 use crate::refusal::Refusal;
+use crate::route::mutual::Mutual;
 use crate::route::policy::Policy;
 use crate::route::{Found, Route, RouteTable};
 use rate::{Limiter, Open};
@@ -34,6 +36,8 @@ pub struct Arrived<'a> {
     pub host: &'a str,
     pub peer: &'a Peer,
     pub route: &'a Route,
+    /// What its host asks of clients.
+    pub mutual: Option<&'a Arc<Mutual>>,
     pub table: &'a RouteTable,
 }
 
@@ -42,6 +46,8 @@ pub struct Admitted {
     pub open: Option<Open>,
     /// It has to show who it is.
     pub proves: bool,
+    /// What came of its client's certificate, where one is asked for.
+    pub shown: mutual::Shown,
 }
 
 /// Why a request goes no further.
@@ -80,6 +86,7 @@ impl Reply {
 /// The answer.
 pub fn admit(arrived: &Arrived<'_>, limiter: &Arc<Limiter>) -> Result<Admitted, Stop> {
     let policy = &*arrived.route.policy;
+    let shown = mutual::over_tls(arrived)?;
     if let Some(why) = policy.closed {
         return Err(Refusal { status: StatusCode::SERVICE_UNAVAILABLE, reason: why, close: false }.into());
     }
@@ -88,6 +95,7 @@ pub fn admit(arrived: &Arrived<'_>, limiter: &Arc<Limiter>) -> Result<Admitted, 
     cors::preflight(arrived)?;
     redirect::elsewhere(arrived)?;
     redirect::to_https(arrived)?;
+    let shown = mutual::without_tls(arrived, shown)?;
     let remote = arrived.remote();
     let open = match &policy.limits {
         Some(limits) => limiter.admit((limits, &arrived.route.ingress), remote, clock::now())?,
@@ -98,9 +106,9 @@ pub fn admit(arrived: &Arrived<'_>, limiter: &Arc<Limiter>) -> Result<Admitted, 
     let proves = policy.users.is_some() || arrived.route.extauth.is_some();
     if !(policy.satisfied_by_any && proves && listed) {
         access?;
-        return Ok(Admitted { open, proves });
+        return Ok(Admitted { open, proves, shown });
     }
-    Ok(Admitted { open, proves: access.is_err() })
+    Ok(Admitted { open, proves: access.is_err(), shown })
 }
 
 /// The target that the endpoint sees, where the policy has another one than was asked for.

@@ -5,13 +5,39 @@
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use http::{HeaderMap, HeaderName, HeaderValue};
+use parking_lot::Mutex;
+use rustls::pki_types::{CertificateDer, UnixTime};
 
 use crate::announce::Ends;
+use crate::clock;
 use crate::config::Network;
+use crate::route::mutual::{Mutual, Verdict};
 
 pub const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+
+/// How long a verdict on a certificate is believed: authorities, lists and time go on while a connection stays.
+const JUDGED: Duration = Duration::from_secs(10);
+
+/// What a client has shown of itself in its handshake.
+#[derive(Default)]
+pub struct Presented {
+    /// It was asked.
+    pub asked: bool,
+    /// Its own certificate comes first; that it has the key is proved.
+    pub chain: Vec<CertificateDer<'static>>,
+    /// Guards the last verdict; held for a comparison or a clone.
+    judged: Mutex<Option<Judged>>,
+}
+
+struct Judged {
+    by: Arc<Mutual>,
+    verdict: Arc<Verdict>,
+    /// As the clock counts.
+    until: u64,
+}
 
 /// Who is on the other side of a downstream connection, as header values made once per connection.
 pub struct Peer {
@@ -21,6 +47,8 @@ pub struct Peer {
     pub scheme: HeaderValue,
     /// The name that it asked for in the TLS handshake, lower case.
     pub server_name: Option<Box<str>>,
+    /// Of the same handshake, where hosts ask for certificates.
+    pub presented: Option<Presented>,
     /// The client's connection, for endpoints that are told of it.
     pub ends: Option<Ends>,
     /// Its own `X-Forwarded-*` are believed.
@@ -42,11 +70,19 @@ impl Peer {
             port_value: text(port.to_string()),
             scheme: HeaderValue::from_static(if tls { "https" } else { "http" }),
             server_name: None,
+            presented: None,
             ends: None,
             trusted: proxies.iter().any(|network| network.holds(address)),
             proxies: proxies.clone(),
             switched: AtomicBool::new(false),
         }
+    }
+
+    /// What comes of its certificate by these rules.
+    #[must_use]
+    pub fn judged(&self, rules: &Arc<Mutual>) -> Arc<Verdict> {
+        let Some(presented) = &self.presented else { return Arc::new(rules.judge(&[], UnixTime::now())) };
+        presented.judge(rules)
     }
 
     /// The connection is a tunnel from here on.
@@ -79,6 +115,30 @@ impl Peer {
             }
         }
         found
+    }
+}
+
+impl Presented {
+    /// What was shown, or that nothing was, to somebody who had `asked` for it.
+    #[must_use]
+    pub fn new(asked: bool, chain: Vec<CertificateDer<'static>>) -> Self {
+        Self { asked, chain, judged: Mutex::default() }
+    }
+
+    fn judge(&self, rules: &Arc<Mutual>) -> Arc<Verdict> {
+        let now = clock::now();
+        if let Some(Judged { by, verdict, until }) = &*self.judged.lock()
+            && Arc::ptr_eq(by, rules)
+            && now < *until
+        {
+            return Arc::clone(verdict);
+        }
+        let time = UnixTime::now();
+        let verdict = Arc::new(rules.judge(&self.chain, time));
+        let left = Duration::from_secs(verdict.until.saturating_sub(time.as_secs())).min(JUDGED);
+        let until = now.saturating_add(u64::try_from(left.as_millis()).unwrap_or(0));
+        *self.judged.lock() = Some(Judged { by: Arc::clone(rules), verdict: Arc::clone(&verdict), until });
+        verdict
     }
 }
 

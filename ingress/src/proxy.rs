@@ -161,7 +161,14 @@ impl Proxy {
             }
             let path = path.as_deref().unwrap_or_else(|| parts.uri.path());
             let found = table.locate(host.as_str(), path).ok_or(NO_ROUTE)?;
-            let arrived = Arrived { parts: &parts, host: host.as_str(), peer, route: found.route, table: &table };
+            let arrived = Arrived {
+                parts: &parts,
+                host: host.as_str(),
+                peer,
+                route: found.route,
+                mutual: found.mutual,
+                table: &table,
+            };
             let admitted = filter::admit(&arrived, &self.limiter);
             let target = filter::rewritten(&found, path, parts.uri.query());
             let route = found.route.canaries.choose(&parts.headers).unwrap_or(found.route).clone();
@@ -175,9 +182,11 @@ impl Proxy {
         let kept = pages::keep(&route, &parts);
         extauth::strip(&route, &mut parts);
         let mut grant = Grant::default();
+        let shown = admitted.as_ref().ok().and_then(|admitted| admitted.shown.as_deref());
+        let shown = shown.map_or(Vec::new(), |shown| filter::mutual::told(shown, &mut parts));
         let admitted = match admitted {
             Ok(admitted) if admitted.proves => {
-                let proved = self.prove(&route, (&parts, host.as_str()), peer, line).await;
+                let proved = self.prove(&route, (&parts, host.as_str(), &shown), peer, line).await;
                 proved.map(|given| {
                     grant = given;
                     admitted
@@ -185,6 +194,7 @@ impl Proxy {
             }
             admitted => admitted,
         };
+        grant.fields.extend(shown);
         let passed = match admitted.and_then(|admitted| Ok((admitted.open, target?))) {
             Ok((open, target)) => {
                 let fields = std::mem::take(&mut grant.fields);
@@ -393,7 +403,12 @@ struct Upgrade {
 
 /// Whether a connection was set up for somebody else than `host`.
 fn is_misdirected(table: &RouteTable, peer: &Peer, host: &str) -> bool {
-    let asked_for = |name: &str| *name != *host && table.certs().misdirected(name, host);
+    let other = |name: &str| match (table.mutual(name), table.mutual(host)) {
+        (Some(asked), Some(needed)) => !Arc::ptr_eq(asked, needed),
+        (asked, needed) => asked.is_some() || needed.is_some(),
+    };
+    let asked_for =
+        |name: &str| *name != *host && (table.certs().misdirected(name, host) || (table.is_mutual() && other(name)));
     // What passes through elsewhere must not be had here without the endpoint's own handshake.
     let passed = || peer.scheme == "https" && table.passthrough(host).is_some();
     peer.server_name.as_deref().is_some_and(asked_for) || (table.passes_through() && passed())

@@ -16,6 +16,7 @@ mod endpoint;
 pub mod extauth;
 mod external;
 mod host;
+pub mod mutual;
 mod passthrough;
 mod path;
 mod pattern;
@@ -51,10 +52,12 @@ pub use wire::{
     Announce, TlsSetup, TlsVersions, UpstreamProtocol, UpstreamTls, Verify, Wire, WireError, WireSpec, Wires, Wiring,
 };
 
+use crate::annotation::MutualWish;
 use crate::snapshot::Named;
 use basic::BasicAuth;
 use canary::Canaries;
 use extauth::External;
+use mutual::Mutual;
 use path::HostRoutes;
 use policy::Policy;
 
@@ -104,6 +107,8 @@ pub struct RouteTable {
     patterns: HashMap<Box<str>, Result<Arc<Pattern>, PatternError>>,
     /// By Secret, whether its keys are the users, and realm.
     users: HashMap<(Named, bool, String), Arc<BasicAuth>>,
+    /// Hosts that ask clients for certificates, by namespace and wish.
+    mutuals: HashMap<(Arc<str>, MutualWish), Arc<Mutual>>,
     /// Numbers of Ingresses and the backends that they lead to; never given twice.
     numbers: HashMap<(Named, Arc<str>), u32>,
     numbered: HashSet<u32>,
@@ -217,9 +222,29 @@ impl RouteTable {
     /// The same with the pattern by which the route was found.
     #[must_use]
     pub fn locate(&self, host: &str, path: &str) -> Option<Found<'_>> {
+        let routes = self.host(host);
+        let any = || self.any.fallback.as_ref().map(|route| Found::plain(route, self.any.mutual.as_ref()));
+        routes.find(path).or_else(any)
+    }
+
+    fn host(&self, host: &str) -> &HostRoutes {
         let wildcard = || self.wildcard.get(host.split_once('.').filter(|(label, _)| !label.is_empty())?.1);
-        let routes = self.exact.get(host).or_else(wildcard).unwrap_or(&self.any);
-        routes.find(path).or_else(|| self.any.fallback.as_ref().map(Found::plain))
+        self.exact.get(host).or_else(wildcard).unwrap_or(&self.any)
+    }
+
+    /// What is asked of clients on a host, by its name in lower case.
+    #[must_use]
+    pub fn mutual(&self, host: &str) -> Option<&Arc<Mutual>> {
+        if self.mutuals.is_empty() {
+            return None;
+        }
+        self.host(host.strip_suffix('.').unwrap_or(host)).mutual.as_ref()
+    }
+
+    /// Whether any host asks clients for certificates.
+    #[must_use]
+    pub fn is_mutual(&self) -> bool {
+        !self.mutuals.is_empty()
     }
 
     /// Hosts whose TLS is not ended here.

@@ -10,7 +10,6 @@ use std::thread;
 use arc_swap::ArcSwap;
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::{Notify, mpsc, oneshot};
-use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
 use crate::access::{self, LogError, LogWriter};
@@ -82,7 +81,7 @@ pub fn start(
     let http = listeners.iter().map(|listener| listener.address).collect();
     let secure = bind_all(config.https, true)?;
     let https = secure.iter().map(|listener| listener.address).collect();
-    let tls = (!secure.is_empty()).then(|| tls::server_config(routes.clone())).transpose()?.map(TlsAcceptor::from);
+    let tls = (!secure.is_empty()).then(|| tls::handshakes(routes.clone())).transpose()?;
     listeners.extend(secure);
 
     let workers = match config.workers {

@@ -6,11 +6,18 @@ use std::fmt;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
-use rustls::crypto::ring;
+use rustls::client::danger::HandshakeSignatureValid;
+use rustls::crypto::{ring, verify_tls12_signature, verify_tls13_signature};
+use rustls::pki_types::{CertificateDer, UnixTime};
+use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
-use rustls::{CipherSuite, ServerConfig, SignatureAlgorithm};
+use rustls::{
+    CipherSuite, DigitallySignedStruct, DistinguishedName, ServerConfig, SignatureAlgorithm, SignatureScheme,
+};
+use tokio_rustls::TlsAcceptor;
 
+use crate::route::mutual::Mutual;
 use crate::route::{RouteTable, parse_certificate};
 use crate::snapshot::TlsSecret;
 
@@ -25,25 +32,113 @@ pub enum TlsError {
     Rustls(#[from] rustls::Error),
 }
 
-/// One configuration for all workers, so that a session resumes on whichever core the client comes back to.
-///
+/// How handshakes are made: one configuration for all workers, so that a session resumes on whichever core the client
+/// comes back to; and one for each set of rules about clients' certificates, so that it resumes nowhere else.
+#[derive(Clone)]
+pub struct Handshakes {
+    pub usual: TlsAcceptor,
+    resolver: Arc<Resolver>,
+}
+
+impl Handshakes {
+    /// The configuration for hosts with these rules.
+    ///
+    /// # Errors
+    /// [`TlsError`]; it cannot depend on what clients send.
+    pub fn of(&self, rules: &Arc<Mutual>) -> Result<Arc<ServerConfig>, TlsError> {
+        if !rules.asks() {
+            return Ok(Arc::clone(self.usual.config()));
+        }
+        if let Some(known) = rules.handshakes.get() {
+            return Ok(Arc::clone(known));
+        }
+        let made = config(Arc::clone(&self.resolver), Some(Asked { hints: rules.hints() }))?;
+        Ok(Arc::clone(rules.handshakes.get_or_init(|| made)))
+    }
+}
+
 /// # Errors
 /// [`TlsError`]; it cannot depend on user input.
-pub fn server_config(table: Arc<ArcSwap<RouteTable>>) -> Result<Arc<ServerConfig>, TlsError> {
+pub fn handshakes(table: Arc<ArcSwap<RouteTable>>) -> Result<Handshakes, TlsError> {
     let made = rcgen::generate_simple_self_signed(["fedgate.invalid".to_owned()])?;
     let secret = TlsSecret {
         certificate: made.cert.pem().into_bytes(),
         private_key: made.signing_key.serialize_pem().into_bytes(),
     };
-    let resolver = Resolver { table, made: Arc::new(parse_certificate(&secret)?) };
-    let mut config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
-        .with_safe_default_protocol_versions()?
-        .with_no_client_auth()
-        .with_cert_resolver(Arc::new(resolver));
+    let resolver = Arc::new(Resolver { table, made: Arc::new(parse_certificate(&secret)?) });
+    let usual = TlsAcceptor::from(config(Arc::clone(&resolver), None)?);
+    Ok(Handshakes { usual, resolver })
+}
+
+fn config(resolver: Arc<Resolver>, asked: Option<Asked>) -> Result<Arc<ServerConfig>, TlsError> {
+    let builder = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_safe_default_protocol_versions()?;
+    let builder = match asked {
+        Some(asked) => builder.with_client_cert_verifier(Arc::new(asked)),
+        None => builder.with_no_client_auth(),
+    };
+    let mut config = builder.with_cert_resolver(resolver);
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     // Stateless: rustls' own session store is one locked map.
     config.ticketer = ring::Ticketer::new()?;
     Ok(Arc::new(config))
+}
+
+/// Asks for a certificate and has the client prove that it has the key; who is let in is decided for each request.
+#[derive(Debug)]
+struct Asked {
+    hints: Vec<DistinguishedName>,
+}
+
+impl ClientCertVerifier for Asked {
+    fn client_auth_mandatory(&self) -> bool {
+        false
+    }
+
+    fn root_hint_subjects(&self) -> &[DistinguishedName] {
+        &self.hints
+    }
+
+    fn verify_client_cert(
+        &self,
+        _: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: UnixTime,
+    ) -> Result<ClientCertVerified, rustls::Error> {
+        Ok(ClientCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls12_signature(
+            message,
+            certificate,
+            signed,
+            &ring::default_provider().signature_verification_algorithms,
+        )
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls13_signature(
+            message,
+            certificate,
+            signed,
+            &ring::default_provider().signature_verification_algorithms,
+        )
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        ring::default_provider().signature_verification_algorithms.supported_schemes()
+    }
 }
 
 struct Resolver {

@@ -18,14 +18,15 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
-use tokio_rustls::TlsAcceptor;
+use tokio_rustls::LazyConfigAcceptor;
+use tokio_rustls::server::TlsStream;
 use tokio_util::sync::CancellationToken;
 
 use crate::announce::{self, Ends};
 use crate::config::Network;
 use crate::listen::Accepted;
 use crate::metrics::Count;
-use crate::peer::Peer;
+use crate::peer::{Peer, Presented};
 use crate::proxy::Proxy;
 use crate::proxy::body::AnswerBody;
 use crate::proxy::guard::Guarded;
@@ -33,6 +34,7 @@ use crate::sniff::hello::{self, Hello};
 use crate::sniff::{self, Spoken};
 use crate::stall::Streams;
 use crate::stream::{Downstream, Socket};
+use crate::tls::Handshakes;
 
 /// How often idle upstream connections are looked over.
 const SWEEP: Duration = Duration::from_secs(1);
@@ -51,7 +53,7 @@ const TLS_REFUSED: &[u8] =
 /// What a worker thread is started with.
 pub struct Worker {
     pub proxy: Arc<Proxy>,
-    pub tls: Option<TlsAcceptor>,
+    pub tls: Option<Handshakes>,
     pub trusted: Arc<[Network]>,
     pub drain: CancellationToken,
 }
@@ -113,7 +115,7 @@ impl Worker {
         let mut peer = Peer::new(ends.source.ip(), ends.target.port(), tls, &self.trusted);
         peer.ends = Some(ends);
         match &self.tls {
-            Some(acceptor) if tls => self.secure(acceptor, socket, peer).await,
+            Some(handshakes) if tls => self.secure(handshakes, socket, peer).await,
             _ => self.plain(socket, peer.into()).await,
         }
         drop(seat);
@@ -128,12 +130,16 @@ impl Worker {
         Ok(header.ends)
     }
 
-    async fn secure(&self, acceptor: &TlsAcceptor, socket: Socket, mut peer: Peer) {
+    async fn secure(&self, handshakes: &Handshakes, socket: Socket, mut peer: Peer) {
         let Some(socket) = self.passed(socket, &peer).await else { return };
-        let Some(stream) = self.handshake(acceptor, socket).await else { return };
+        let Some((stream, asked)) = self.handshake(handshakes, socket).await else { return };
         let session = stream.get_ref().1;
         let h2 = session.alpn_protocol() == Some(b"h2");
         peer.server_name = session.server_name().map(|name| name.to_ascii_lowercase().into());
+        if asked {
+            let chain = session.peer_certificates().unwrap_or_default();
+            peer.presented = Some(Presented::new(asked, chain.iter().map(|one| one.clone().into_owned()).collect()));
+        }
         let peer = Arc::new(peer);
         let stream = Downstream::tls(stream, self.proxy.timeouts.idle);
         if h2 { self.http2(stream, peer).await } else { self.http1(stream, peer).await }
@@ -194,12 +200,16 @@ impl Worker {
         }
     }
 
-    async fn handshake(
-        &self,
-        acceptor: &TlsAcceptor,
-        stream: Socket,
-    ) -> Option<tokio_rustls::server::TlsStream<Socket>> {
-        let error = match tokio::time::timeout(self.proxy.timeouts.handshake, acceptor.accept(stream)).await {
+    /// Also says whether the client was asked for a certificate.
+    async fn handshake(&self, handshakes: &Handshakes, stream: Socket) -> Option<(TlsStream<Socket>, bool)> {
+        let limit = self.proxy.timeouts.handshake;
+        let ended = if self.proxy.table.load().is_mutual() {
+            tokio::time::timeout(limit, Box::pin(self.mutual(handshakes, stream))).await
+        } else {
+            let accepted = tokio::time::timeout(limit, handshakes.usual.accept(stream)).await;
+            accepted.map(|accepted| accepted.map(|stream| (stream, false)))
+        };
+        let error = match ended {
             Ok(Ok(stream)) => return Some(stream),
             Ok(Err(error)) => error.to_string(),
             Err(_) => "not finished in time".to_owned(),
@@ -207,6 +217,18 @@ impl Worker {
         self.proxy.shard.count(Count::TlsFailed);
         tracing::debug!(error, "a TLS handshake failed");
         None
+    }
+
+    /// A handshake by the rules of the host that the client names.
+    async fn mutual(&self, handshakes: &Handshakes, stream: Socket) -> io::Result<(TlsStream<Socket>, bool)> {
+        let start = LazyConfigAcceptor::new(rustls::server::Acceptor::default(), stream).await?;
+        let name = start.client_hello().server_name().map(str::to_ascii_lowercase);
+        let rules = self.proxy.table.load().mutual(name.as_deref().unwrap_or_default()).cloned();
+        let Some(rules) = rules else {
+            return Ok((start.into_stream(Arc::clone(handshakes.usual.config())).await?, false));
+        };
+        let config = handshakes.of(&rules).map_err(io::Error::other)?;
+        Ok((start.into_stream(config).await?, rules.asks()))
     }
 
     fn service(

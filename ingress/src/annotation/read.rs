@@ -45,7 +45,7 @@ impl<'a> Reader<'a> {
         let shown: String = given.chars().take(60).collect();
         self.found(name, format!("{shown:?} is not {wanted}"));
         if table::row(name).is_some_and(|row| row.guards) {
-            self.closed = Some("an annotation that guards this route cannot be read");
+            self.close();
         }
     }
 
@@ -55,6 +55,11 @@ impl<'a> Reader<'a> {
         let text = error.to_string();
         let text = text.lines().last().unwrap_or_default();
         self.found(name, text.strip_prefix(&format!("{name}: ")).unwrap_or(text).to_owned());
+    }
+
+    /// Lets nobody pass, since what keeps somebody out cannot be read.
+    pub(super) fn close(&mut self) {
+        self.closed = Some("an annotation that guards this route cannot be read");
     }
 
     /// What `parse` makes of the value.

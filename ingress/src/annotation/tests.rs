@@ -44,6 +44,7 @@ fn every_annotation_that_works_is_read_and_no_other() {
             ("affinity", "cookie"),
             ("auth-type", "basic"),
             ("auth-secret", "users"),
+            ("auth-tls-secret", "authorities"),
             ("auth-url", "http://a.b.svc/"),
             ("canary", "true"),
             ("canary-by-header", "x"),

@@ -76,7 +76,7 @@ impl Proxy {
     pub(super) async fn prove(
         &self,
         route: &Route,
-        (parts, host): (&Parts, &str),
+        (parts, host, shown): (&Parts, &str, &[(HeaderName, HeaderValue)]),
         peer: &Peer,
         line: &mut Option<Line>,
     ) -> Result<Grant, Stop> {
@@ -88,7 +88,7 @@ impl Proxy {
             (Some(Ok(())), _) if route.policy.satisfied_by_any => Ok(Grant::default()),
             (Some(Err(stop)), Some(_)) if !route.policy.satisfied_by_any => Err(stop),
             (Some(Err(stop)), None) => Err(stop),
-            (_, Some(external)) => self.ask(external, (parts, host), peer, line).await,
+            (_, Some(external)) => self.ask(external, (parts, host, shown), peer, line).await,
             (_, None) => Ok(Grant::default()),
         }
     }
@@ -96,12 +96,13 @@ impl Proxy {
     async fn ask(
         &self,
         external: &External,
-        (parts, host): (&Parts, &str),
+        (parts, host, shown): (&Parts, &str, &[(HeaderName, HeaderValue)]),
         peer: &Peer,
         line: &mut Option<Line>,
     ) -> Result<Grant, Stop> {
         let rules = &*external.rules;
-        let asked = question(rules, parts, peer, self);
+        let mut asked = question(rules, parts, peer, self);
+        asked.headers_mut().extend(shown.iter().cloned());
         let wire = external.route.wiring.wire(&peer.scheme);
         let trip = Trip { route: &external.route, wire, ends: None, way: Way::Turn, ticket: None, watch: None };
         let Answered { response, lease, in_flight, .. } =

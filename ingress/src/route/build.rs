@@ -4,6 +4,7 @@
 
 mod canaries;
 mod extauth;
+mod mutual;
 mod names;
 mod pages;
 mod passthrough;
@@ -35,6 +36,7 @@ use crate::route::wire::{UpstreamTls, Wires};
 use crate::route::{ErrorPages, Problem, ProblemKind, Route, RouteTable};
 use crate::snapshot::{BackendRef, IngressClass, IngressObject, Named, PortRef, RulePath, ServiceObject, Snapshot};
 use canaries::{Place, Waiting};
+use mutual::MutualHosts;
 use upkeeps::{Unheard, Upkeeps};
 
 /// The value of the annotation `kubernetes.io/ingress.class` that means us.
@@ -106,6 +108,7 @@ pub fn build(snapshot: &Snapshot, before: Option<&RouteTable>, options: &BuildOp
     let read: Vec<(&IngressObject, Reading)> = ingresses.iter().map(|ingress| (*ingress, read(ingress))).collect();
     let plain = Arc::default();
     let (upkeeps, unheard) = Upkeeps::read(&ingresses);
+    let (mutuals, unbelieved) = MutualHosts::read(&read, snapshot, before);
     let mut builder = Builder {
         upkeeps,
         snapshot,
@@ -113,6 +116,7 @@ pub fn build(snapshot: &Snapshot, before: Option<&RouteTable>, options: &BuildOp
         before,
         index: SliceIndex::new(&snapshot.clusters),
         patterned: patterns::patterned_hosts(&read),
+        mutuals,
         classes: snapshot.classes.iter().map(|class| (class.name.as_str(), class)).collect(),
         ids: Identities {
             before: before.map(|table| &table.endpoints),
@@ -135,9 +139,13 @@ pub fn build(snapshot: &Snapshot, before: Option<&RouteTable>, options: &BuildOp
         pages: None,
         plain,
     };
+    builder.table.any.mutual = builder.mutuals.of("");
     builder.default_certificate();
     for Unheard { ingress, message } in unheard {
         builder.problem(ingress, ProblemKind::Annotation, message);
+    }
+    for (ingress, message) in unbelieved {
+        builder.problem(ingress, ProblemKind::SecretMissing, message);
     }
     // Canaries first: they wait for the path that they name.
     let (canaries, others): (Vec<_>, Vec<_>) = read.into_iter().partition(|(_, reading)| reading.canary.is_some());
@@ -155,6 +163,7 @@ struct Builder<'s> {
     upkeeps: Upkeeps,
     /// Hosts whose paths are patterns, with the namespace that has them first: only its own Ingresses ask for that.
     patterned: HashMap<&'s str, &'s str>,
+    mutuals: MutualHosts<'s>,
     classes: HashMap<&'s str, &'s IngressClass>,
     ids: Identities<'s>,
     table: RouteTable,
@@ -205,7 +214,7 @@ impl<'s> Builder<'s> {
     /// Takes in what its annotations ask for; says whether it is a canary.
     fn asked(&mut self, ingress: &IngressObject, reading: Reading) -> Option<CanaryRule> {
         let Reading { mut policy, aliases, www, patterned, delivery, users, endpoints, .. } = reading;
-        let Reading { errors, extauth, canary, findings, .. } = reading;
+        let Reading { errors, extauth, mutual, canary, findings, .. } = reading;
         self.policy = Arc::clone(&self.plain);
         (self.endpoint_tls, self.extauth, self.pages) = (None, None, None);
         self.asks_for_patterns = patterned;
@@ -221,6 +230,9 @@ impl<'s> Builder<'s> {
             if self.extauth.is_none() {
                 policy.closed = Some("the authentication service is not ours to ask");
             }
+        }
+        if self.mutual(ingress, mutual.as_ref()) {
+            policy.closed = Some("what is asked of clients on this host is said by others");
         }
         if endpoints != TlsWish::default() {
             self.endpoint_tls = self.endpoint_tls(ingress, &endpoints).map(|tls| (tls, endpoints.name.is_some()));
@@ -471,10 +483,11 @@ impl<'s> Builder<'s> {
     }
 
     fn host(&mut self, host: &str) -> &mut HostRoutes {
+        let fresh = || HostRoutes::of(self.mutuals.of(host));
         match host.strip_prefix("*.") {
-            Some(rest) => self.table.wildcard.entry(rest.into()).or_default(),
+            Some(rest) => self.table.wildcard.entry(rest.into()).or_insert_with(fresh),
             None if host.is_empty() => &mut self.table.any,
-            None => self.table.exact.entry(host.into()).or_default(),
+            None => self.table.exact.entry(host.into()).or_insert_with(fresh),
         }
     }
 
@@ -499,6 +512,7 @@ impl<'s> Builder<'s> {
         self.proper_hosts();
         self.name_aliases();
         let mut table = self.table;
+        table.mutuals = self.mutuals.known();
         table.live = self.ids.now.values().map(|endpoint| endpoint.id).collect();
         table.endpoints = self.ids.now;
         table.next_id = self.ids.next_id;

@@ -6,6 +6,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::route::Route;
+use crate::route::mutual::Mutual;
 use crate::route::pattern::{Groups, Pattern, Patterns};
 use crate::snapshot::PathKind;
 
@@ -25,6 +26,8 @@ pub struct HostRoutes {
     patterns: Patterns,
     /// `defaultBackend` of an Ingress that has rules for this host.
     pub fallback: Option<Arc<Route>>,
+    /// What is asked of clients.
+    pub mutual: Option<Arc<Mutual>>,
 }
 
 /// A route, and the pattern by which it was found.
@@ -32,11 +35,13 @@ pub struct HostRoutes {
 pub struct Found<'t> {
     pub route: &'t Arc<Route>,
     pub pattern: Option<&'t Arc<Pattern>>,
+    /// What is asked of clients on the host of the route.
+    pub mutual: Option<&'t Arc<Mutual>>,
 }
 
 impl<'t> Found<'t> {
-    pub(super) const fn plain(route: &'t Arc<Route>) -> Self {
-        Self { route, pattern: None }
+    pub(super) const fn plain(route: &'t Arc<Route>, mutual: Option<&'t Arc<Mutual>>) -> Self {
+        Self { route, pattern: None, mutual }
     }
 
     /// What the groups of the pattern stand for in the path that it was found by.
@@ -47,6 +52,12 @@ impl<'t> Found<'t> {
 }
 
 impl HostRoutes {
+    /// A host without routes that asks this of clients.
+    #[must_use]
+    pub fn of(mutual: Option<Arc<Mutual>>) -> Self {
+        Self { mutual, ..Self::default() }
+    }
+
     /// Adds a route unless an older one has its place, which is then returned.
     pub fn add(&mut self, kind: PathKind, path: &str, route: Arc<Route>) -> Option<Arc<Route>> {
         let root = path == "/";
@@ -82,14 +93,14 @@ impl HostRoutes {
         if !self.exact.is_empty()
             && let Some(route) = self.exact.get(path)
         {
-            return Some(Found::plain(route));
+            return Some(Found::plain(route, self.mutual.as_ref()));
         }
         if let Some((pattern, route)) = self.patterns.find(path) {
-            return Some(Found { route, pattern: Some(pattern) });
+            return Some(Found { route, pattern: Some(pattern), mutual: self.mutual.as_ref() });
         }
         let (found, length) = self.longest_prefix(path).map_or((None, 0), |(route, length)| (Some(route), length));
         let longer = self.longest_text(path, length);
-        longer.or(found).or(self.fallback.as_ref()).map(Found::plain)
+        longer.or(found).or(self.fallback.as_ref()).map(|route| Found::plain(route, self.mutual.as_ref()))
     }
 
     fn longest_prefix(&self, path: &str) -> Option<(&Arc<Route>, usize)> {

@@ -15,6 +15,7 @@ mod handshakes;
 mod hostile;
 mod interim;
 mod malformed;
+mod mutual;
 mod passthrough;
 mod policies;
 mod secure;

@@ -21,9 +21,15 @@ use crate::fixture::{Answer, Gate, Upstream, options, snapshot};
 
 /// Accepts every certificate that it has schemes for and keeps the last one.
 #[derive(Debug)]
-struct Seen {
+pub struct Seen {
     certificate: Mutex<Vec<u8>>,
     schemes: Vec<SignatureScheme>,
+}
+
+impl Seen {
+    pub fn all() -> Self {
+        Self { certificate: Mutex::default(), schemes: all_schemes() }
+    }
 }
 
 impl ServerCertVerifier for Seen {
