@@ -182,11 +182,9 @@ impl Proxy {
         let kept = pages::keep(&route, &parts);
         extauth::strip(&route, &mut parts);
         let mut grant = Grant::default();
-        let shown = admitted.as_ref().ok().and_then(|admitted| admitted.shown.as_deref());
-        let shown = shown.map_or(Vec::new(), |shown| filter::mutual::told(shown, &mut parts));
         let admitted = match admitted {
-            Ok(admitted) if admitted.proves => {
-                let proved = self.prove(&route, (&parts, host.as_str(), &shown), peer, line).await;
+            Ok(admitted) if admitted.proves || admitted.shown.is_some() => {
+                let proved = self.prove((&route, &admitted), (&mut parts, host.as_str()), peer, line).await;
                 proved.map(|given| {
                     grant = given;
                     admitted
@@ -194,7 +192,6 @@ impl Proxy {
             }
             admitted => admitted,
         };
-        grant.fields.extend(shown);
         let passed = match admitted.and_then(|admitted| Ok((admitted.open, target?))) {
             Ok((open, target)) => {
                 let fields = std::mem::take(&mut grant.fields);

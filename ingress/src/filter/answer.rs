@@ -1,6 +1,6 @@
 //! Changes of an answer's head that a policy asks for.
 
-use http::header::{LOCATION, SET_COOKIE};
+use http::header::{LOCATION, REFRESH, SET_COOKIE};
 use http::{HeaderMap, HeaderValue};
 
 use super::cors;
@@ -22,11 +22,19 @@ fn apply(rules: &AnswerRules, headers: &mut HeaderMap) {
     for (name, value) in &rules.set {
         headers.insert(name, value.clone());
     }
-    if let Some((from, to)) = &rules.location
-        && let Some(rest) = headers.get(LOCATION).and_then(|at| at.to_str().ok()?.strip_prefix(&**from))
-        && let Ok(value) = HeaderValue::from_str(&format!("{to}{rest}"))
-    {
-        headers.insert(LOCATION, value);
+    if let Some((from, to)) = &rules.location {
+        let moved = |place: &str| place.strip_prefix(&**from).map(|rest| format!("{to}{rest}"));
+        let location = headers.get(LOCATION).and_then(|at| moved(at.to_str().ok()?));
+        let refresh = headers.get(REFRESH).and_then(|at| {
+            let text = at.to_str().ok()?;
+            let place = text.to_ascii_lowercase().find("url=")? + "url=".len();
+            Some(format!("{}{}", &text[..place], moved(&text[place..])?))
+        });
+        for (name, text) in [(LOCATION, location), (REFRESH, refresh)] {
+            if let Some(Ok(value)) = text.map(|text| HeaderValue::from_str(&text)) {
+                headers.insert(name, value);
+            }
+        }
     }
     if rules.cookie_domain.is_none() && rules.cookie_path.is_none() {
         return;
@@ -46,13 +54,15 @@ fn cookie_of(rules: &AnswerRules, cookie: &HeaderValue) -> HeaderValue {
             Some((from, to))
                 if value.trim().trim_start_matches('.').eq_ignore_ascii_case(from.trim_start_matches('.')) =>
             {
-                format!(" Domain={to}")
+                // A dot in front stays as it was, as with nginx.
+                let dot = if value.trim_start().starts_with('.') { "." } else { "" };
+                format!("{name}={dot}{}", to.trim_start_matches('.'))
             }
             _ => part.to_owned(),
         },
         Some((name, value)) if name.trim().eq_ignore_ascii_case("path") => match &rules.cookie_path {
             Some((from, to)) => match value.trim().strip_prefix(&**from) {
-                Some(rest) => format!(" Path={to}{rest}"),
+                Some(rest) => format!("{name}={to}{rest}"),
                 None => part.to_owned(),
             },
             None => part.to_owned(),

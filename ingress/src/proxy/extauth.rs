@@ -15,7 +15,7 @@ use super::body::{AnswerBody, RequestBody};
 use super::forward::{Answered, Trip};
 use super::head;
 use crate::access::Line;
-use crate::filter::{self, Stop};
+use crate::filter::{self, Admitted, Stop};
 use crate::peer::Peer;
 use crate::refusal::Refusal;
 use crate::route::Route;
@@ -75,28 +75,32 @@ impl Proxy {
     /// The answer for who is not let in.
     pub(super) async fn prove(
         &self,
-        route: &Route,
-        (parts, host, shown): (&Parts, &str, &[(HeaderName, HeaderValue)]),
+        (route, admitted): (&Route, &Admitted),
+        (parts, host): (&mut Parts, &str),
         peer: &Peer,
         line: &mut Option<Line>,
     ) -> Result<Grant, Stop> {
+        let shown = admitted.shown.as_deref().map_or(Vec::new(), |shown| filter::mutual::told(shown, parts));
+        if !admitted.proves {
+            return Ok(Grant { fields: shown, ..Grant::default() });
+        }
         let password = match &route.policy.users {
             Some(users) => Some(filter::password::prove(users, parts.headers.get(http::header::AUTHORIZATION)).await),
             None => None,
         };
         match (password, &route.extauth) {
-            (Some(Ok(())), _) if route.policy.satisfied_by_any => Ok(Grant::default()),
+            (Some(Ok(())), _) if route.policy.satisfied_by_any => Ok(Grant { fields: shown, ..Grant::default() }),
             (Some(Err(stop)), Some(_)) if !route.policy.satisfied_by_any => Err(stop),
             (Some(Err(stop)), None) => Err(stop),
             (_, Some(external)) => self.ask(external, (parts, host, shown), peer, line).await,
-            (_, None) => Ok(Grant::default()),
+            (_, None) => Ok(Grant { fields: shown, ..Grant::default() }),
         }
     }
 
     async fn ask(
         &self,
         external: &External,
-        (parts, host, shown): (&Parts, &str, &[(HeaderName, HeaderValue)]),
+        (parts, host, shown): (&Parts, &str, Vec<(HeaderName, HeaderValue)>),
         peer: &Peer,
         line: &mut Option<Line>,
     ) -> Result<Grant, Stop> {
@@ -113,7 +117,7 @@ impl Proxy {
         if status.is_success() {
             let values = |name| head.headers.get_all(name).iter().cloned();
             let fields = rules.copied.iter().flat_map(|name| values(name).map(move |value| (name.clone(), value)));
-            let (fields, cookies) = (fields.collect(), values(&SET_COOKIE).collect());
+            let (fields, cookies) = (fields.chain(shown).collect(), values(&SET_COOKIE).collect());
             return Ok(Grant { fields, cookies, always: rules.always_cookie });
         }
         Err(match status {

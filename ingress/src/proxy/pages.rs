@@ -27,6 +27,8 @@ const SERVICE_PORT: HeaderName = HeaderName::from_static("x-service-port");
 /// What is kept of a request until it is known whether it ends in an error.
 pub(super) struct Asked {
     method: Method,
+    /// The root, with the query of the request, as with ingress-nginx.
+    target: Uri,
     headers: HeaderMap,
 }
 
@@ -39,7 +41,8 @@ pub(super) fn keep(route: &Route, parts: &Parts) -> Option<Asked> {
     let target = parts.uri.path_and_query().map_or("/", |target| target.as_str());
     headers.extend(HeaderValue::from_str(target).ok().map(|target| (ORIGINAL_URI, target)));
     let method = if parts.method == Method::HEAD { Method::HEAD } else { Method::GET };
-    Some(Asked { method, headers })
+    let query = parts.uri.query().and_then(|query| format!("/?{query}").parse().ok());
+    Some(Asked { method, target: query.unwrap_or(Uri::from_static("/")), headers })
 }
 
 /// The status for which the default backend is asked: one that the route names, or that nobody is there.
@@ -69,7 +72,7 @@ impl Proxy {
         let Some(pages) = &route.pages else { return Err(super::NO_ROUTE.into()) };
         let mut request = Request::new(());
         *request.method_mut() = asked.method;
-        *request.uri_mut() = Uri::from_static("/");
+        *request.uri_mut() = asked.target;
         *request.headers_mut() = asked.headers;
         let (mut parts, ()) = request.into_parts();
         head::rewrite_request(&mut parts, peer, &self.heads, None, || self.ids.next());

@@ -196,10 +196,12 @@ impl Mutual {
         let Ok((_, certificate)) = X509Certificate::from_der(own) else { return refused(WRONG) };
         let word = match self.verify(authorities, chain, now) {
             Ok(()) => "SUCCESS",
-            Err(error) if self.wish.demand == Demand::OptionalOfAnybody => match stranger(&error, &certificate) {
-                Some(word) => word,
-                None => return refused(WRONG),
-            },
+            Err(error) if self.wish.demand == Demand::OptionalOfAnybody => {
+                match stranger(&error, &certificate, chain) {
+                    Some(word) => word,
+                    None => return refused(WRONG),
+                }
+            }
             Err(_) => return refused(WRONG),
         };
         let Some(fields) = self.fields(word, own, &certificate) else { return refused(WRONG) };
@@ -235,7 +237,8 @@ impl Mutual {
         let depth = usize::try_from(self.wish.depth).unwrap_or(usize::MAX);
         let short = |path: &VerifiedPath<'_>| match path.intermediate_certificates().count() <= depth {
             true => Ok(()),
-            false => Err(webpki::Error::MaximumPathDepthExceeded),
+            // Whoever stands beyond is not looked at.
+            false => Err(webpki::Error::UnknownIssuer),
         };
         let algorithms = rustls::crypto::ring::default_provider().signature_verification_algorithms.all;
         let own = EndEntityCert::try_from(own)?;
@@ -266,12 +269,17 @@ impl Mutual {
 }
 
 /// The word for a certificate that nobody known has issued, but that has no other fault.
-fn stranger(error: &webpki::Error, certificate: &X509Certificate<'_>) -> Option<&'static str> {
+fn stranger(
+    error: &webpki::Error,
+    certificate: &X509Certificate<'_>,
+    chain: &[CertificateDer<'_>],
+) -> Option<&'static str> {
     let own = certificate.subject().as_raw() == certificate.issuer().as_raw();
     match error {
         webpki::Error::UnknownIssuer | webpki::Error::CaUsedAsEndEntity if own => {
             Some("FAILED:self-signed certificate")
         }
+        webpki::Error::UnknownIssuer if chain.len() > 1 => Some("FAILED:unable to get local issuer certificate"),
         webpki::Error::UnknownIssuer => Some("FAILED:unable to verify the first certificate"),
         _ => None,
     }

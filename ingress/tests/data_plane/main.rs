@@ -16,6 +16,7 @@ mod hostile;
 mod interim;
 mod malformed;
 mod mutual;
+mod nginx;
 mod passthrough;
 mod policies;
 mod secure;

@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use ingress::snapshot::{IngressObject, Named, UserList};
 use ingress::{Snapshot, build};
-use rcgen::{BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair};
+use rcgen::{
+    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose,
+};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, ServerName};
 use rustls::{ClientConfig, HandshakeKind};
 use serde_json::{Value, json};
@@ -17,34 +19,46 @@ use tokio_rustls::client::TlsStream;
 use crate::fixture::{Answer, Gate, Upstream, ask, backend, options, snapshot};
 use crate::secure::Seen;
 
-struct Authority {
-    issuer: Issuer<'static, KeyPair>,
-    pem: String,
+pub struct Authority {
+    pub issuer: Issuer<'static, KeyPair>,
+    pub pem: String,
+    pub der: CertificateDer<'static>,
 }
 
-type Identity = (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>);
+pub type Identity = (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>);
 
-fn authority(name: &str) -> Authority {
+pub fn authority(name: &str, by: Option<&Authority>) -> Authority {
     let key = KeyPair::generate().expect("a key");
     let mut params = CertificateParams::default();
     params.distinguished_name = rcgen::DistinguishedName::new();
     params.distinguished_name.push(DnType::CommonName, name);
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    let pem = params.self_signed(&key).expect("a certificate").pem();
-    Authority { issuer: Issuer::new(params, key), pem }
+    params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+    let made = match by {
+        None => params.self_signed(&key),
+        Some(by) => params.signed_by(&key, &by.issuer),
+    };
+    let made = made.expect("a certificate");
+    Authority { pem: made.pem(), der: made.der().clone(), issuer: Issuer::new(params, key) }
 }
 
-fn identity(by: &Authority, name: &str) -> Identity {
+pub fn identity(by: &Authority, name: &str) -> Identity {
+    identity_of(by, |params| {
+        params.distinguished_name = rcgen::DistinguishedName::new();
+        params.distinguished_name.push(DnType::CommonName, name);
+    })
+}
+
+pub fn identity_of(by: &Authority, change: impl FnOnce(&mut CertificateParams)) -> Identity {
     let key = KeyPair::generate().expect("a key");
     let mut params = CertificateParams::default();
-    params.distinguished_name = rcgen::DistinguishedName::new();
-    params.distinguished_name.push(DnType::CommonName, name);
     params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+    change(&mut params);
     let made = params.signed_by(&key, &by.issuer).expect("a certificate");
     (vec![made.der().clone()], PrivatePkcs8KeyDer::from(key.serialize_der()).into())
 }
 
-fn config(identity: Option<&Identity>) -> Arc<ClientConfig> {
+pub fn config(identity: Option<&Identity>) -> Arc<ClientConfig> {
     let builder = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
         .with_safe_default_protocol_versions()
         .expect("versions")
@@ -58,13 +72,16 @@ fn config(identity: Option<&Identity>) -> Arc<ClientConfig> {
 }
 
 async fn connect(gate: &Gate, config: &Arc<ClientConfig>, name: &str) -> TlsStream<TcpStream> {
-    let tcp = TcpStream::connect(gate.https).await.expect("connect");
+    connect_to(TcpStream::connect(gate.https).await.expect("connect"), config, name).await
+}
+
+pub async fn connect_to(tcp: TcpStream, config: &Arc<ClientConfig>, name: &str) -> TlsStream<TcpStream> {
     let name = ServerName::try_from(name.to_owned()).expect("a name");
     TlsConnector::from(config.clone()).connect(name, tcp).await.expect("a handshake")
 }
 
 /// Asks over an open connection.
-async fn request(stream: &mut TlsStream<TcpStream>, host: &str, more: &str) -> Answer {
+pub async fn request(stream: &mut TlsStream<TcpStream>, host: &str, more: &str) -> Answer {
     stream.write_all(format!("GET / HTTP/1.1\r\nHost: {host}\r\n{more}\r\n").as_bytes()).await.expect("written");
     let mut answer = vec![0; 16 * 1024];
     let mut length = 0;
@@ -84,7 +101,7 @@ async fn once(gate: &Gate, identity: Option<&Identity>, host: &str) -> Answer {
 }
 
 /// One Ingress more, older the smaller its number.
-fn with(snapshot: &mut Snapshot, number: u32, namespace: &str, (host, annotations): (&str, Value)) {
+pub fn with(snapshot: &mut Snapshot, number: u32, namespace: &str, (host, annotations): (&str, Value)) {
     let annotations: BTreeMap<String, Value> =
         annotations.as_object().expect("an object").clone().into_iter().collect();
     let annotations: BTreeMap<String, Value> =
@@ -113,7 +130,7 @@ fn swap(gate: &Gate, snapshot: &Snapshot) {
 #[tokio::test]
 async fn certificates_are_asked_for_and_told_on_the_hosts_that_want_them() {
     let up = Upstream::start("one").await;
-    let (ours, theirs) = (authority("root"), authority("other"));
+    let (ours, theirs) = (authority("root", None), authority("other", None));
     let (good, strange) = (identity(&ours, "alice"), identity(&theirs, "mallory"));
     let mut snapshot = snapshot(&[up.address]);
     authorities(&mut snapshot, "ca", &ours.pem);
@@ -191,7 +208,7 @@ async fn certificates_are_asked_for_and_told_on_the_hosts_that_want_them() {
 #[tokio::test]
 async fn a_connection_serves_only_hosts_that_ask_the_same() {
     let up = Upstream::start("one").await;
-    let ours = authority("root");
+    let ours = authority("root", None);
     let good = identity(&ours, "alice");
     let mut snapshot = snapshot(&[up.address]);
     authorities(&mut snapshot, "ca", &ours.pem);
@@ -222,7 +239,7 @@ async fn a_connection_serves_only_hosts_that_ask_the_same() {
 #[tokio::test]
 async fn rules_that_change_hold_for_open_connections_and_end_sessions() {
     let up = Upstream::start("one").await;
-    let (ours, next) = (authority("root"), authority("other"));
+    let (ours, next) = (authority("root", None), authority("other", None));
     let good = identity(&ours, "alice");
     let mut now = snapshot(&[up.address]);
     authorities(&mut now, "ca", &ours.pem);
@@ -265,7 +282,7 @@ async fn rules_that_change_hold_for_open_connections_and_end_sessions() {
 #[tokio::test]
 async fn the_oldest_of_the_hosts_own_namespace_decides_for_the_whole_host() {
     let up = Upstream::start("one").await;
-    let ours = authority("root");
+    let ours = authority("root", None);
     let good = identity(&ours, "alice");
     let mut snapshot = snapshot(&[up.address]);
     authorities(&mut snapshot, "ca", &ours.pem);

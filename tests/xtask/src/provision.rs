@@ -60,6 +60,7 @@ pub const TOOLS: &[Tool] = &[
     Tool { program: "dig", purpose: For::Test, source: Source::Debian("bind9-dnsutils") },
     Tool { program: "ip", purpose: For::Test, source: Source::Debian("iproute2") },
     Tool { program: "strace", purpose: For::Test, source: Source::Debian("strace") },
+    Tool { program: "nginx", purpose: For::Test, source: Source::Debian("nginx-light") },
     Tool { program: "wrk", purpose: For::Bench, source: Source::Debian("wrk") },
     Tool { program: "h2load", purpose: For::Bench, source: Source::Debian("nghttp2-client") },
     Tool { program: "openssl", purpose: For::Bench, source: Source::Debian("openssl") },

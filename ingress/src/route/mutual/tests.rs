@@ -129,7 +129,7 @@ fn who_is_let_in_with_which_chain() {
         ("of a stranger", vec![strange.clone()], [400, 400, 200]),
         ("its own", vec![own], [400, 400, 200]),
         ("one between", signed(&between), [200, 200, 200]),
-        ("two between", deep.clone(), [400, 400, 400]),
+        ("two between", deep.clone(), [400, 400, 200]),
         ("between is missing", vec![leaf(&between, |_| ())], [400, 400, 200]),
         ("an authority itself", vec![root.der.clone()], [400, 400, 200]),
         ("fifty", many, [400, 400, 400]),
