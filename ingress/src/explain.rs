@@ -103,7 +103,7 @@ pub fn explain(table: &RouteTable, question: Question) -> Vec<Step> {
     for problem in table.problems().iter().filter(|problem| problem.ingress == found.route.ingress) {
         tell("problem", problem.message.clone());
     }
-    let arrived = Arrived { parts: &parts, host: &host, peer: &peer, route: found.route, mutual: found.mutual, table };
+    let arrived = Arrived::new(&found, (&parts, &host), &peer, table);
     match filter::admit(&arrived, &Arc::new(Limiter::default())) {
         Err(stop) => {
             tell("answer", stopped(&stop));

@@ -138,7 +138,12 @@ pub fn rewrite_request(policy: &Policy, parts: &mut Parts, target: Option<PathAn
     }
 }
 
-impl Arrived<'_> {
+impl<'a> Arrived<'a> {
+    /// A request, as it came, and where it leads.
+    pub fn new(found: &Found<'a>, (parts, host): (&'a Parts, &'a str), peer: &'a Peer, table: &'a RouteTable) -> Self {
+        Self { parts, host, peer, route: found.route, mutual: found.mutual, table }
+    }
+
     /// The address of the client, as far as it is believed: what the nearest trusted proxy says, or the peer.
     fn remote(&self) -> IpAddr {
         self.peer.client(&self.parts.headers)

@@ -161,14 +161,7 @@ impl Proxy {
             }
             let path = path.as_deref().unwrap_or_else(|| parts.uri.path());
             let found = table.locate(host.as_str(), path).ok_or(NO_ROUTE)?;
-            let arrived = Arrived {
-                parts: &parts,
-                host: host.as_str(),
-                peer,
-                route: found.route,
-                mutual: found.mutual,
-                table: &table,
-            };
+            let arrived = Arrived::new(&found, (&parts, host.as_str()), peer, &table);
             let admitted = filter::admit(&arrived, &self.limiter);
             let target = filter::rewritten(&found, path, parts.uri.query());
             let route = found.route.canaries.choose(&parts.headers).unwrap_or(found.route).clone();

@@ -392,7 +392,7 @@ async fn a_default_backend_speaks_of_errors_and_of_nobody_there() {
     let answer = send(&with_pages(&[failing], &named), "POST /x?y=1\nAccept: text/html\nContent-Length: 0").await;
     assert_eq!(answer.status, 200, "the page's own status");
     let seen = answer.json();
-    assert_eq!((&seen["name"], &seen["method"], &seen["target"]), (&json!("pages"), &json!("GET"), &json!("/")));
+    assert_eq!((&seen["name"], &seen["method"], &seen["target"]), (&json!("pages"), &json!("GET"), &json!("/?y=1")));
     for (name, value) in [
         ("x-code", "404"),
         ("x-format", "text/html"),
