@@ -22,6 +22,8 @@ use crate::config::{AccessLog, LogFormat, LogTarget};
 use crate::peer::Peer;
 use crate::route::EndpointKey;
 use crate::snapshot::Named;
+pub use text::Asked;
+pub(crate) use text::number;
 use text::{Stamp, combined, json};
 pub use writer::{LogError, LogWriter};
 
@@ -108,11 +110,7 @@ pub struct Opened {
 ///
 /// # Errors
 /// [`LogError`] if the file cannot be opened or the thread not be started.
-pub fn open(
-    log: &AccessLog,
-    workers: usize,
-    lost: Arc<AtomicU64>,
-) -> Result<Option<Opened>, LogError> {
+pub fn open(log: &AccessLog, workers: usize, lost: Arc<AtomicU64>) -> Result<Option<Opened>, LogError> {
     if log.every == 0 || log.target == LogTarget::Off {
         return Ok(None);
     }
@@ -212,11 +210,9 @@ impl Fields {
     }
 
     /// Under which id the endpoint sees it.
-    pub fn identified(&mut self, id: Option<&HeaderValue>) {
-        if let Some(id) = id {
-            self.id.clear();
-            self.id.extend_from_slice(id.as_bytes());
-        }
+    pub fn identified(&mut self, id: &[u8]) {
+        self.id.clear();
+        self.id.extend_from_slice(id);
     }
 
     /// Keeps the memory for another request of this thread.
@@ -246,22 +242,17 @@ impl Journal {
 
     /// The line of a request, unless it is one of those that are passed over.
     pub fn begin<B>(self: &Arc<Self>, began: Instant, peer: &Peer, request: &Request<B>) -> Option<Line> {
-        if self.every > 1 {
-            // Only the journal's own worker counts.
-            let seen = self.seen.load(Ordering::Relaxed);
-            self.seen.store(seen.wrapping_add(1), Ordering::Relaxed);
-            if !seen.is_multiple_of(self.every) {
-                return None;
-            }
-        }
-        let mut fields = Fields::new(self.clone(), began);
+        self.samples().then(|| self.line_of(began, peer, request))
+    }
+
+    fn line_of<B>(self: &Arc<Self>, began: Instant, peer: &Peer, request: &Request<B>) -> Line {
         let headers = request.headers();
         let field = |name| headers.get(name).map_or(&b""[..], |value: &HeaderValue| cut(value.as_bytes()));
         let host = match headers.get(HOST) {
             Some(host) => host.as_bytes(),
             None => request.uri().host().unwrap_or("").as_bytes(),
         };
-        let asked = text::Asked {
+        let asked = Asked {
             address: peer.client(headers),
             address_text: (!peer.trusted).then(|| peer.address_value.as_bytes()),
             scheme: peer.scheme.as_bytes(),
@@ -273,11 +264,28 @@ impl Journal {
             agent: field(USER_AGENT),
             referer: field(REFERER),
         };
-        match self.format {
-            LogFormat::Json => json::asked(&mut fields.asked, &asked),
-            LogFormat::Combined => fields.cuts = combined::asked(&mut fields.asked, &asked),
+        self.line(began, &asked)
+    }
+
+    /// Whether the next request gets a line.
+    pub fn samples(&self) -> bool {
+        if self.every <= 1 {
+            return true;
         }
-        Some(Line(Some(fields)))
+        // Only the journal's own worker counts.
+        let seen = self.seen.load(Ordering::Relaxed);
+        self.seen.store(seen.wrapping_add(1), Ordering::Relaxed);
+        seen.is_multiple_of(self.every)
+    }
+
+    /// The line of a request that says this.
+    pub fn line(self: &Arc<Self>, began: Instant, asked: &Asked<'_>) -> Line {
+        let mut fields = Fields::new(self.clone(), began);
+        match self.format {
+            LogFormat::Json => json::asked(&mut fields.asked, asked),
+            LogFormat::Combined => fields.cuts = combined::asked(&mut fields.asked, asked),
+        }
+        Line(Some(fields))
     }
 
     /// Puts the line of a finished request with the others; without room it is lost.
@@ -326,7 +334,8 @@ impl Shared {
     }
 }
 
-fn cut(bytes: &[u8]) -> &[u8] {
+/// As much of a field as is written.
+pub fn cut(bytes: &[u8]) -> &[u8] {
     &bytes[..bytes.len().min(FIELD)]
 }
 

@@ -121,9 +121,9 @@ async fn passes(task: &Task) -> bool {
     let Task { endpoint, wire, check, .. } = task;
     let timeouts = Timeouts { connect: check.timeout, ..Timeouts::default() };
     let ask = async {
-        let pool = Arc::new(Pool::new(0, Duration::ZERO));
+        let pool = Arc::new(Pool::new(0, Duration::ZERO, HEAD_BYTES));
         let target = Target { endpoint, wire, ends: None };
-        let mut lease = pool.connect(target, &timeouts, HEAD_BYTES).await.map_err(|error| error.to_string())?;
+        let mut lease = pool.connect(target, &timeouts).await.map_err(|error| error.to_string())?;
         let answer = lease.exchange(question(endpoint, check)).await;
         answer.map(|answer| answer.status()).map_err(|_| "no answer".to_owned())
     };

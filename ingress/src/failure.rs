@@ -85,15 +85,21 @@ impl Cause {
         let mut source = std::error::Error::source(error);
         while let Some(inner) = source {
             if let Some(error) = inner.downcast_ref::<io::Error>() {
-                return match error.kind() {
-                    io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe => Self::Reset,
-                    io::ErrorKind::TimedOut => Self::ResponseTimeout,
-                    _ => Self::Closed,
-                };
+                return Self::of_io(error);
             }
             source = inner.source();
         }
         Self::Closed
+    }
+
+    /// A connection that broke under a request.
+    #[must_use]
+    pub fn of_io(error: &io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe => Self::Reset,
+            io::ErrorKind::TimedOut => Self::ResponseTimeout,
+            _ => Self::Closed,
+        }
     }
 
     /// A request that an HTTP/2 endpoint did nothing with.

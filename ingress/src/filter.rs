@@ -111,6 +111,12 @@ pub fn admit(arrived: &Arrived<'_>, limiter: &Arc<Limiter>) -> Result<Admitted, 
     Ok(Admitted { open, proves: access.is_err(), shown })
 }
 
+/// Whether a request of `peer` for `host` may have to come over HTTPS instead.
+#[must_use]
+pub fn sends_to_https(policy: &Policy, table: &RouteTable, (peer, host): (&Peer, &str)) -> bool {
+    peer.scheme == "http" && redirect::belongs_to_https(&policy.https, table, host)
+}
+
 /// The target that the endpoint sees, where the policy has another one than was asked for.
 ///
 /// # Errors

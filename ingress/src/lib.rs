@@ -5,6 +5,9 @@
 //! → pick an endpoint (`route::backend`) → exchange over a kept or a new connection, elsewhere if the first refuses
 //! (`proxy::upstream`) → stream the answer back (`proxy::body`) → count it and perhaps leave a line for the log's writer (`metrics`, `access`).
 //!
+//! A GET or HEAD on a route that asks for nothing takes a short way instead (`express`): one pass over its bytes, the same
+//! route, endpoint, log and metrics; what needs a decision, and what failed, is handed to the way above.
+//!
 //! # How routes get here
 //! [`Watcher`] follows the hub, [`build`] compiles a [`Snapshot`] into a [`RouteTable`], which is swapped
 //! as a whole; a request loads it once.
@@ -23,6 +26,7 @@ mod clock;
 pub mod config;
 mod crowd;
 pub mod explain;
+mod express;
 pub mod failure;
 mod filter;
 mod listen;

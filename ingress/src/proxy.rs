@@ -4,7 +4,7 @@
 
 pub mod body;
 mod extauth;
-mod forward;
+pub mod forward;
 pub mod guard;
 pub mod head;
 mod id;
@@ -45,7 +45,7 @@ use crate::route::{Host, InFlight, Route, RouteTable, Session};
 use crate::stall::{self, Waits};
 use body::{AnswerBody, Progress, RequestBody, Watch};
 use extauth::Grant;
-use forward::{Answered, Trip};
+use forward::{Answered, Prior, Trip};
 use head::Inspected;
 
 use id::RequestIds;
@@ -80,9 +80,9 @@ pub struct Proxy {
     /// Tunnels outlive the connection that they came from.
     pub tasks: TaskTracker,
     /// Where lines of the access log go.
-    journal: Option<Arc<Journal>>,
+    pub journal: Option<Arc<Journal>>,
     limiter: Arc<Limiter>,
-    ids: RequestIds,
+    pub ids: RequestIds,
 }
 
 /// What a worker's proxy is made of.
@@ -104,7 +104,11 @@ impl Proxy {
     pub fn new(shared: Shared) -> Self {
         Self {
             table: shared.table,
-            pool: Arc::new(Pool::new(shared.limits.idle_per_endpoint, shared.timeouts.keep_alive)),
+            pool: Arc::new(Pool::new(
+                shared.limits.idle_per_endpoint,
+                shared.timeouts.keep_alive,
+                shared.limits.head_bytes,
+            )),
             shard: shared.shard,
             limits: shared.limits,
             timeouts: shared.timeouts,
@@ -124,11 +128,12 @@ impl Proxy {
         self: Arc<Self>,
         peer: Arc<Peer>,
         request: Request<Incoming>,
+        prior: Option<Prior>,
     ) -> Result<Response<AnswerBody>, Infallible> {
         let began = Instant::now();
         let mut line = self.journal.as_ref().and_then(|journal| journal.begin(began, &peer, &request));
         let version = request.version();
-        let answer = self.answer(&peer, (request, began), &mut line).await;
+        let answer = self.answer(&peer, (request, began, prior), &mut line).await;
         let mut response = answer.unwrap_or_else(|stop| self.stopped(stop, version, &mut line));
         self.shard.answered(response.status(), began.elapsed());
         stall::note(Waits::Client);
@@ -149,7 +154,7 @@ impl Proxy {
     async fn answer(
         &self,
         peer: &Peer,
-        (request, began): (Request<Incoming>, Instant),
+        (request, began, prior): (Request<Incoming>, Instant, Option<Prior>),
         line: &mut Option<Line>,
     ) -> Result<Response<AnswerBody>, Stop> {
         let Asking { mut parts, incoming, host, path, upgrade } = self.inspected(request)?;
@@ -188,7 +193,7 @@ impl Proxy {
         let passed = match admitted.and_then(|admitted| Ok((admitted.open, target?))) {
             Ok((open, target)) => {
                 let fields = std::mem::take(&mut grant.fields);
-                let passing = Passing { parts: &mut parts, incoming, host, peer, upgrade, open, target, fields };
+                let passing = Passing { parts: &mut parts, incoming, host, peer, upgrade, open, target, fields, prior };
                 self.pass(&route, passing, line).await
             }
             Err(stop) => Err(stop),
@@ -240,7 +245,7 @@ impl Proxy {
         passing: Passing<'_>,
         line: &mut Option<Line>,
     ) -> Result<Response<AnswerBody>, Stop> {
-        let Passing { parts, incoming, host, peer, upgrade, open, target, fields } = passing;
+        let Passing { parts, incoming, host, peer, upgrade, open, target, fields, prior } = passing;
         if let Some(reason) = route.backend.fault {
             return Err(own(StatusCode::SERVICE_UNAVAILABLE, reason).into());
         }
@@ -258,7 +263,7 @@ impl Proxy {
         let protocol = upgrade.as_ref().map(|upgrade| upgrade.protocol.clone());
         head::rewrite_request(parts, peer, &self.heads, protocol, || self.ids.next());
         if let Some(line) = line {
-            line.identified(parts.headers.get(head::X_REQUEST_ID));
+            line.identified(parts.headers.get(head::X_REQUEST_ID).map_or(b"", HeaderValue::as_bytes));
         }
         filter::rewrite_request(&route.policy, parts, target);
         for (name, _) in &fields {
@@ -276,7 +281,7 @@ impl Proxy {
         let (way, ticket) = (session.way(way), session.ticket);
         let seat = self.seat(route, line).await?;
         let trip = Trip { route, wire, ends: peer.ends, way, ticket, watch: watch.as_ref() };
-        let mut answered = self.forward(trip, outgoing, line).await?;
+        let mut answered = self.forward(trip, prior, outgoing, line).await?;
         if let Some(seat) = seat {
             answered.in_flight = Some(InFlight::seated(answered.in_flight, seat));
         }
@@ -392,7 +397,7 @@ struct Upgrade {
 }
 
 /// Whether a connection was set up for somebody else than `host`.
-fn is_misdirected(table: &RouteTable, peer: &Peer, host: &str) -> bool {
+pub fn is_misdirected(table: &RouteTable, peer: &Peer, host: &str) -> bool {
     let other = |name: &str| match (table.mutual(name), table.mutual(host)) {
         (Some(asked), Some(needed)) => !Arc::ptr_eq(asked, needed),
         (asked, needed) => asked.is_some() || needed.is_some(),
@@ -422,6 +427,7 @@ struct Passing<'r> {
     target: Option<PathAndQuery>,
     /// What the endpoint is told by who let the request in.
     fields: Vec<(HeaderName, HeaderValue)>,
+    prior: Option<Prior>,
 }
 
 /// Says in the line where its request goes, unless that route leaves no lines.

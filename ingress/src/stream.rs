@@ -28,6 +28,8 @@ pub struct Socket {
 /// A client's connection.
 pub struct Downstream {
     inner: Inner,
+    /// Read before, and to be read again.
+    early: BytesMut,
     stall: Stall,
 }
 
@@ -83,21 +85,21 @@ impl Socket {
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
         self.stream.local_addr()
     }
+}
 
-    fn read_early(&mut self, buf: &mut ReadBuf<'_>) {
-        let length = self.early.len().min(buf.remaining());
-        buf.put_slice(&self.early[..length]);
-        self.early.advance(length);
-        if self.early.is_empty() {
-            self.early = BytesMut::new();
-        }
+fn read_early(early: &mut BytesMut, buf: &mut ReadBuf<'_>) {
+    let length = early.len().min(buf.remaining());
+    buf.put_slice(&early[..length]);
+    early.advance(length);
+    if early.is_empty() {
+        *early = BytesMut::new();
     }
 }
 
 impl AsyncRead for Socket {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         if !self.early.is_empty() {
-            self.read_early(buf);
+            read_early(&mut self.early, buf);
             return Poll::Ready(Ok(()));
         }
         Pin::new(&mut self.stream).poll_read(cx, buf)
@@ -134,13 +136,18 @@ impl Downstream {
     /// A connection whose writes may stand still for `limit`.
     #[must_use]
     pub fn plain(stream: Socket, limit: Duration) -> Self {
-        Self { inner: Inner::Plain(stream), stall: Stall { limit, sleep: None } }
+        Self { inner: Inner::Plain(stream), early: BytesMut::new(), stall: Stall { limit, sleep: None } }
     }
 
     /// The same over TLS.
     #[must_use]
     pub fn tls(stream: TlsStream<Socket>, limit: Duration) -> Self {
-        Self { inner: Inner::Tls(Box::new(stream)), stall: Stall { limit, sleep: None } }
+        Self { inner: Inner::Tls(Box::new(stream)), early: BytesMut::new(), stall: Stall { limit, sleep: None } }
+    }
+
+    /// `bytes` are read again before all others.
+    pub fn rewind(&mut self, bytes: BytesMut) {
+        self.early = bytes;
     }
 
     fn inner(&mut self) -> Pin<&mut (dyn Writer + 'static)> {
@@ -166,6 +173,10 @@ impl Stall {
 
 impl AsyncRead for Downstream {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        if !self.early.is_empty() {
+            read_early(&mut self.early, buf);
+            return Poll::Ready(Ok(()));
+        }
         match &mut self.inner {
             Inner::Plain(stream) => Pin::new(stream).poll_read(cx, buf),
             Inner::Tls(stream) => Pin::new(stream).poll_read(cx, buf),

@@ -15,6 +15,7 @@ use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
 use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
+use parking_lot::Mutex;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
@@ -24,11 +25,13 @@ use tokio_util::sync::CancellationToken;
 
 use crate::announce::{self, Ends};
 use crate::config::Network;
+use crate::express;
 use crate::listen::Accepted;
 use crate::metrics::Count;
 use crate::peer::{Peer, Presented};
 use crate::proxy::Proxy;
 use crate::proxy::body::AnswerBody;
+use crate::proxy::forward::Prior;
 use crate::proxy::guard::Guarded;
 use crate::sniff::hello::{self, Hello};
 use crate::sniff::{self, Spoken};
@@ -234,6 +237,7 @@ impl Worker {
     fn service(
         &self,
         peer: Arc<Peer>,
+        prior: Option<Prior>,
     ) -> impl Service<
         Request<Incoming>,
         Response = Response<AnswerBody>,
@@ -241,11 +245,13 @@ impl Worker {
         Future = impl Future<Output = Result<Response<AnswerBody>, Infallible>> + Send + 'static,
     > + Send
     + 'static {
-        let proxy = self.proxy.clone();
-        service_fn(move |request| proxy.clone().handle(peer.clone(), request))
+        let (proxy, prior) = (self.proxy.clone(), Mutex::new(prior));
+        service_fn(move |request| proxy.clone().handle(peer.clone(), request, prior.lock().take()))
     }
 
     async fn http1(&self, stream: Downstream, peer: Arc<Peer>) {
+        let left = express::serve(&self.proxy, &peer, stream, &self.drain).await;
+        let Some((stream, prior)) = left else { return };
         let limits = &self.proxy.limits;
         let mut builder = http1::Builder::new();
         builder
@@ -258,7 +264,7 @@ impl Worker {
             builder.max_headers(limits.head_fields);
         }
         let guarded = TokioIo::new(Guarded::new(stream, peer.clone()));
-        let connection = builder.serve_connection(guarded, self.service(peer)).with_upgrades();
+        let connection = builder.serve_connection(guarded, self.service(peer, prior)).with_upgrades();
         self.drive(connection, |connection| connection.graceful_shutdown()).await;
     }
 
@@ -275,7 +281,7 @@ impl Worker {
             .enable_connect_protocol()
             .keep_alive_interval(self.proxy.timeouts.head)
             .keep_alive_timeout(self.proxy.timeouts.handshake);
-        let connection = builder.serve_connection(TokioIo::new(stream), self.service(peer));
+        let connection = builder.serve_connection(TokioIo::new(stream), self.service(peer, None));
         self.drive(connection, |connection| connection.graceful_shutdown()).await;
     }
 

@@ -64,7 +64,7 @@ fn whatever_a_client_says_is_one_json_object_on_one_line() {
         line.routed(&Named::new("shop", "web"), "shop/web:80");
         let cluster = ClusterName::new("east").expect("a name");
         line.tried(2, &EndpointKey { cluster, address: SocketAddr::from(([10, 0, 200, 1], 8080)), pod: None });
-        line.identified(Some(&HeaderValue::from_static("id\"\\x")));
+        line.identified(b"id\"\\x");
         drop(line);
         let text = String::from_utf8(taken(&journal)).expect("text");
         assert_eq!(text.matches('\n').count(), 1, "{text}");

@@ -90,7 +90,8 @@ fn endpoint(to: &mut Vec<u8>, endpoint: SocketAddr) {
     number(to, u64::from(endpoint.port()));
 }
 
-fn number(to: &mut Vec<u8>, mut number: u64) {
+/// In decimal digits.
+pub fn number(to: &mut Vec<u8>, mut number: u64) {
     let mut digits = [0; 20];
     let mut at = digits.len();
     loop {

@@ -4,7 +4,8 @@ use http::header::{HOST, LOCATION};
 use http::{HeaderValue, StatusCode};
 
 use super::{Arrived, Reply, Stop};
-use crate::route::policy::WhenHttps;
+use crate::route::RouteTable;
+use crate::route::policy::{Https, WhenHttps};
 
 /// What certificate authorities ask for must be answered where they ask (RFC 8555 §8.3).
 const CHALLENGE: &str = "/.well-known/acme-challenge";
@@ -43,11 +44,7 @@ pub(super) fn elsewhere(arrived: &Arrived<'_>) -> Result<(), Stop> {
 /// Plain requests go to HTTPS.
 pub(super) fn to_https(arrived: &Arrived<'_>) -> Result<(), Stop> {
     let https = &arrived.route.policy.https;
-    let wanted = match https.when {
-        WhenHttps::Never => false,
-        WhenHttps::Certified => arrived.table.certs().has(arrived.host),
-        WhenHttps::Always => true,
-    };
+    let wanted = belongs_to_https(https, arrived.table, arrived.host);
     let path = arrived.parts.uri.path();
     if !wanted || !arrived.plain() || path.starts_with(CHALLENGE) {
         return Ok(());
@@ -56,6 +53,15 @@ pub(super) fn to_https(arrived: &Arrived<'_>) -> Result<(), Stop> {
     let target = if https.keeps_slash { target } else { target.strip_suffix('/').unwrap_or(target) };
     // The port is that of the plain listener: HTTPS is where browsers look for it.
     Err(sent(StatusCode::PERMANENT_REDIRECT, &format!("https://{}{target}", arrived.host), "to HTTPS"))
+}
+
+/// Whether plain requests for `host` are sent to HTTPS.
+pub(super) fn belongs_to_https(https: &Https, table: &RouteTable, host: &str) -> bool {
+    match https.when {
+        WhenHttps::Never => false,
+        WhenHttps::Certified => table.certs().has(host),
+        WhenHttps::Always => true,
+    }
 }
 
 fn authority<'a>(arrived: &'a Arrived<'_>) -> &'a str {

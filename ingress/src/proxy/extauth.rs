@@ -110,7 +110,7 @@ impl Proxy {
         let wire = external.route.wiring.wire(&peer.scheme);
         let trip = Trip { route: &external.route, wire, ends: None, way: Way::Turn, ticket: None, watch: None };
         let Answered { response, lease, in_flight, .. } =
-            self.forward(trip, asked, line).await.map_err(|_| Stop::from(BROKEN))?;
+            self.forward(trip, None, asked, line).await.map_err(|_| Stop::from(BROKEN))?;
         let status = response.status();
         let (head, incoming) = response.into_parts();
         drain(AnswerBody::upstream(incoming, lease, self.timeouts.idle, in_flight)).await;

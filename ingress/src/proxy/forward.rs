@@ -40,7 +40,7 @@ const ATTEMPT: HeaderName = HeaderName::from_static("x-fedgate-attempt");
 
 /// What one request's search for an endpoint goes by.
 #[derive(Clone, Copy)]
-pub(super) struct Trip<'r> {
+pub struct Trip<'r> {
     pub route: &'r Route,
     /// How endpoints are spoken to.
     pub wire: &'r Arc<Wire>,
@@ -71,6 +71,22 @@ enum Failed {
     Client(Refusal),
 }
 
+/// What became of a request before it came this way.
+pub struct Prior {
+    pub endpoint: Arc<Endpoint>,
+    /// The clock's milliseconds when it was sent.
+    pub began: u64,
+    pub fate: Fate,
+}
+
+/// How an endpoint failed.
+pub enum Fate {
+    /// It saw nothing of the request.
+    Unsent(Cause),
+    /// It may have acted on the request; over a `fresh` connection, or by its own doing.
+    Lost { cause: Cause, fresh: bool },
+}
+
 /// How far the search has come.
 struct Search {
     tried: Vec<Arc<Endpoint>>,
@@ -94,6 +110,7 @@ impl Proxy {
     pub(super) async fn forward(
         &self,
         trip: Trip<'_>,
+        prior: Option<Prior>,
         mut request: Request<RequestBody>,
         line: &mut Option<Line>,
     ) -> Result<Answered, Refusal> {
@@ -103,6 +120,19 @@ impl Proxy {
         let copies = repeats || (trip.wire.is_h2() && retries.covers_unsent());
         let mut now = clock::now();
         let mut search = Search::new(retries.tries.unwrap_or(self.limits.attempts), now);
+        if let Some(Prior { endpoint, began, fate }) = prior {
+            (search.sent, search.began) = (1, began);
+            if trip.way == Way::Cheaper {
+                endpoint.took(FAILURE_COST, now);
+            }
+            let spare = if copies { request.body().copy().map(|body| copy_of(&request, body)) } else { None };
+            let failed = match fate {
+                Fate::Unsent(cause) => Failed::Unsent(Box::new(request), cause),
+                Fate::Lost { cause, fresh } => Failed::Lost { cause, fresh },
+            };
+            request = self.after(failed, &mut search, (trip, &endpoint, spare), line)?;
+            now = clock::now();
+        }
         loop {
             let Some(endpoint) = search.next(self, trip, now) else { return Err(search.verdict) };
             if let Some(line) = line {
@@ -141,6 +171,15 @@ impl Proxy {
             request = self.after(failed, &mut search, (trip, &endpoint, spare), line)?;
             now = clock::now();
         }
+    }
+
+    /// An endpoint, rather one that can be reached; others are looked after meanwhile.
+    pub fn pick<'r>(&self, trip: Trip<'r>, wish: &Wish<'_>) -> Option<&'r Arc<Endpoint>> {
+        let backend = &trip.route.backend;
+        let picked = backend.pick(wish);
+        let Some(unsure) = picked.filter(|picked| picked.is_unreachable()) else { return picked };
+        self.probe(trip, unsure);
+        backend.pick(wish).filter(|other| !other.is_unreachable()).or(picked)
     }
 
     /// A seat where the backend has only so many.
@@ -206,7 +245,7 @@ impl Proxy {
     }
 
     /// Records an answer; says whether the route wants it asked for again.
-    fn answered(
+    pub fn answered(
         &self,
         (trip, endpoint): (Trip<'_>, &Endpoint),
         status: StatusCode,
@@ -283,7 +322,7 @@ impl Proxy {
         }
         let own = trip.route.policy.waits.connect.map(|connect| Timeouts { connect, ..self.timeouts.clone() });
         let timeouts = own.as_ref().unwrap_or(&self.timeouts);
-        let lease = match self.pool.connect(target, timeouts, self.limits.head_bytes).await {
+        let lease = match self.pool.connect(target, timeouts).await {
             Ok(lease) => lease,
             Err(error) => {
                 tracing::debug!(%error, address = %target.endpoint.key.address, "connect failed");
@@ -328,7 +367,7 @@ impl Proxy {
     }
 
     /// How long one answer's head may take.
-    fn response_limit(&self, route: &Route) -> Duration {
+    pub fn response_limit(&self, route: &Route) -> Duration {
         route.policy.waits.read.unwrap_or(self.timeouts.response)
     }
 
@@ -375,13 +414,7 @@ impl Search {
             tried: &self.tried,
             elsewhere: self.elsewhere,
         };
-        let backend = &trip.route.backend;
-        let mut picked = backend.pick(&wish);
-        if let Some(unsure) = picked.filter(|picked| picked.is_unreachable()) {
-            proxy.probe(trip, unsure);
-            picked = backend.pick(&wish).filter(|other| !other.is_unreachable()).or(picked);
-        }
-        picked.cloned().or_else(|| self.last.take())
+        proxy.pick(trip, &wish).cloned().or_else(|| self.last.take())
     }
 
     /// Whether there may be another try, which is counted then.
@@ -402,7 +435,7 @@ impl Search {
     }
 }
 
-fn connect_cause(error: &ConnectError) -> Cause {
+pub fn connect_cause(error: &ConnectError) -> Cause {
     match error {
         ConnectError::Timeout => Cause::ConnectTimeout,
         ConnectError::Failed(error) => Cause::of_connect(error),

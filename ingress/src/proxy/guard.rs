@@ -108,6 +108,19 @@ impl Guard {
         at
     }
 
+    /// Whether `bytes` are one request without a body, and nothing in them could be read differently.
+    #[must_use]
+    pub fn reads(bytes: &[u8]) -> bool {
+        let (mut guard, mut at) = (Self::default(), 0);
+        while at < bytes.len() {
+            match guard.step(&bytes[at..]) {
+                Some(taken) => at += taken,
+                None => return false,
+            }
+        }
+        guard.state == State::Start
+    }
+
     /// Poisons the byte at which reading stopped: of a line its end, else the very byte.
     fn refuse(&mut self, bytes: &mut [u8], at: usize) -> usize {
         let end = memchr(b'\n', &bytes[at..]).map_or(at, |lf| at + lf);

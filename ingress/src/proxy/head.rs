@@ -23,7 +23,7 @@ const TRAILERS: HeaderValue = HeaderValue::from_static("trailers");
 const UPGRADE: HeaderValue = HeaderValue::from_static("upgrade");
 
 /// Longest `X-Request-ID` that is taken over from a client.
-const REQUEST_ID_MAX: usize = 128;
+pub const REQUEST_ID_MAX: usize = 128;
 
 /// What inspection found out about a request.
 pub struct Inspected {
@@ -310,7 +310,7 @@ fn take_off(headers: &mut HeaderMap, doomed: impl Fn(&str) -> bool) {
 }
 
 /// Fields of one hop (RFC 9110 §7.6.1), and `Proxy`, which servers of the CGI family take for their own setting.
-fn is_hop_by_hop(name: &str) -> bool {
+pub fn is_hop_by_hop(name: &str) -> bool {
     matches!(
         name,
         "connection"
@@ -336,11 +336,16 @@ fn speaks_http(upgrade: &HeaderValue) -> bool {
 }
 
 /// Fields by which proxies say whom they speak for.
-fn is_forwarding(name: &str) -> bool {
+pub fn is_forwarding(name: &str) -> bool {
     name.starts_with("x-forwarded-") || name == "forwarded" || name == "x-real-ip"
 }
 
 /// Framing, routing, forwarding and credentials are not for the other side to nominate.
+pub fn may_be_nominated(name: &str) -> bool {
+    !matches!(name, "host" | "content-length" | "transfer-encoding" | "authorization" | "cookie")
+        && !is_forwarding(name)
+}
+
 fn nominated(headers: &HeaderMap, doom: &mut impl FnMut(HeaderName)) {
     for value in headers.get_all(header::CONNECTION) {
         for token in value.as_bytes().split(|b| *b == b',') {
@@ -349,15 +354,7 @@ fn nominated(headers: &HeaderMap, doom: &mut impl FnMut(HeaderName)) {
                 continue;
             }
             if let Ok(name) = HeaderName::from_bytes(token)
-                && !matches!(
-                    name,
-                    header::HOST
-                        | header::CONTENT_LENGTH
-                        | header::TRANSFER_ENCODING
-                        | header::AUTHORIZATION
-                        | header::COOKIE
-                )
-                && !is_forwarding(name.as_str())
+                && may_be_nominated(name.as_str())
                 && headers.contains_key(&name)
             {
                 doom(name);

@@ -28,16 +28,21 @@ impl RequestIds {
         self.high ^ self.seed.wrapping_add(count.wrapping_mul(0x9e37_79b9_7f4a_7c15))
     }
 
-    /// The next id, 32 hexadecimal digits.
+    /// The next id.
     pub fn next(&self) -> HeaderValue {
+        let digits = self.digits();
+        HeaderValue::from_maybe_shared(Bytes::copy_from_slice(&digits)).expect("hexadecimal digits are a header value")
+    }
+
+    /// The next id, 32 hexadecimal digits.
+    pub fn digits(&self) -> [u8; 32] {
         const DIGITS: &[u8; 16] = b"0123456789abcdef";
         let count = self.count.fetch_add(1, Ordering::Relaxed);
         let mut low = self.seed.wrapping_add(count.wrapping_mul(0x9e37_79b9_7f4a_7c15));
         low = (low ^ (low >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         low ^= low >> 31;
         let id = (u128::from(self.high) << 64) | u128::from(low);
-        let text: [u8; 32] = std::array::from_fn(|at| DIGITS[((id >> (124 - 4 * at)) & 0xf) as usize]);
-        HeaderValue::from_maybe_shared(Bytes::copy_from_slice(&text)).expect("hexadecimal digits are a header value")
+        std::array::from_fn(|at| DIGITS[((id >> (124 - 4 * at)) & 0xf) as usize])
     }
 }
 

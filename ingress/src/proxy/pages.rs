@@ -91,7 +91,7 @@ impl Proxy {
         let wire = other.wiring.wire(&peer.scheme);
         let trip = Trip { route: other, wire, ends: peer.ends, way: Way::Turn, ticket: None, watch: None };
         let outgoing = Request::from_parts(parts, RequestBody::none());
-        let answered = self.forward(trip, outgoing, line).await?;
+        let answered = self.forward(trip, None, outgoing, line).await?;
         let back = Back { peer, policy: &other.policy, watch: None, upgrade: None, open: None };
         Ok(self.respond(answered, back)?)
     }

@@ -17,10 +17,10 @@ impl Proxy {
         }
         let (backend, wire, endpoint) = (trip.route.backend.clone(), trip.wire.clone(), endpoint.clone());
         let (pool, shard) = (self.pool.clone(), self.shard.clone());
-        let (timeouts, head_bytes) = (self.timeouts.clone(), self.limits.head_bytes);
+        let timeouts = self.timeouts.clone();
         self.tasks.spawn(async move {
             let target = Target { endpoint: &endpoint, wire: &wire, ends: None };
-            match pool.connect(target, &timeouts, head_bytes).await {
+            match pool.connect(target, &timeouts).await {
                 Ok(mut lease) => {
                     endpoint.reached(clock::now());
                     // It waits for the first request.

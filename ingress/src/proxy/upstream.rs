@@ -112,6 +112,16 @@ impl Upstream {
         })
     }
 
+    /// The bare connection, if it waits for a request and nothing else has come over it.
+    fn into_link(mut self) -> Option<Link> {
+        if !self.is_reusable() {
+            return None;
+        }
+        let Driver::User(connection) = self.driver else { return None };
+        let parts = connection.into_parts();
+        parts.read_buf.is_empty().then(|| parts.io.into_inner())
+    }
+
     fn is_reusable(&mut self) -> bool {
         self.driver.poll(&mut Context::from_waker(Waker::noop()));
         self.driver.is_user() && self.sender.is_ready()

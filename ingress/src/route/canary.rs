@@ -94,6 +94,12 @@ impl Canaries {
         Self { all: all.into(), turn: AtomicU64::new(turn) }
     }
 
+    /// Whether nobody takes anything over.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.all.is_empty()
+    }
+
     /// The route that takes a request over; none where it stays.
     #[must_use]
     pub fn choose(&self, headers: &HeaderMap) -> Option<&Arc<Route>> {

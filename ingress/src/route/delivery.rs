@@ -41,6 +41,20 @@ impl Delivery {
     }
 }
 
+impl Delivery {
+    /// The algorithm where it needs nothing of the request, and nothing of the answer.
+    #[must_use]
+    pub fn plain_way(&self) -> Option<Way> {
+        let Self { balance, affinity, retries, shares: _ } = self;
+        let way = match balance {
+            Balance::RoundRobin => Way::Turn,
+            Balance::LeastOfTwo => Way::Cheaper,
+            Balance::Hash(_) | Balance::Subset(..) => return None,
+        };
+        (affinity.is_none() && retries.takes_all()).then_some(way)
+    }
+}
+
 impl Session {
     /// Reads the session off a request's cookies, or begins one with `number`, which no other session has.
     #[must_use]

@@ -73,6 +73,36 @@ impl Default for Policy {
 }
 
 impl Policy {
+    /// Whether requests without bodies and their answers pass as they are, but for those that belong to HTTPS.
+    #[must_use]
+    pub fn is_plain(&self) -> bool {
+        let Self {
+            closed,
+            app_root,
+            redirect,
+            https: _,
+            proper_host,
+            cors,
+            access,
+            satisfied_by_any: _,
+            users,
+            limits,
+            upstream_host,
+            forwarded_prefix,
+            rewrite,
+            bodies: _,
+            waits,
+            protocol: _,
+            passthrough,
+            logged: _,
+            answers,
+        } = self;
+        let open = closed.is_none() && users.is_none() && limits.is_none() && access.is_open();
+        let here = app_root.is_none() && redirect.is_none() && proper_host.is_none() && !passthrough;
+        let asked = upstream_host.is_none() && forwarded_prefix.is_none() && rewrite.is_none();
+        open && here && asked && cors.is_none() && answers.is_none() && waits.connect.is_none()
+    }
+
     /// Whether it keeps somebody out.
     #[must_use]
     pub fn guards(&self) -> bool {
@@ -143,6 +173,14 @@ pub struct Access {
     pub denied: Box<[Network]>,
     /// Everybody where there is no list.
     pub allowed: Option<Box<[Network]>>,
+}
+
+impl Access {
+    /// Whether everybody may come.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        self.denied.is_empty() && self.allowed.is_none()
+    }
 }
 
 /// How much one client may ask for.

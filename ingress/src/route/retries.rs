@@ -107,6 +107,12 @@ impl Retries {
         !self.off && (idempotent(method) || self.non_idempotent)
     }
 
+    /// Whether every answer is taken as it is.
+    #[must_use]
+    pub const fn takes_all(&self) -> bool {
+        self.statuses == 0
+    }
+
     /// Whether this answer may be asked for again.
     #[must_use]
     pub fn again_after(&self, status: StatusCode) -> bool {

@@ -164,6 +164,12 @@ impl Wire {
 
     /// Whether requests share connections.
     #[must_use]
+    pub fn is_bare(&self) -> bool {
+        self.id == 0
+    }
+
+    /// Whether one connection carries many requests.
+    #[must_use]
     pub fn is_h2(&self) -> bool {
         self.protocol == UpstreamProtocol::H2
     }

@@ -4,6 +4,7 @@ mod access;
 mod announced;
 mod churn;
 mod delivery;
+mod express;
 mod failures;
 mod fixture;
 mod forward;

@@ -5,7 +5,7 @@
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::TcpStream;
@@ -49,6 +49,15 @@ impl Link {
                 timeout(limits.connect, handshake).await.map_err(|_| ConnectError::Timeout)?
             }
         }
+    }
+}
+
+impl Link {
+    /// Whether nothing has come over it, not even its end: asks the system only if there is news.
+    pub fn is_quiet(&mut self) -> bool {
+        let mut byte = [0];
+        let mut byte = ReadBuf::new(&mut byte);
+        Pin::new(self).poll_read(&mut Context::from_waker(Waker::noop()), &mut byte).is_pending()
     }
 }
 

@@ -38,10 +38,11 @@ pub struct Pool {
     gates: Mutex<HashMap<Key, Weak<Gate>>>,
     per_endpoint: usize,
     keep_alive: u64,
+    head_bytes: usize,
 }
 
 struct Idle {
-    upstream: Upstream,
+    kept: Kept,
     since: u64,
 }
 
@@ -53,7 +54,15 @@ pub struct Lease {
     key: Option<Key>,
 }
 
+/// A connection between two requests: as it is, or with the state of who used it last.
+enum Kept {
+    Bare(Link),
+    Spoken(Upstream),
+}
+
 enum Held {
+    /// Nothing was said over it by this lease.
+    Bare(Option<Link>),
     Own(Upstream),
     Stream(Stream),
     Settled,
@@ -66,11 +75,12 @@ impl Target<'_> {
 }
 
 impl Pool {
-    /// A pool that keeps `per_endpoint` connections for `keep_alive`.
+    /// A pool that keeps `per_endpoint` connections for `keep_alive`, over which heads have up to `head_bytes`.
     #[must_use]
-    pub fn new(per_endpoint: usize, keep_alive: Duration) -> Self {
+    pub fn new(per_endpoint: usize, keep_alive: Duration, head_bytes: usize) -> Self {
         let keep_alive = u64::try_from(keep_alive.as_millis()).unwrap_or(u64::MAX);
-        Self { idle: Mutex::default(), shared: Mutex::default(), gates: Mutex::default(), per_endpoint, keep_alive }
+        let (idle, shared, gates) = Default::default();
+        Self { idle, shared, gates, per_endpoint, keep_alive, head_bytes }
     }
 
     /// The connection that was used last, if one is still young enough; of shared ones, the first with room.
@@ -83,6 +93,29 @@ impl Pool {
             let stream = kept.iter().find_map(Shared::enter)?;
             return Some(Lease { held: Held::Stream(stream), pool: self.clone(), key: Some(key) });
         }
+        let held = match self.pop(key)? {
+            Kept::Bare(link) => Held::Bare(Some(link)),
+            Kept::Spoken(upstream) => Held::Own(upstream),
+        };
+        Some(Lease { held, pool: self.clone(), key: Some(key) })
+    }
+
+    /// The same for who speaks over the bare connection.
+    pub fn take_bare(&self, target: Target<'_>) -> Option<Link> {
+        loop {
+            let link = match self.pop(target.key())? {
+                Kept::Bare(link) => Some(link),
+                Kept::Spoken(upstream) => upstream.into_link(),
+            };
+            if let Some(mut link) = link
+                && link.is_quiet()
+            {
+                return Some(link);
+            }
+        }
+    }
+
+    fn pop(&self, key: Key) -> Option<Kept> {
         let now = clock::now();
         let mut idle = self.idle.lock();
         let kept = idle.get_mut(&key)?;
@@ -91,23 +124,23 @@ impl Pool {
             // The last one in is too old, so all are.
             kept.clear();
         }
-        Some(Lease { held: Held::Own(young?.upstream), pool: self.clone(), key: Some(key) })
+        young.map(|idle| idle.kept)
+    }
+
+    /// Keeps a connection over which an answer came through whole.
+    pub fn keep_bare(&self, target: Target<'_>, link: Link) {
+        self.keep(target.key(), Kept::Bare(link));
     }
 
     /// Makes a new connection, or waits for one that others are just making.
     ///
     /// # Errors
     /// [`ConnectError`]; nothing has been sent then.
-    pub async fn connect(
-        self: &Arc<Self>,
-        target: Target<'_>,
-        limits: &Timeouts,
-        head_bytes: usize,
-    ) -> Result<Lease, ConnectError> {
+    pub async fn connect(self: &Arc<Self>, target: Target<'_>, limits: &Timeouts) -> Result<Lease, ConnectError> {
         let key = Some(target.key()).filter(|_| target.wire.announce.is_none());
         let pool = self.clone();
         if !target.wire.is_h2() {
-            let upstream = Upstream::start(Link::connect(target, limits).await?, head_bytes).await?;
+            let upstream = Upstream::start(Link::connect(target, limits).await?, self.head_bytes).await?;
             return Ok(Lease { held: Held::Own(upstream), pool, key });
         }
         let gate = key.map(|key| self.gate(key));
@@ -121,7 +154,7 @@ impl Pool {
         if let Some(lease) = key.and_then(|_| self.take(target)) {
             return Ok(lease);
         }
-        let shared = Shared::start(Link::connect(target, limits).await?, target, head_bytes).await?;
+        let shared = Shared::start(Link::connect(target, limits).await?, target, self.head_bytes).await?;
         let stream = shared.claim();
         if let Some(key) = key {
             self.shared.lock().entry(key).or_default().push(shared);
@@ -145,9 +178,7 @@ impl Pool {
         let now = clock::now();
         self.idle.lock().retain(|(endpoint, _), kept| {
             let live = table.is_live(*endpoint);
-            kept.retain_mut(|idle| {
-                live && now.saturating_sub(idle.since) < self.keep_alive && idle.upstream.is_reusable()
-            });
+            kept.retain_mut(|idle| live && now.saturating_sub(idle.since) < self.keep_alive && idle.kept.is_reusable());
             !kept.is_empty()
         });
         self.shared.lock().retain(|(endpoint, _), kept| {
@@ -162,11 +193,20 @@ impl Pool {
         self.gates.lock().retain(|_, gate| gate.strong_count() > 0);
     }
 
-    fn keep(&self, key: Key, upstream: Upstream) {
+    fn keep(&self, key: Key, connection: Kept) {
         let mut idle = self.idle.lock();
         let kept = idle.entry(key).or_default();
         if kept.len() < self.per_endpoint {
-            kept.push(Idle { upstream, since: clock::now() });
+            kept.push(Idle { kept: connection, since: clock::now() });
+        }
+    }
+}
+
+impl Kept {
+    fn is_reusable(&mut self) -> bool {
+        match self {
+            Self::Bare(link) => link.is_quiet(),
+            Self::Spoken(upstream) => upstream.is_reusable(),
         }
     }
 }
@@ -180,10 +220,18 @@ impl Lease {
     /// # Cancel safety
     /// Dropping the future ends the exchange when the lease is dropped, too.
     pub async fn exchange(&mut self, request: Request<RequestBody>) -> Result<Response<Incoming>, ExchangeError> {
+        if let Held::Bare(link) = &mut self.held
+            && let Some(link) = link.take()
+        {
+            match Upstream::start(link, self.pool.head_bytes).await {
+                Ok(upstream) => self.held = Held::Own(upstream),
+                Err(_) => return Err(ExchangeError::Unsent(Box::new(request))),
+            }
+        }
         match &mut self.held {
             Held::Own(upstream) => upstream.exchange(request).await,
             Held::Stream(stream) => stream.exchange(request).await,
-            Held::Settled => Err(ExchangeError::Unsent(Box::new(request))),
+            Held::Bare(_) | Held::Settled => Err(ExchangeError::Unsent(Box::new(request))),
         }
     }
 
@@ -243,7 +291,7 @@ impl Lease {
             && let Some(key) = self.key
             && upstream.is_reusable()
         {
-            self.pool.keep(key, upstream);
+            self.pool.keep(key, Kept::Spoken(upstream));
         }
     }
 }

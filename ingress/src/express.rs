@@ -1,0 +1,395 @@
+//! The short way of the commonest requests: a head in, a head out, the body through, each in one pass over its bytes.
+//!
+//! Takes what the general way (`proxy`) would pass on without a decision, and hands it the connection with the first
+//! request that needs one, or that failed: nothing is answered here but what an endpoint said.
+
+mod alarm;
+mod answer;
+mod ask;
+mod chunks;
+mod relay;
+
+use std::future::poll_fn;
+use std::ops::Range;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use bytes::{Buf, BytesMut};
+use http::{HeaderValue, Method, Version};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio_util::sync::CancellationToken;
+
+use crate::access::{Asked, Line, cut};
+use crate::clock;
+use crate::failure::Cause;
+use crate::filter;
+use crate::metrics::Count;
+use crate::metrics::book::Tally;
+use crate::peer::Peer;
+use crate::proxy::forward::{Fate, Prior, Trip, connect_cause};
+use crate::proxy::upstream::{Link, Target};
+use crate::proxy::{Proxy, is_misdirected};
+use crate::route::{Endpoint, Found, InFlight, Route, Way, Wire, Wish, normal_path};
+use crate::stream::Downstream;
+use alarm::Alarm;
+use answer::{Answer, Reading, Setting};
+
+/// Bytes that are asked for at once.
+const READ: usize = 4 * 1024;
+/// Requests that a client sends ahead wait here up to this many bytes, further ones in its own buffers.
+const AHEAD_MAX: usize = 16 * 1024;
+
+/// One client's connection on the short way.
+struct Express<'w> {
+    proxy: &'w Proxy,
+    peer: &'w Peer,
+    stream: Downstream,
+    /// From the client, not served yet.
+    inbox: BytesMut,
+    /// From the endpoint, not passed on yet.
+    reply: BytesMut,
+    /// To the endpoint.
+    out: Vec<u8>,
+    /// To the client.
+    told: Vec<u8>,
+    /// What every request says of its client.
+    forwarding: Vec<u8>,
+    alarm: Alarm,
+    drain: &'w CancellationToken,
+    /// How long one piece of an answer's body may take.
+    idle: Duration,
+    /// From when on it takes no further request.
+    old: Instant,
+}
+
+/// How one turn of a connection ended.
+enum Turn {
+    Served,
+    /// The connection has ended, or shall.
+    End,
+    /// The rest is for the general way, beginning with this request.
+    General(Option<Prior>),
+}
+
+/// A request on its way to an endpoint; its bytes are still in the inbox.
+struct Trial {
+    route: Arc<Route>,
+    wire: Arc<Wire>,
+    endpoint: Arc<Endpoint>,
+    in_flight: Option<InFlight>,
+    began: Instant,
+    /// The clock's milliseconds at that time.
+    now: u64,
+    way: Way,
+    length: usize,
+    head_only: bool,
+    last: bool,
+    said: Said,
+}
+
+/// What of a request is written down, as places in the inbox; the id is in what the endpoint gets.
+struct Said {
+    path: Range<usize>,
+    host: Range<usize>,
+    agent: Range<usize>,
+    referer: Range<usize>,
+    id: Range<usize>,
+}
+
+/// Why there is no answer.
+enum Fault {
+    /// The client went away.
+    Client,
+    Endpoint(Cause),
+}
+
+/// Serves a connection as long as its requests are plain; what is left of it is for the general way.
+pub async fn serve(
+    proxy: &Proxy,
+    peer: &Peer,
+    stream: Downstream,
+    drain: &CancellationToken,
+) -> Option<(Downstream, Option<Prior>)> {
+    let rules = &proxy.heads;
+    if rules.via.is_some() || rules.forwarded {
+        return Some((stream, None));
+    }
+    let began = Instant::now();
+    let mut express = Express {
+        proxy,
+        peer,
+        stream,
+        inbox: BytesMut::new(),
+        reply: BytesMut::new(),
+        out: Vec::new(),
+        told: Vec::new(),
+        forwarding: ask::forwarding(peer),
+        alarm: Alarm::new(began + proxy.timeouts.head),
+        drain,
+        idle: proxy.timeouts.idle,
+        old: began + proxy.timeouts.connection,
+    };
+    let mut drained = pin!(drain.cancelled());
+    loop {
+        if express.inbox.is_empty() {
+            let until = (Instant::now() + proxy.timeouts.head).min(express.old);
+            express.alarm.set(until);
+            let stopped = |cx: &mut Context<'_>| drained.as_mut().poll(cx).is_ready();
+            if !express.request(stopped).await {
+                return None;
+            }
+        }
+        match express.turn().await {
+            Turn::Served => {}
+            Turn::End => return None,
+            Turn::General(prior) => {
+                let Express { mut stream, inbox, .. } = express;
+                stream.rewind(inbox);
+                return Some((stream, prior));
+            }
+        }
+    }
+}
+
+impl Express<'_> {
+    /// Waits for bytes of a request; false if the connection ended instead, or shall.
+    async fn request(&mut self, mut stopped: impl FnMut(&mut Context<'_>) -> bool) -> bool {
+        poll_fn(|cx| {
+            if stopped(cx) || self.alarm.is_due(cx) {
+                return Poll::Ready(false);
+            }
+            poll_into(&mut self.stream, &mut self.inbox, cx).map(|read| matches!(read, Ok(1..)))
+        })
+        .await
+    }
+
+    async fn turn(&mut self) -> Turn {
+        let Some(trial) = self.trial() else { return Turn::General(None) };
+        let target = Target { endpoint: &trial.endpoint, wire: &trial.wire, ends: None };
+        let prior = |fate| Turn::General(Some(Prior { endpoint: trial.endpoint.clone(), began: trial.now, fate }));
+        let (mut link, fresh) = match self.proxy.pool.take_bare(target) {
+            Some(link) => {
+                self.proxy.shard.count(Count::Reused);
+                (link, false)
+            }
+            None => match Link::connect(target, &self.proxy.timeouts).await {
+                Ok(link) => {
+                    trial.endpoint.reached(clock::now());
+                    (link, true)
+                }
+                Err(error) => return prior(Fate::Unsent(connect_cause(&error))),
+            },
+        };
+        let answer = match self.answer(&mut link, &trial).await {
+            Ok(answer) => answer,
+            Err(Fault::Client) => {
+                // It was not there for its answer, and that is what its line says.
+                drop(self.line(&trial));
+                return Turn::End;
+            }
+            Err(Fault::Endpoint(cause)) => {
+                // What happens to a kept connection says nothing about its endpoint, unless it stays silent.
+                return prior(Fate::Lost { cause, fresh: fresh || cause == Cause::ResponseTimeout });
+            }
+        };
+        let (mut line, tally) = self.account(&trial, &answer);
+        self.inbox.advance(trial.length);
+        self.reply.advance(answer.length);
+        let mut passed = 0;
+        self.idle = trial.route.policy.waits.read.unwrap_or(self.proxy.timeouts.idle);
+        let relayed = self.relay(&mut link, answer.body, &mut passed).await;
+        if let Some(line) = &mut line {
+            line.bytes = passed;
+            line.broken = relayed.is_err();
+        }
+        drop((line, tally));
+        let Ok(()) = relayed else { return Turn::End };
+        if answer.goes_on && self.reply.is_empty() {
+            self.proxy.pool.keep_bare(target, link);
+        }
+        self.reply.clear();
+        if answer.last {
+            if let Err(error) = self.stream.shutdown().await {
+                tracing::debug!(%error, "a client was gone before its connection was closed");
+            }
+            return Turn::End;
+        }
+        Turn::Served
+    }
+
+    /// Reads the request at the front of the inbox, finds its endpoint, and writes the head that the endpoint gets.
+    fn trial(&mut self) -> Option<Trial> {
+        let began = Instant::now();
+        let (proxy, peer) = (self.proxy, self.peer);
+        self.out.clear();
+        let ask = ask::read(&self.inbox, peer, &proxy.heads, &mut self.out)?;
+        let path = normal_path(ask.path()).ok()?;
+        let table = proxy.table.load();
+        if is_misdirected(&table, peer, ask.host.as_str()) {
+            return None;
+        }
+        let found = table.locate(ask.host.as_str(), path.as_deref().unwrap_or(ask.path()))?;
+        let Found { route, mutual: None, pattern: _ } = found else { return None };
+        if !route.is_plain(&peer.scheme) || filter::sends_to_https(&route.policy, &table, (peer, ask.host.as_str())) {
+            return None;
+        }
+        let (now, way) = (clock::now(), route.delivery.plain_way()?);
+        let wish = Wish { shares: route.delivery.shares.as_deref(), ..Wish::first(now, way) };
+        let wire = route.wiring.wire(&peer.scheme);
+        let trip = Trip { route, wire, ends: None, way, ticket: None, watch: None };
+        let endpoint = proxy.pick(trip, &wish).filter(|endpoint| !endpoint.is_unreachable())?;
+        let id = ask::finish(&ask, &self.forwarding, || proxy.ids.digits(), &mut self.out);
+        let at = |part: &[u8]| {
+            let start = part.as_ptr().addr().wrapping_sub(self.inbox.as_ptr().addr());
+            if part.is_empty() { 0..0 } else { start..start + part.len() }
+        };
+        let (path, host) = (at(ask.path().as_bytes()), at(ask.named));
+        let said = Said { path, host, agent: at(ask.agent), referer: at(ask.referer), id };
+        Some(Trial {
+            in_flight: (way == Way::Cheaper).then(|| endpoint.enter()),
+            wire: wire.clone(),
+            route: route.clone(),
+            endpoint: endpoint.clone(),
+            began,
+            now,
+            way,
+            length: ask.length,
+            head_only: ask.head_only,
+            last: ask.last || began >= self.old,
+            said,
+        })
+    }
+
+    /// Sends the request and waits for the head of the answer; what the client gets of it is in `told` then.
+    async fn answer(&mut self, link: &mut Link, trial: &Trial) -> Result<Answer, Fault> {
+        let setting =
+            Setting { head_only: trial.head_only, last: trial.last, rules: &self.proxy.heads, date: relay::date };
+        self.told.clear();
+        self.reply.clear();
+        self.alarm.set(trial.began + self.proxy.response_limit(&trial.route));
+        let mut sent = 0;
+        poll_fn(|cx| {
+            while sent < self.out.len() {
+                match Pin::new(&mut *link).poll_write(cx, &self.out[sent..]) {
+                    Poll::Ready(Ok(0)) => return failed(Cause::Closed),
+                    Poll::Ready(Ok(written)) => sent += written,
+                    Poll::Ready(Err(error)) => return failed(Cause::of_io(&error)),
+                    Poll::Pending => break,
+                }
+            }
+            while sent == self.out.len() {
+                match poll_into(link, &mut self.reply, cx) {
+                    Poll::Ready(Ok(0)) => return failed(Cause::Closed),
+                    Poll::Ready(Ok(_)) => {
+                        let last = trial.last || self.drain.is_cancelled();
+                        if let Some(answer) = self.read_answer(Setting { last, ..setting })? {
+                            return Poll::Ready(Ok(answer));
+                        }
+                    }
+                    Poll::Ready(Err(error)) => return failed(Cause::of_io(&error)),
+                    Poll::Pending => break,
+                }
+            }
+            if self.is_client_gone(cx) {
+                return Poll::Ready(Err(Fault::Client));
+            }
+            if self.alarm.is_due(cx) { failed(Cause::ResponseTimeout) } else { Poll::Pending }
+        })
+        .await
+    }
+
+    fn read_answer(&mut self, setting: Setting<'_>) -> Result<Option<Answer>, Fault> {
+        loop {
+            match answer::read(&self.reply, setting, &mut self.told) {
+                Reading::More if self.reply.len() < self.proxy.limits.head_bytes => return Ok(None),
+                // Nobody asked for it, and clients of today drop it.
+                Reading::Interim(length) => self.reply.advance(length),
+                Reading::Head(answer) => return Ok(Some(answer)),
+                Reading::More | Reading::Strange => return Err(Fault::Endpoint(Cause::BadAnswer)),
+            }
+        }
+    }
+
+    /// Whether the client has closed; what it sends ahead is kept.
+    fn is_client_gone(&mut self, cx: &mut Context<'_>) -> bool {
+        while self.inbox.len() < AHEAD_MAX {
+            match poll_into(&mut self.stream, &mut self.inbox, cx) {
+                Poll::Ready(Ok(1..)) => {}
+                Poll::Ready(_) => return true,
+                Poll::Pending => return false,
+            }
+        }
+        false
+    }
+
+    /// The access line of a request whose bytes are still in the inbox.
+    fn line(&self, trial: &Trial) -> Option<Line> {
+        let (peer, route) = (self.peer, &trial.route);
+        let journal = self.proxy.journal.as_ref().filter(|journal| journal.samples() && route.policy.logged)?;
+        let Said { path, host, agent, referer, id } = &trial.said;
+        let text = |part: &Range<usize>| cut(&self.inbox[part.clone()]);
+        let asked = Asked {
+            address: peer.address,
+            address_text: Some(peer.address_value.as_bytes()),
+            scheme: peer.scheme.as_bytes(),
+            version: Version::HTTP_11,
+            method: if trial.head_only { b"HEAD" } else { b"GET" },
+            host: text(host),
+            path: text(path),
+            agent: text(agent),
+            referer: text(referer),
+        };
+        let mut line = journal.line(trial.began, &asked);
+        line.routed(&route.ingress, &route.backend.name);
+        line.tried(1, &trial.endpoint.key);
+        line.identified(&self.out[id.clone()]);
+        Some(line)
+    }
+
+    /// Counts an answer whose head is here.
+    fn account(&self, trial: &Trial, answer: &Answer) -> (Option<Line>, Tally) {
+        let (proxy, route) = (self.proxy, &trial.route);
+        let method = if trial.head_only { Method::HEAD } else { Method::GET };
+        let mut line = self.line(trial);
+        if let Some(line) = &mut line {
+            line.status = answer.status;
+        }
+        let way = trial.way;
+        let trip = Trip { route, wire: &trial.wire, ends: self.peer.ends, way, ticket: None, watch: None };
+        proxy.answered((trip, &trial.endpoint), answer.status, trial.now, &mut line);
+        let took = trial.began.elapsed();
+        if trial.in_flight.is_some() {
+            trial.endpoint.took(took, clock::now());
+        }
+        proxy.shard.answered(answer.status, took);
+        let mut tally = Tally::new(proxy.shard.clone(), route.number, trial.began, &method);
+        tally.status = answer.status;
+        (line, tally)
+    }
+}
+
+impl Route {
+    /// Whether requests of `scheme` are passed on as they are, whoever sends them.
+    fn is_plain(&self, scheme: &HeaderValue) -> bool {
+        let Self { backend, delivery, wiring, policy, canaries, extauth, pages, ingress: _, number: _ } = self;
+        let free = backend.fault.is_none() && backend.seats().is_none();
+        let silent = canaries.is_empty() && extauth.is_none() && pages.is_none();
+        free && silent && wiring.wire(scheme).is_bare() && delivery.plain_way().is_some() && policy.is_plain()
+    }
+}
+
+const fn failed(cause: Cause) -> Poll<Result<Answer, Fault>> {
+    Poll::Ready(Err(Fault::Endpoint(cause)))
+}
+
+/// Reads what is there, up to [`READ`] bytes and what fits besides.
+fn poll_into(
+    from: &mut (impl AsyncRead + Unpin),
+    to: &mut BytesMut,
+    cx: &mut Context<'_>,
+) -> Poll<std::io::Result<usize>> {
+    to.reserve(READ);
+    pin!(from.read_buf(to)).poll(cx)
+}

@@ -1,0 +1,268 @@
+//! The head of a plain request, read and rewritten for the endpoint in one pass over its bytes.
+//!
+//! Pure. Says "not here" to whatever the general way would decide about: bodies, upgrades, odd targets, faults of any kind.
+
+use std::mem::MaybeUninit;
+use std::ops::Range;
+
+use httparse::{Header, Request, Status};
+
+use crate::config::HeadRules;
+use crate::peer::Peer;
+use crate::proxy::guard::Guard;
+use crate::proxy::head::{REQUEST_ID_MAX, is_forwarding, is_hop_by_hop};
+use crate::route::Host;
+
+/// Fields that a plain request has at most.
+const FIELDS: usize = 64;
+
+/// A request that is plain, as far as its head says.
+pub struct Ask<'b> {
+    /// Bytes of the head.
+    pub length: usize,
+    /// HEAD, otherwise GET.
+    pub head_only: bool,
+    /// The client wants the connection closed after the answer.
+    pub last: bool,
+    pub target: &'b str,
+    pub host: Host,
+    /// `Host` as it was sent.
+    pub named: &'b [u8],
+    pub agent: &'b [u8],
+    pub referer: &'b [u8],
+    /// A request id that is passed on.
+    pub id: &'b [u8],
+}
+
+impl<'b> Ask<'b> {
+    /// The target up to the query.
+    #[must_use]
+    pub fn path(&self) -> &'b str {
+        self.target.split_once('?').map_or(self.target, |(path, _)| path)
+    }
+}
+
+/// Reads a request off the front of `bytes` and appends what the endpoint gets of it to `out`, but for the fields of ours.
+///
+/// `None`: the head is not whole, or the request is for the general way. `out` is of no use then.
+pub fn read<'b>(bytes: &'b [u8], peer: &Peer, rules: &HeadRules, out: &mut Vec<u8>) -> Option<Ask<'b>> {
+    let mut slots = [const { MaybeUninit::<Header<'_>>::uninit() }; FIELDS];
+    let mut request = Request::new(&mut []);
+    let Ok(Status::Complete(length)) = request.parse_with_uninit_headers(bytes, &mut slots) else { return None };
+    let head_only = match request.method? {
+        "GET" => false,
+        "HEAD" => true,
+        _ => return None,
+    };
+    let target = request.path?;
+    let plain = request.version == Some(1) && target.len() <= rules.target_bytes && is_plain(target);
+    if !plain || !Guard::reads(&bytes[..length]) {
+        return None;
+    }
+    out.extend_from_slice(if head_only { b"HEAD " } else { b"GET " });
+    out.extend_from_slice(target.as_bytes());
+    out.extend_from_slice(b" HTTP/1.1\r\n");
+    let mut ask = Ask {
+        length,
+        head_only,
+        last: false,
+        target,
+        host: Host::none(),
+        named: b"",
+        agent: b"",
+        referer: b"",
+        id: b"",
+    };
+    for field in &*request.headers {
+        copy(field, &mut ask, (peer, rules), out)?;
+    }
+    // Without a host the general way refuses it.
+    (!ask.named.is_empty()).then_some(ask)
+}
+
+fn copy<'b>(
+    field: &Header<'b>,
+    ask: &mut Ask<'b>,
+    (peer, rules): (&Peer, &HeadRules),
+    out: &mut Vec<u8>,
+) -> Option<()> {
+    let before = out.len();
+    out.extend_from_slice(field.name.as_bytes());
+    let lower = &mut out[before..];
+    lower.make_ascii_lowercase();
+    let name = std::str::from_utf8(lower).ok()?;
+    let passes = match name {
+        "host" => {
+            if !ask.named.is_empty() {
+                return None;
+            }
+            ask.host = Host::parse(field.value).ok()?;
+            ask.named = field.value;
+            true
+        }
+        "connection" => {
+            ask.last |= match field.value {
+                value if value.eq_ignore_ascii_case(b"keep-alive") => false,
+                value if value.eq_ignore_ascii_case(b"close") => true,
+                _ => return None,
+            };
+            false
+        }
+        "content-length" | "transfer-encoding" | "te" | "expect" | "upgrade" => return None,
+        "x-request-id" => {
+            let sound = (1..=REQUEST_ID_MAX).contains(&field.value.len())
+                && field.value.iter().all(u8::is_ascii_graphic)
+                && ask.id.is_empty();
+            if !sound {
+                return None;
+            }
+            ask.id = field.value;
+            false
+        }
+        "user-agent" => {
+            ask.agent = field.value;
+            true
+        }
+        "referer" => {
+            ask.referer = field.value;
+            true
+        }
+        name if is_forwarding(name) => {
+            if peer.trusted {
+                return None;
+            }
+            false
+        }
+        name => !is_hop_by_hop(name) && (rules.underscores || memchr::memchr(b'_', name.as_bytes()).is_none()),
+    };
+    if passes {
+        out.extend_from_slice(b": ");
+        out.extend_from_slice(field.value);
+        out.extend_from_slice(b"\r\n");
+    } else {
+        out.truncate(before);
+    }
+    Some(())
+}
+
+/// A path with or without a query, of characters that mean the same to everybody.
+fn is_plain(target: &str) -> bool {
+    const PLAIN: [bool; 256] = {
+        let mut table = [false; 256];
+        let plain = b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._~!$&'()*+,;=:@/?%";
+        let mut at = 0;
+        while at < plain.len() {
+            table[plain[at] as usize] = true;
+            at += 1;
+        }
+        table
+    };
+    target.starts_with('/') && target.bytes().all(|byte| PLAIN[usize::from(byte)])
+}
+
+/// The fields that say who asked, for all requests of one connection.
+#[must_use]
+pub fn forwarding(peer: &Peer) -> Vec<u8> {
+    let fields: [(&[u8], &[u8]); 4] = [
+        (b"x-forwarded-for", peer.address_value.as_bytes()),
+        (b"x-real-ip", peer.address_value.as_bytes()),
+        (b"x-forwarded-proto", peer.scheme.as_bytes()),
+        (b"x-forwarded-port", peer.port_value.as_bytes()),
+    ];
+    fields.iter().flat_map(|(name, value)| [name, &b": "[..], value, b"\r\n"].concat()).collect()
+}
+
+/// Ends the head that goes to the endpoint; gives where in it the request id is.
+pub fn finish(ask: &Ask<'_>, forwarding: &[u8], id: impl FnOnce() -> [u8; 32], out: &mut Vec<u8>) -> Range<usize> {
+    out.extend_from_slice(forwarding);
+    out.extend_from_slice(b"x-forwarded-host: ");
+    out.extend_from_slice(ask.named);
+    out.extend_from_slice(b"\r\nx-request-id: ");
+    let start = out.len();
+    if ask.id.is_empty() {
+        out.extend_from_slice(&id());
+    } else {
+        out.extend_from_slice(ask.id);
+    }
+    let end = out.len();
+    out.extend_from_slice(b"\r\n\r\n");
+    start..end
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::{finish, forwarding, read};
+    use crate::config::{HeadRules, Network};
+    use crate::peer::Peer;
+
+    fn peer(trusted: &str) -> Peer {
+        let proxies: Arc<[Network]> = trusted.split_whitespace().map(|n| n.parse().expect("a network")).collect();
+        Peer::new([10, 0, 0, 9].into(), 80, false, &proxies)
+    }
+
+    fn sent(request: &str) -> Option<String> {
+        let (mut out, peer) = (Vec::new(), peer(""));
+        let ask = read(request.as_bytes(), &peer, &HeadRules::default(), &mut out)?;
+        finish(&ask, &forwarding(&peer), || [b'7'; 32], &mut out);
+        Some(String::from_utf8(out).expect("text"))
+    }
+
+    /// Ingress: 26, 31, 32, 33, 34, 40
+    #[test]
+    fn a_plain_head_is_rewritten_as_the_general_way_does() {
+        let said = "GET /a%20b?x=1&&y HTTP/1.1\r\nHost: Web.Example:80\r\nAccept: */*\r\nCookie: a=b\r\nKeep-Alive: 5\r\n\
+            X-Forwarded-For: 1.2.3.4\r\nX_Real_IP: 1\r\nProxy: x\r\nForwarded: for=x\r\nConnection: Keep-Alive\r\nA: \t b \r\nA:\r\n\r\nGET /";
+        let wanted = "GET /a%20b?x=1&&y HTTP/1.1\r\nhost: Web.Example:80\r\naccept: */*\r\ncookie: a=b\r\na: b\r\na: \r\n\
+            x-forwarded-for: 10.0.0.9\r\nx-real-ip: 10.0.0.9\r\nx-forwarded-proto: http\r\nx-forwarded-port: 80\r\n\
+            x-forwarded-host: Web.Example:80\r\nx-request-id: 77777777777777777777777777777777\r\n\r\n";
+        assert_eq!(sent(said).as_deref(), Some(wanted));
+        let own = sent("HEAD / HTTP/1.1\r\nHost: h\r\nX-Request-ID: mine\r\n\r\n").expect("plain");
+        assert!(
+            own.starts_with("HEAD / HTTP/1.1\r\nhost: h\r\nx-forwarded-for")
+                && own.contains("\r\nx-request-id: mine\r\n"),
+            "{own}"
+        );
+        assert_eq!(own.matches("x-request-id").count(), 1);
+    }
+
+    /// Ingress: 1, 2, 3, 7, 8, 9, 11, 12, 13
+    #[test]
+    fn what_needs_a_decision_is_not_taken() {
+        for said in [
+            "POST / HTTP/1.1\r\nHost: h\r\n\r\n",
+            "GET / HTTP/1.0\r\nHost: h\r\n\r\n",
+            "GET / HTTP/1.1\r\n\r\n",
+            "GET / HTTP/1.1\r\nHost: h\r\nHost: h\r\n\r\n",
+            "GET / HTTP/1.1\r\nHost: u@h\r\n\r\n",
+            "GET / HTTP/1.1\r\nHost:\r\n\r\n",
+            "GET http://h/ HTTP/1.1\r\nHost: h\r\n\r\n",
+            "GET /#x HTTP/1.1\r\nHost: h\r\n\r\n",
+            "GET /\\x HTTP/1.1\r\nHost: h\r\n\r\n",
+            "GET /\u{e9} HTTP/1.1\r\nHost: h\r\n\r\n",
+            "GET * HTTP/1.1\r\nHost: h\r\n\r\n",
+            "GET / HTTP/1.1\nHost: h\r\n\r\n",
+            "GET / HTTP/1.1\r\nHost: h\n\r\n",
+            "GET / HTTP/1.1\r\nHost: h\r\n\n",
+            "GET / HTTP/1.1\r\nHost: h\r\nA : b\r\n\r\n",
+            "GET / HTTP/1.1\r\nHost: h\r\nA: b\r\n c\r\n\r\n",
+            "GET / HTTP/1.1\r\nHost: h\r\nContent-Length: 0\r\n\r\n",
+            "GET / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n",
+            "GET / HTTP/1.1\r\nHost: h\r\nExpect: 100-continue\r\n\r\n",
+            "GET / HTTP/1.1\r\nHost: h\r\nTE: trailers\r\n\r\n",
+            "GET / HTTP/1.1\r\nHost: h\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n",
+            "GET / HTTP/1.1\r\nHost: h\r\nConnection: accept\r\n\r\n",
+            "GET / HTTP/1.1\r\nHost: h\r\nX-Request-ID: a b\r\n\r\n",
+            "GET / HTTP/1.1\r\nHost: h\r\nA: \0\r\n\r\n",
+            "GET / HTTP/1.1\r\nHost: h\r\nA: b",
+            "",
+        ] {
+            assert_eq!(sent(said), None, "{said:?}");
+        }
+        let many = format!("GET / HTTP/1.1\r\nHost: h\r\n{}\r\n", "A: b\r\n".repeat(64));
+        assert_eq!(sent(&many), None);
+        let told = b"GET / HTTP/1.1\r\nHost: h\r\nX-Forwarded-For: 1.2.3.4\r\n\r\n";
+        assert!(read(told, &peer("10.0.0.0/8"), &HeadRules::default(), &mut Vec::new()).is_none());
+    }
+}

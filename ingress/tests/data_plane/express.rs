@@ -1,0 +1,365 @@
+//! The short way of plain requests: nobody can tell it from the general way, and it takes nothing that it cannot finish.
+
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+
+use crate::fixture::{Answer, Gate, PATIENCE, Upstream, ask, exchange, read_head, scripted, snapshot};
+
+/// An option that names nothing sends a request the general way, and changes nothing else.
+const GENERAL: &str = "close, x-nothing";
+
+/// What can be compared of an answer: its status and fields in any order, without those that differ each time; its body.
+fn seen(answer: &Answer) -> (BTreeSet<String>, String) {
+    let fields = answer.head.lines().filter(|line| !line.starts_with("date: ")).map(str::to_owned).collect();
+    (fields, answer.body.clone())
+}
+
+/// What an endpoint got, as its own answer tells it.
+fn told(answer: &Answer) -> (u16, serde_json::Value) {
+    let mut told = answer.json();
+    let id = told["headers"]["x-request-id"].as_str().expect("an id").to_owned();
+    if id.len() == 32 {
+        told["headers"]["x-request-id"] = "made".into();
+    }
+    (answer.status, told)
+}
+
+/// Ingress: 26, 31, 32, 33, 34, 40
+#[tokio::test]
+async fn an_endpoint_sees_the_same_on_both_ways() {
+    let upstream = Upstream::start("a").await;
+    let gate = Gate::to(&[upstream.address]);
+    for (line, fields) in [
+        ("GET / HTTP/1.1", ""),
+        ("GET /a/b%20c?x=1&&y=%2F?z HTTP/1.1", "Accept: a\r\nAccept: b\r\n"),
+        ("GET //double HTTP/1.1", "User-Agent: curl/8 (x; y)\r\nReferer: http://x/?q\r\n"),
+        ("GET /;a=b,c!$&'()*+@: HTTP/1.1", "Cookie: a=b; c=\"d\"\r\nAuthorization: Basic eDp5\r\n"),
+        (
+            "GET / HTTP/1.1",
+            "X-Forwarded-For: 1.2.3.4\r\nX-Forwarded-Host: evil\r\nX-Real-IP: 1.1.1.1\r\nForwarded: for=x\r\n",
+        ),
+        (
+            "GET / HTTP/1.1",
+            "Proxy: http://x\r\nX_Real_IP: 1\r\nKeep-Alive: 5\r\nProxy-Connection: x\r\nHTTP2-Settings: x\r\n",
+        ),
+        ("GET / HTTP/1.1", "X-Request-ID: mine-1\r\n"),
+        ("GET / HTTP/1.1", "Range: bytes=0-1\r\nIf-None-Match: \"x\"\r\nX-Empty:\r\nX-Tab: \ta\tb\t\r\n"),
+        ("GET / HTTP/1.1", "Upgrade-Insecure-Requests: 1\r\nSec-Fetch-Mode: navigate\r\nTrailer: x\r\n"),
+    ] {
+        let request =
+            |connection: &str| format!("{line}\r\nHost: Any.Example:80\r\n{fields}Connection: {connection}\r\n\r\n");
+        let (short, general) = (ask(gate.http, &request("close")).await, ask(gate.http, &request(GENERAL)).await);
+        assert_eq!(told(&short), told(&general), "{line} {fields:?}");
+    }
+}
+
+/// Ingress: 19, 20, 21, 26, 30
+#[tokio::test]
+async fn a_client_sees_the_same_on_both_ways() {
+    for (method, answer) in [
+        ("GET", "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"),
+        ("GET", "HTTP/1.1 200 Fine By Me\r\nContent-Length: 0\r\nServer: s\r\nSet-Cookie: a\r\nSet-Cookie: b\r\n\r\n"),
+        ("GET", "HTTP/1.1 204 No Content\r\nX-A: b\r\n\r\n"),
+        ("GET", "HTTP/1.1 304 Not Modified\r\nETag: \"x\"\r\nContent-Length: 7\r\n\r\n"),
+        ("HEAD", "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n"),
+        ("GET", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3;x=y\r\nabc\r\n0\r\n\r\n"),
+        (
+            "GET",
+            "HTTP/1.1 200 OK\r\nConnection: close, X-Hop\r\nX-Hop: 1\r\nKeep-Alive: x\r\nUpgrade: h2c\r\nContent-Length: 1\r\n\r\na",
+        ),
+        ("GET", "HTTP/1.1 200 OK\r\nConnection: content-length, authorization\r\nContent-Length: 1\r\n\r\na"),
+        ("GET", "HTTP/1.1 200 OK\r\n\r\nuntil the end"),
+        ("GET", "HTTP/1.0 200 OK\r\nContent-Length: 2\r\n\r\nok"),
+        ("GET", "HTTP/1.0 200 OK\r\nConnection: keep-alive\r\nContent-Length: 2\r\n\r\nok"),
+        ("GET", "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"),
+        ("GET", "HTTP/1.1 500 Internal Server Error\r\nContent-Length: 2\r\n\r\nno"),
+        ("GET", "HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nok"),
+        ("GET", "HTTP/1.1 200 OK\r\nContent-Length: +2\r\n\r\nok"),
+        ("GET", "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 2\r\n\r\nok"),
+        ("GET", "HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\n\r\n"),
+        ("GET", "HTTP/1.1 999 What\r\nContent-Length: 0\r\n\r\n"),
+        ("GET", "HTTP/1.1 200 OK\r\nA : b\r\nContent-Length: 0\r\n\r\n"),
+        ("GET", "nonsense"),
+        ("GET", ""),
+    ] {
+        let address = scripted(move |mut stream, _, _| async move {
+            stream.write_all(answer.as_bytes()).await.expect("written");
+        })
+        .await;
+        let gate = Gate::to(&[address]);
+        let request = |connection: &str| format!("{method} / HTTP/1.1\r\nHost: h\r\nConnection: {connection}\r\n\r\n");
+        let (short, general) = (ask(gate.http, &request("close")).await, ask(gate.http, &request(GENERAL)).await);
+        assert_eq!(seen(&short), seen(&general), "{method} {answer:?}");
+    }
+}
+
+/// An answer that breaks off never looks whole.
+///
+/// Ingress: 20, 21
+#[tokio::test]
+async fn what_breaks_off_is_seen_to_break_off() {
+    for (answer, whole) in [
+        ("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nshort", "short"),
+        ("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n9\r\nshort", "5\r\nshort\r\n"),
+        ("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nshort\r\nx\r\n", ""),
+    ] {
+        let address = scripted(move |mut stream, _, _| async move {
+            stream.write_all(answer.as_bytes()).await.expect("written");
+        })
+        .await;
+        let gate = Gate::to(&[address]);
+        let got = exchange(gate.http, b"GET / HTTP/1.1\r\nHost: h\r\n\r\n").await;
+        let body = got.split_once("\r\n\r\n").map_or("", |(_, body)| body);
+        assert!(body.is_empty() || body == whole, "{answer:?}: {got:?}");
+        assert!(!got.ends_with("0\r\n\r\n"), "{answer:?}: {got:?}");
+    }
+}
+
+/// A server that answers every request on every connection with `answer`, and counts connections.
+async fn steady(answer: impl Fn(usize) -> Vec<u8> + Send + Sync + 'static) -> (SocketAddr, Arc<AtomicUsize>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let address = listener.local_addr().expect("bound");
+    let (connections, counted, answer) =
+        (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)), Arc::new(answer));
+    let opened = connections.clone();
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            opened.fetch_add(1, Ordering::SeqCst);
+            let (answer, counted) = (answer.clone(), counted.clone());
+            tokio::spawn(async move {
+                while !read_head(&mut stream).await.is_empty() {
+                    let bytes = answer(counted.fetch_add(1, Ordering::SeqCst));
+                    if stream.write_all(&bytes).await.is_err() {
+                        return;
+                    }
+                }
+            });
+        }
+    });
+    (address, connections)
+}
+
+fn with_body(body: &str) -> Vec<u8> {
+    format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{body}", body.len()).into_bytes()
+}
+
+/// Ingress: 15, 19, 59
+#[tokio::test]
+async fn requests_sent_ahead_are_answered_in_turn_over_one_connection() {
+    let (address, connections) = steady(|number| with_body(&format!("<{number}>"))).await;
+    let gate = Gate::to(&[address]);
+    let mut requests = "GET / HTTP/1.1\r\nHost: h\r\n\r\n".repeat(500);
+    requests.push_str("HEAD / HTTP/1.1\r\nHost: h\r\n\r\nGET / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n");
+    let got = exchange(gate.http, requests.as_bytes()).await;
+    let bodies: Vec<_> = (0..500).map(|number| format!("<{number}>")).collect();
+    let found: Vec<_> = got.split("\r\n\r\n").skip(1).filter_map(|part| part.split("HTTP/1.1").next()).collect();
+    let mut wanted: Vec<&str> = bodies.iter().map(String::as_str).collect();
+    wanted.extend(["", "<501>"]);
+    assert_eq!(found, wanted);
+    assert_eq!(connections.load(Ordering::SeqCst), 2, "only the body after the answer to HEAD cost a connection");
+}
+
+/// Ingress: 15, 16
+#[tokio::test]
+async fn the_general_way_goes_on_where_the_short_one_ends() {
+    let upstream = Upstream::start("a").await;
+    let gate = Gate::to(&[upstream.address]);
+    let mut requests = String::new();
+    for (method, body) in [("GET", ""), ("POST", "hello"), ("GET", ""), ("PUT", "x"), ("HEAD", ""), ("GET", "")] {
+        let length = if body.is_empty() { String::new() } else { format!("Content-Length: {}\r\n", body.len()) };
+        requests.push_str(&format!("{method} /{method} HTTP/1.1\r\nHost: h\r\n{length}\r\n{body}"));
+    }
+    requests.push_str("GET /last HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n");
+    let got = exchange(gate.http, requests.as_bytes()).await;
+    let lengths: Vec<_> = got.match_indices("\"length\":").map(|(at, _)| &got[at + 9..at + 10]).collect();
+    assert_eq!(lengths, ["0", "5", "0", "1", "0", "0"], "{got}");
+    assert_eq!(upstream.seen(), 7);
+    assert_eq!(got.matches("HTTP/1.1 200 OK").count(), 7);
+}
+
+/// Ingress: 22
+#[tokio::test]
+async fn bytes_after_an_answer_never_become_the_next_one() {
+    let evil = "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil";
+    let (address, connections) = steady(move |number| [with_body(&number.to_string()), evil.into()].concat()).await;
+    let gate = Gate::to(&[address]);
+    let mut stream = TcpStream::connect(gate.http).await.expect("connect");
+    for number in 0..5 {
+        stream.write_all(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n").await.expect("written");
+        let head = read_head(&mut stream).await;
+        assert!(head.contains("content-length: 1"), "{head}");
+        assert_eq!(stream.read_u8().await.expect("a body"), b'0' + number);
+    }
+    assert_eq!(connections.load(Ordering::SeqCst), 5);
+}
+
+/// Ingress: 58
+#[tokio::test]
+async fn long_bodies_come_through_byte_for_byte() {
+    let long: Arc<Vec<u8>> = Arc::new((0..3_000_000u32).map(|at| (at % 251) as u8).collect());
+    for chunked in [false, true] {
+        let body = long.clone();
+        let (address, _) = steady(move |_| {
+            let mut answer = Vec::new();
+            if chunked {
+                answer.extend_from_slice(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n");
+                for piece in body.chunks(70_001) {
+                    answer.extend_from_slice(format!("{:X}\r\n", piece.len()).as_bytes());
+                    answer.extend_from_slice(piece);
+                    answer.extend_from_slice(b"\r\n");
+                }
+                answer.extend_from_slice(b"0\r\nX-Trailer: 1\r\n\r\n");
+            } else {
+                answer
+                    .extend_from_slice(format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", body.len()).as_bytes());
+                answer.extend_from_slice(&body);
+            }
+            answer
+        })
+        .await;
+        let gate = Gate::to(&[address]);
+        for _ in 0..2 {
+            let mut stream = TcpStream::connect(gate.http).await.expect("connect");
+            stream.write_all(b"GET / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n").await.expect("written");
+            let mut got = Vec::new();
+            tokio::time::timeout(PATIENCE, stream.read_to_end(&mut got)).await.expect("in time").expect("an end");
+            let at = got.windows(4).position(|four| four == b"\r\n\r\n").expect("a head") + 4;
+            let body = if chunked { unchunked(&got[at..]) } else { got[at..].to_vec() };
+            assert!(body == **long, "chunked: {chunked}, {} bytes", body.len());
+        }
+    }
+}
+
+fn unchunked(mut bytes: &[u8]) -> Vec<u8> {
+    let mut all = Vec::new();
+    loop {
+        let line = bytes.iter().position(|byte| *byte == b'\r').expect("a size");
+        let size = usize::from_str_radix(std::str::from_utf8(&bytes[..line]).expect("text"), 16).expect("a size");
+        bytes = &bytes[line + 2..];
+        if size == 0 {
+            assert_eq!(bytes, b"\r\n");
+            return all;
+        }
+        all.extend_from_slice(&bytes[..size]);
+        bytes = &bytes[size + 2..];
+    }
+}
+
+/// Ingress: 58
+#[tokio::test]
+async fn each_piece_is_passed_on_at_once() {
+    let (mut pieces, wanted) = tokio::sync::mpsc::unbounded_channel::<&'static str>();
+    let wanted = Arc::new(tokio::sync::Mutex::new(wanted));
+    let address = scripted(move |mut stream, _, _| {
+        let wanted = wanted.clone();
+        async move {
+            let head = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n";
+            stream.write_all(head).await.expect("written");
+            while let Some(piece) = wanted.lock().await.recv().await {
+                stream.write_all(piece.as_bytes()).await.expect("written");
+            }
+        }
+    })
+    .await;
+    let gate = Gate::to(&[address]);
+    let mut stream = TcpStream::connect(gate.http).await.expect("connect");
+    stream.write_all(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n").await.expect("written");
+    assert!(read_head(&mut stream).await.contains("chunked"));
+    for (piece, shown) in
+        [("1\r\na\r\n", "1\r\na\r\n"), ("2\r\nb", "1\r\nb\r\n"), ("c\r\n", "1\r\nc\r\n"), ("0\r\n\r\n", "0\r\n\r\n")]
+    {
+        pieces.send(piece).expect("the endpoint listens");
+        let mut got = vec![0; shown.len()];
+        tokio::time::timeout(PATIENCE, stream.read_exact(&mut got)).await.expect("at once").expect("a piece");
+        assert_eq!(got, shown.as_bytes());
+    }
+    pieces = tokio::sync::mpsc::unbounded_channel().0;
+    drop(pieces);
+}
+
+/// Ingress: 18
+#[tokio::test]
+async fn a_client_that_goes_away_takes_its_exchange_along() {
+    let (gone, mut left) = tokio::sync::mpsc::unbounded_channel();
+    let address = scripted(move |mut stream, _, number| {
+        let gone = gone.clone();
+        async move {
+            if number > 0 {
+                stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf").await.expect("written");
+            }
+            let end = stream.read(&mut [0; 1]).await;
+            gone.send(matches!(end, Ok(0) | Err(_))).expect("the test waits");
+        }
+    })
+    .await;
+    let gate = Gate::to(&[address]);
+    for _ in 0..2 {
+        let mut stream = TcpStream::connect(gate.http).await.expect("connect");
+        stream.write_all(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n").await.expect("written");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        drop(stream);
+        let left = tokio::time::timeout(PATIENCE, left.recv()).await.expect("the endpoint hears of it");
+        assert_eq!(left, Some(true));
+    }
+}
+
+/// Ingress: 17
+#[tokio::test]
+async fn who_sends_nothing_or_takes_nothing_is_let_go() {
+    let (address, _) = steady(|_| with_body(&"x".repeat(8_000_000))).await;
+    let short = Duration::from_millis(200);
+    let gate = Gate::start(&snapshot(&[address]), |config| {
+        (config.timeouts.head, config.timeouts.idle) = (short, short);
+    });
+    let mut idle = TcpStream::connect(gate.http).await.expect("connect");
+    idle.write_all(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n").await.expect("written");
+    let head = read_head(&mut idle).await;
+    assert!(head.contains("200 OK"), "{head}");
+    let mut stuck = TcpStream::connect(gate.http).await.expect("connect");
+    stuck.write_all(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n").await.expect("written");
+    let mut body = vec![0; 8_000_000];
+    idle.read_exact(&mut body).await.expect("the whole body");
+    let ended = tokio::time::timeout(PATIENCE, idle.read(&mut [0; 1])).await.expect("let go");
+    assert!(matches!(ended, Ok(0) | Err(_)), "after an answer nothing more was asked for");
+    // Who has not read until now gets what was on its way, and not the rest.
+    tokio::time::sleep(4 * short).await;
+    let mut got = Vec::new();
+    let read = tokio::time::timeout(PATIENCE, stuck.read_to_end(&mut got)).await.expect("an end");
+    assert!(read.is_err() || got.len() < 8_000_000, "{} bytes", got.len());
+}
+
+/// Ingress: 59, 61
+#[tokio::test]
+async fn a_kept_connection_that_died_costs_no_request() {
+    let (address, connections) = steady(|_| with_body("ok")).await;
+    let gate = Gate::start(&snapshot(&[address]), |config| config.workers = 1);
+    let request = b"GET / HTTP/1.1\r\nHost: h\r\n\r\n";
+    let mut stream = TcpStream::connect(gate.http).await.expect("connect");
+    stream.write_all(request).await.expect("written");
+    assert!(read_head(&mut stream).await.contains("200 OK"));
+    stream.read_exact(&mut [0; 2]).await.expect("a body");
+    assert_eq!(connections.load(Ordering::SeqCst), 1);
+    // An endpoint that closes as soon as it is asked again.
+    let closing = scripted(|mut stream, _, number| async move {
+        stream.write_all(&with_body("ok")).await.expect("written");
+        if number > 0 {
+            return;
+        }
+        // The second request is read and not answered.
+        read_head(&mut stream).await;
+    })
+    .await;
+    gate.swap(&[closing]);
+    for _ in 0..3 {
+        stream.write_all(request).await.expect("written");
+        let head = read_head(&mut stream).await;
+        assert!(head.contains("200 OK"), "{head}");
+        stream.read_exact(&mut [0; 2]).await.expect("a body");
+    }
+}
