@@ -6,8 +6,10 @@ mod delivery;
 mod endpoints;
 mod extauth;
 mod group;
+mod mirror;
 mod mutual;
 mod read;
+mod snippet;
 pub mod table;
 mod upkeep;
 
@@ -19,6 +21,7 @@ use crate::route::extauth::ExternalAuth;
 use crate::route::policy::Policy;
 use crate::route::{Affinity, Balance, Delivery, Retries, Shares};
 pub use endpoints::TlsWish;
+pub use mirror::MirrorWish;
 pub use mutual::MutualWish;
 use read::Reader;
 pub use upkeep::{UpkeepWish, of as upkeep_of};
@@ -41,6 +44,8 @@ pub struct Reading {
     pub delivery: DeliveryWish,
     pub upkeep: UpkeepWish,
     pub users: Option<UsersWish>,
+    /// Who gets copies of its requests.
+    pub mirror: Option<MirrorWish>,
     /// What clients have to show on its hosts.
     pub mutual: Option<MutualWish>,
     /// How endpoints are spoken to where that is TLS.
@@ -189,6 +194,9 @@ pub fn read_within(annotations: &BTreeMap<String, String>, namespace: &str) -> R
     policy.access = group::access(&mut reader);
     policy.limits = group::limits(&mut reader);
     policy.answers = group::answers(&mut reader);
+    policy.rate = group::rate(&mut reader);
+    policy.connection = group::connection(&mut reader);
+    snippet::read(&mut reader, &mut policy);
     let aliases = group::aliases(&mut reader);
     let www = reader.flag("from-to-www-redirect").unwrap_or(false);
     let patterned = reader.flag("use-regex").unwrap_or(false) || policy.rewrite.is_some();
@@ -197,6 +205,7 @@ pub fn read_within(annotations: &BTreeMap<String, String>, namespace: &str) -> R
     let canary = delivery::canary(&mut reader);
     let users = group::users(&mut reader, namespace);
     let mutual = mutual::wish(&mut reader, namespace);
+    let mirror = mirror::wish(&mut reader);
     let endpoints = endpoints::tls(&mut reader, namespace);
     let errors = group::errors(&mut reader);
     let extauth = extauth::wish(&mut reader);
@@ -211,6 +220,7 @@ pub fn read_within(annotations: &BTreeMap<String, String>, namespace: &str) -> R
         delivery,
         upkeep,
         users,
+        mirror,
         mutual,
         endpoints,
         errors,

@@ -142,6 +142,18 @@ pub fn rewrite_request(policy: &Policy, parts: &mut Parts, target: Option<PathAn
     if let Some(prefix) = &policy.forwarded_prefix {
         parts.headers.insert("x-forwarded-prefix", prefix.clone());
     }
+    if let Some(connection) = policy.connection.as_ref().filter(|_| !parts.headers.contains_key(http::header::UPGRADE))
+    {
+        parts.headers.insert(http::header::CONNECTION, connection.clone());
+    }
+    if let Some(rules) = &policy.requests {
+        for name in &rules.unset {
+            parts.headers.remove(name);
+        }
+        for (name, value) in &rules.set {
+            parts.headers.insert(name, value.clone());
+        }
+    }
 }
 
 impl<'a> Arrived<'a> {

@@ -16,7 +16,7 @@
 //! - Never talks to a member's API server and holds no member credentials.
 //! - A worker's requests share nothing with other workers but the route table and endpoint health.
 //! - An absence of endpoints is believed only of clusters that said they are complete; the last snapshot goes on.
-//! - No text templates: whatever a user writes into an Ingress is compared, never interpreted.
+//! - No text templates: what a user writes into an Ingress is compared, or is the plain value of a field; it is never run.
 
 mod access;
 pub mod annotation;

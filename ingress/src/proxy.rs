@@ -8,11 +8,14 @@ pub mod forward;
 pub mod guard;
 pub mod head;
 mod id;
+mod mirror;
 mod pages;
 mod passthrough;
 mod probe;
 mod replay;
 mod session;
+mod slow;
+mod tee;
 mod tunnel;
 pub mod upstream;
 mod websocket;
@@ -208,7 +211,7 @@ impl Proxy {
         };
         let mut response = passed.unwrap_or_else(|stop| self.stopped(stop, version, line));
         if policy.cors.is_some() || policy.answers.is_some() {
-            filter::rewrite_answer(policy, origin.as_ref(), response.headers_mut());
+            filter::rewrite_answer(policy, origin.as_ref(), &mut response);
         }
         grant.hand_on(response.status(), response.headers_mut());
         tally.status = response.status();
@@ -259,7 +262,8 @@ impl Proxy {
         };
         let affinity = route.delivery.affinity.as_deref();
         let session = affinity.map_or_else(Session::default, |a| Session::of(a, &parts.headers, || self.ids.number()));
-        let (body, watch) = self.request_body(parts, incoming, &route.policy)?;
+        let (mut body, watch) = self.request_body(parts, incoming, &route.policy)?;
+        let mirrored = route.mirror.as_ref().map(|mirror| (mirror, parts.uri.clone()));
         let protocol = upgrade.as_ref().map(|upgrade| upgrade.protocol.clone());
         head::rewrite_request(parts, peer, &self.heads, protocol, || self.ids.next());
         if let Some(line) = line {
@@ -271,6 +275,9 @@ impl Proxy {
         }
         for (name, value) in fields {
             parts.headers.append(name, value);
+        }
+        if let Some((mirror, target)) = mirrored {
+            self.mirror(mirror, (parts, &target), &mut body);
         }
         // An HTTP/2 endpoint that goes away says which requests it did not take, and gRPC has nothing but POST.
         let kept = if wire.is_h2() { REPLAY } else { 0 };
@@ -373,6 +380,9 @@ impl Proxy {
         let mut response = response.map(|incoming| AnswerBody::upstream(incoming, lease, idle, in_flight));
         if let Some(open) = open {
             response.body_mut().count(open);
+        }
+        if let Some(rate) = policy.rate {
+            response.body_mut().slow(rate);
         }
         Ok(response)
     }

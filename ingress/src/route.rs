@@ -16,6 +16,7 @@ mod endpoint;
 pub mod extauth;
 mod external;
 mod host;
+mod mirror;
 pub mod mutual;
 mod passthrough;
 mod path;
@@ -41,6 +42,7 @@ pub use delivery::{Delivery, Session};
 pub use endpoint::{Endpoint, EndpointKey, InFlight, Mark, Standing};
 pub use external::{ExternalNameError, ExternalNames};
 pub use host::{Host, HostError};
+pub use mirror::Mirror;
 pub use passthrough::Passthrough;
 pub use path::{Found, normal as normal_path};
 pub use pattern::{Groups, Pattern, PatternError};
@@ -76,6 +78,8 @@ pub struct Route {
     pub extauth: Option<Arc<External>>,
     /// Whom to ask what to say of errors.
     pub pages: Option<Arc<ErrorPages>>,
+    /// Who gets copies of its requests.
+    pub mirror: Option<Arc<Mirror>>,
     /// Of its Ingress and Service, for as long as both are there.
     pub number: u32,
 }
@@ -205,6 +209,7 @@ impl Route {
             canaries: Canaries::default(),
             extauth: None,
             pages: None,
+            mirror: None,
             number,
         }
     }

@@ -45,7 +45,7 @@ pub(super) fn wish(reader: &mut Reader<'_>) -> Option<ExternalWish> {
 type Place = ((String, String), u16, bool, PathAndQuery, HeaderValue);
 
 /// `http://NAME.NAMESPACE.svc[.cluster.local|.clusterset.local][:PORT]/path`
-fn service(url: &str) -> Option<Place> {
+pub(super) fn service(url: &str) -> Option<Place> {
     let uri: Uri = url.parse().ok().filter(|_| !url.contains('$'))?;
     let tls = match uri.scheme_str()? {
         "http" => false,

@@ -8,8 +8,8 @@ use super::read::Reader;
 use super::{UsersWish, own_secret};
 use crate::config::Network;
 use crate::route::policy::{
-    Access, AnswerRules, BodyLimit, Cors, Https, Origin, Origins, Piece, Policy, Protocol, Rate, RateLimits, Redirect,
-    Rewrite, Waits, WhenHttps,
+    Access, AnswerRate, AnswerRules, BodyLimit, Cors, Https, Origin, Origins, Piece, Policy, Protocol, Rate,
+    RateLimits, Redirect, Rewrite, Waits, WhenHttps,
 };
 
 /// How many requests may come at once for each that may come regularly.
@@ -177,6 +177,20 @@ pub(super) fn limits(reader: &mut Reader<'_>) -> Option<Box<RateLimits>> {
     any.then(|| Box::new(RateLimits { second, minute, open, exempt }))
 }
 
+/// How fast answers go out.
+pub(super) fn rate(reader: &mut Reader<'_>) -> Option<AnswerRate> {
+    let mut kilobytes = |name: &str| reader.number(name, 0).map(|count| u64::from(count) * 1024).filter(|n| *n > 0);
+    let after = kilobytes("limit-rate-after").unwrap_or(0);
+    kilobytes("limit-rate").map(|bytes_per_second| AnswerRate { bytes_per_second, after })
+}
+
+/// What endpoints are told about the connection that they are spoken to over.
+pub(super) fn connection(reader: &mut Reader<'_>) -> Option<HeaderValue> {
+    let words = [("close", 0), ("keep-alive", 1)];
+    let at: usize = reader.one_of("connection-proxy-header", &words)?;
+    Some(HeaderValue::from_static(words[at].0))
+}
+
 /// Users with passwords.
 pub(super) fn users(reader: &mut Reader<'_>, namespace: &str) -> Option<UsersWish> {
     reader.one_of("auth-type", &[("basic", ())])?;
@@ -229,10 +243,10 @@ pub(super) fn answers(reader: &mut Reader<'_>) -> Option<Box<AnswerRules>> {
         }
     };
     let rules = AnswerRules {
-        set: Vec::new(),
         cookie_domain: pair("proxy-cookie-domain"),
         cookie_path: pair("proxy-cookie-path"),
         location: from.zip(to).map(|(from, to)| (from.into(), to.into())),
+        ..AnswerRules::default()
     };
     (rules != AnswerRules::default()).then(|| Box::new(rules))
 }

@@ -1,13 +1,15 @@
 //! Changes of an answer's head that a policy asks for.
 
 use http::header::{LOCATION, REFRESH, SET_COOKIE};
-use http::{HeaderMap, HeaderValue};
+use http::{HeaderMap, HeaderValue, Response};
 
 use super::cors;
 use crate::route::policy::{AnswerRules, Policy};
 
 /// Applies what the policy says to the head of an answer, whoever made it.
-pub fn rewrite(policy: &Policy, origin: Option<&HeaderValue>, headers: &mut HeaderMap) {
+pub fn rewrite<B>(policy: &Policy, origin: Option<&HeaderValue>, response: &mut Response<B>) {
+    let status = response.status();
+    let headers = response.headers_mut();
     if let Some(cors) = &policy.cors
         && let Some(origin) = cors::allowed(cors, origin)
     {
@@ -15,10 +17,17 @@ pub fn rewrite(policy: &Policy, origin: Option<&HeaderValue>, headers: &mut Head
     }
     if let Some(rules) = &policy.answers {
         apply(rules, headers);
+        let usual = matches!(status.as_u16(), 200 | 201 | 204 | 206 | 301..=304 | 307 | 308);
+        for added in rules.added.iter().filter(|added| added.always || usual) {
+            headers.append(&added.name, added.value.clone());
+        }
     }
 }
 
 fn apply(rules: &AnswerRules, headers: &mut HeaderMap) {
+    for name in &rules.unset {
+        headers.remove(name);
+    }
     for (name, value) in &rules.set {
         headers.insert(name, value.clone());
     }

@@ -18,8 +18,11 @@ use crate::config::BodyRate;
 use crate::filter::rate::Open;
 use crate::metrics::book::Tally;
 use crate::proxy::replay::Replay;
+use crate::proxy::slow::Slow;
+use crate::proxy::tee::{Copied, Tee, tee};
 use crate::proxy::upstream::Lease;
 use crate::route::InFlight;
+use crate::route::policy::AnswerRate;
 use crate::stall::{self, Waits};
 
 /// Why a body ended before its end.
@@ -31,6 +34,8 @@ pub enum BodyError {
     Idle,
     #[error("the client went away")]
     Downstream(#[source] hyper::Error),
+    #[error("what it is a copy of broke off, or was faster")]
+    Copy,
     #[error("the endpoint's answer broke off")]
     Upstream(#[source] hyper::Error),
 }
@@ -75,6 +80,7 @@ enum Content {
     None,
     Once(Streaming),
     Kept(Replay),
+    Copied(Copied),
 }
 
 /// What a client sends, as it comes.
@@ -84,6 +90,8 @@ pub struct Streaming {
     left: Option<u64>,
     idle: IdleTimer,
     pace: Option<Pace>,
+    /// Somebody else gets it, too.
+    tee: Option<Tee>,
 }
 
 /// How fast a body has come so far.
@@ -134,7 +142,8 @@ impl RequestBody {
     #[must_use]
     pub fn streaming(incoming: Incoming, limit: Option<u64>, idle: Duration) -> (Self, Watch) {
         let watch = Watch::default();
-        let body = Streaming { incoming, watch: watch.clone(), left: limit, idle: IdleTimer::new(idle), pace: None };
+        let idle = IdleTimer::new(idle);
+        let body = Streaming { incoming, watch: watch.clone(), left: limit, idle, pace: None, tee: None };
         (Self(Content::Once(body)), watch)
     }
 
@@ -156,12 +165,21 @@ impl RequestBody {
         }
     }
 
+    /// A copy that is read while this one is, as far as it can follow.
+    #[must_use]
+    pub fn tee(&mut self) -> Self {
+        let Content::Once(streaming) = &mut self.0 else { return Self::none() };
+        let (tee, copied) = tee();
+        streaming.tee = Some(tee);
+        Self(Content::Copied(copied))
+    }
+
     /// The body once more, if it can be sent twice.
     #[must_use]
     pub fn copy(&self) -> Option<Self> {
         match &self.0 {
             Content::None => Some(Self::none()),
-            Content::Once(_) => None,
+            Content::Once(_) | Content::Copied(_) => None,
             Content::Kept(replay) => Some(Self(Content::Kept(replay.again()))),
         }
     }
@@ -177,8 +195,16 @@ impl RequestBody {
 }
 
 impl Streaming {
-    fn fail(&self, progress: Progress, error: BodyError) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+    fn done(&mut self) {
+        self.watch.set(Progress::Done);
+        if let Some(mut tee) = self.tee.take() {
+            tee.end();
+        }
+    }
+
+    fn fail(&mut self, progress: Progress, error: BodyError) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         self.watch.set(progress);
+        self.tee = None;
         Poll::Ready(Some(Err(error)))
     }
 }
@@ -190,7 +216,7 @@ impl Streaming {
             Poll::Pending if self.idle.expired(cx) => self.fail(Progress::Idle, BodyError::Idle),
             Poll::Pending => Poll::Pending,
             Poll::Ready(None) => {
-                self.watch.set(Progress::Done);
+                self.done();
                 Poll::Ready(None)
             }
             Poll::Ready(Some(Err(error))) => self.fail(Progress::Broken, BodyError::Downstream(error)),
@@ -202,8 +228,11 @@ impl Streaming {
                     Some(rest) => self.left = rest,
                     None => {}
                 }
+                if let Some(tee) = &mut self.tee {
+                    tee.pass(&frame);
+                }
                 if self.incoming.is_end_stream() {
-                    self.watch.set(Progress::Done);
+                    self.done();
                 } else if self.pace.as_mut().is_some_and(|pace| pace.lags(length)) {
                     return self.fail(Progress::Idle, BodyError::Idle);
                 }
@@ -234,6 +263,7 @@ impl Body for RequestBody {
             Content::None => Poll::Ready(None),
             Content::Once(streaming) => streaming.poll_frame(cx),
             Content::Kept(replay) => replay.poll_frame(cx),
+            Content::Copied(copied) => copied.poll_frame(cx),
         }
     }
 
@@ -242,6 +272,7 @@ impl Body for RequestBody {
             Content::None => true,
             Content::Once(streaming) => streaming.is_end_stream(),
             Content::Kept(replay) => replay.is_end_stream(),
+            Content::Copied(copied) => copied.is_end_stream(),
         }
     }
 
@@ -250,6 +281,7 @@ impl Body for RequestBody {
             Content::None => SizeHint::with_exact(0),
             Content::Once(streaming) => streaming.size_hint(),
             Content::Kept(replay) => replay.size_hint(),
+            Content::Copied(_) => SizeHint::new(),
         }
     }
 }
@@ -262,6 +294,7 @@ pub struct AnswerBody {
     /// Counts until the end, too.
     open: Option<Open>,
     tally: Option<Tally>,
+    slow: Option<Box<Slow>>,
 }
 
 enum Source {
@@ -281,7 +314,7 @@ impl AnswerBody {
     /// A body of our own.
     #[must_use]
     pub const fn whole(bytes: Bytes) -> Self {
-        Self { source: Source::Whole(bytes), line: None, open: None, tally: None }
+        Self { source: Source::Whole(bytes), line: None, open: None, tally: None, slow: None }
     }
 
     /// An endpoint's body; `lease` goes back to the pool when it has come through whole.
@@ -289,15 +322,20 @@ impl AnswerBody {
     pub fn upstream(incoming: Incoming, mut lease: Lease, idle: Duration, in_flight: Option<InFlight>) -> Self {
         if incoming.is_end_stream() {
             lease.settle();
-            return Self { source: Source::Ended, line: None, open: None, tally: None };
+            return Self { source: Source::Ended, line: None, open: None, tally: None, slow: None };
         }
         let flow = Flow { incoming, lease: Some(lease), idle: IdleTimer::new(idle), _in_flight: in_flight };
-        Self { source: Source::Upstream(Box::new(flow)), line: None, open: None, tally: None }
+        Self { source: Source::Upstream(Box::new(flow)), line: None, open: None, tally: None, slow: None }
     }
 
     /// Counts the request of its client until this body ends.
     pub fn count(&mut self, open: Open) {
         self.open = Some(open);
+    }
+
+    /// Lets it go out no faster than this.
+    pub fn slow(&mut self, rate: AnswerRate) {
+        self.slow = Some(Box::new(Slow::new(rate)));
     }
 
     /// Counts the answer for its route when this body ends.
@@ -359,9 +397,24 @@ impl Body for AnswerBody {
     type Error = BodyError;
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        let frame = match &mut self.source {
+        let waiting = match &mut self.slow {
+            Some(slow) => match slow.poll(cx) {
+                Poll::Ready(waiting) => waiting,
+                Poll::Pending => {
+                    stall::note(Waits::Endpoint);
+                    return Poll::Pending;
+                }
+            },
+            None => None,
+        };
+        let this = &mut *self;
+        let frame = match &mut this.source {
+            _ if waiting.is_some() => waiting.map(Ok),
             Source::Upstream(flow) => match flow.poll(cx) {
-                Poll::Ready(frame) => frame,
+                Poll::Ready(frame) => match &mut this.slow {
+                    Some(slow) => frame.map(|frame| frame.map(|frame| slow.pass(frame))),
+                    None => frame,
+                },
                 Poll::Pending => {
                     stall::note(Waits::Endpoint);
                     return Poll::Pending;
@@ -389,6 +442,9 @@ impl Body for AnswerBody {
     }
 
     fn is_end_stream(&self) -> bool {
+        if self.slow.as_ref().is_some_and(|slow| slow.waiting() > 0) {
+            return false;
+        }
         match &self.source {
             Source::Whole(bytes) => bytes.is_empty(),
             Source::Upstream(flow) => flow.incoming.is_end_stream(),
@@ -399,7 +455,10 @@ impl Body for AnswerBody {
     fn size_hint(&self) -> SizeHint {
         match &self.source {
             Source::Whole(bytes) => SizeHint::with_exact(bytes.len() as u64),
-            Source::Upstream(flow) => flow.incoming.size_hint(),
+            Source::Upstream(flow) => match (flow.incoming.size_hint().exact(), &self.slow) {
+                (Some(left), Some(slow)) => SizeHint::with_exact(left + slow.waiting()),
+                _ => flow.incoming.size_hint(),
+            },
             Source::Ended => SizeHint::with_exact(0),
         }
     }

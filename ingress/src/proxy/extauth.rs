@@ -185,7 +185,7 @@ fn unknown(rules: &ExternalAuth, headers: &HeaderMap, stopped: Stopped<'_>) -> S
 }
 
 /// Reads a short body to its end, so that its connection can be kept; a long one is not worth it.
-async fn drain(mut body: AnswerBody) {
+pub(super) async fn drain(mut body: AnswerBody) {
     let mut left = DRAINED_BYTES;
     while let Some(Ok(frame)) = poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)).await {
         match left.checked_sub(frame.data_ref().map_or(0, bytes::Bytes::len)) {

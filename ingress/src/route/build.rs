@@ -4,6 +4,7 @@
 
 mod canaries;
 mod extauth;
+mod mirror;
 mod mutual;
 mod names;
 mod pages;
@@ -33,7 +34,7 @@ use crate::route::policy::Policy;
 use crate::route::pool::{Identities, Locality, SliceIndex, routable};
 use crate::route::upkeep::Upkeep;
 use crate::route::wire::{UpstreamTls, Wires};
-use crate::route::{ErrorPages, Problem, ProblemKind, Route, RouteTable};
+use crate::route::{ErrorPages, Mirror, Problem, ProblemKind, Route, RouteTable};
 use crate::snapshot::{BackendRef, IngressClass, IngressObject, Named, PortRef, RulePath, ServiceObject, Snapshot};
 use canaries::{Place, Waiting};
 use mutual::MutualHosts;
@@ -137,6 +138,7 @@ pub fn build(snapshot: &Snapshot, before: Option<&RouteTable>, options: &BuildOp
         asks_for_patterns: false,
         extauth: None,
         pages: None,
+        mirror: None,
         plain,
     };
     builder.table.any.mutual = builder.mutuals.of("");
@@ -181,6 +183,7 @@ struct Builder<'s> {
     asks_for_patterns: bool,
     extauth: Option<Arc<External>>,
     pages: Option<Arc<ErrorPages>>,
+    mirror: Option<Arc<Mirror>>,
     /// Of every Ingress that asks for nothing.
     plain: Arc<Policy>,
 }
@@ -214,9 +217,9 @@ impl<'s> Builder<'s> {
     /// Takes in what its annotations ask for; says whether it is a canary.
     fn asked(&mut self, ingress: &IngressObject, reading: Reading) -> Option<CanaryRule> {
         let Reading { mut policy, aliases, www, patterned, delivery, users, endpoints, .. } = reading;
-        let Reading { errors, extauth, mutual, canary, findings, .. } = reading;
+        let Reading { errors, extauth, mirror, mutual, canary, findings, .. } = reading;
         self.policy = Arc::clone(&self.plain);
-        (self.endpoint_tls, self.extauth, self.pages) = (None, None, None);
+        (self.endpoint_tls, self.extauth, self.pages, self.mirror) = (None, None, None, None);
         self.asks_for_patterns = patterned;
         self.delivery = delivery.over(&self.options.delivery);
         if let Some(wish) = users {
@@ -246,6 +249,7 @@ impl<'s> Builder<'s> {
         if let Some(errors) = errors {
             self.pages = Some(self.pages(ingress, errors));
         }
+        self.mirror = mirror.and_then(|wish| self.mirror(ingress, wish));
         for finding in findings {
             let message = format!("metadata.annotations[{}]: {}", finding.name, finding.message);
             self.problem(ingress, ProblemKind::Annotation, message);
@@ -381,8 +385,8 @@ impl<'s> Builder<'s> {
         };
         let (delivery, policy) = (self.delivery.clone(), Arc::clone(&self.policy));
         let number = self.number(&ingress.key, &backend.name);
-        let (extauth, pages) = (self.extauth.clone(), self.pages.clone());
-        Route { wiring, delivery, policy, extauth, pages, ..Route::plain(ingress.key.clone(), backend, number) }
+        let (extauth, pages, mirror) = (self.extauth.clone(), self.pages.clone(), self.mirror.clone());
+        Route { wiring, delivery, policy, extauth, pages, mirror, ..Route::plain(ingress.key.clone(), backend, number) }
     }
 
     /// The number under which requests of this Ingress for this backend are counted.

@@ -42,8 +42,14 @@ pub struct Policy {
     pub passthrough: bool,
     /// Whether requests may get an access line.
     pub logged: bool,
-    /// Changes of `Location` and `Set-Cookie` in answers.
+    /// Changes of the heads of answers.
     pub answers: Option<Box<AnswerRules>>,
+    /// Changes of what endpoints see.
+    pub requests: Option<Box<RequestRules>>,
+    /// `Connection` towards endpoints.
+    pub connection: Option<HeaderValue>,
+    /// How fast answers go out.
+    pub rate: Option<AnswerRate>,
 }
 
 impl Default for Policy {
@@ -68,6 +74,9 @@ impl Default for Policy {
             passthrough: false,
             logged: true,
             answers: None,
+            requests: None,
+            connection: None,
+            rate: None,
         }
     }
 }
@@ -246,9 +255,35 @@ pub enum Protocol {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct AnswerRules {
     pub set: Vec<(HeaderName, HeaderValue)>,
+    pub unset: Vec<HeaderName>,
+    pub added: Vec<Added>,
     /// Prefixes of `Location` and `Refresh`.
     pub location: Option<(Box<str>, Box<str>)>,
     /// `Domain` and `Path` of cookies, each from what to what.
     pub cookie_domain: Option<(Box<str>, Box<str>)>,
     pub cookie_path: Option<(Box<str>, Box<str>)>,
+}
+
+/// A field that comes beside others of its name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Added {
+    pub name: HeaderName,
+    pub value: HeaderValue,
+    /// Also to errors.
+    pub always: bool,
+}
+
+/// What is changed in the heads of requests, after everything else.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct RequestRules {
+    pub set: Vec<(HeaderName, HeaderValue)>,
+    pub unset: Vec<HeaderName>,
+}
+
+/// How fast one answer goes out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AnswerRate {
+    pub bytes_per_second: u64,
+    /// Bytes that go out as fast as they can.
+    pub after: u64,
 }

@@ -3,6 +3,7 @@
 mod access;
 mod announced;
 mod churn;
+mod copies;
 mod delivery;
 mod express;
 mod failures;

@@ -47,20 +47,20 @@ const USUAL: &str = "
 
 /// What the endpoint got.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Seen {
-    line: String,
-    headers: BTreeMap<String, String>,
-    body: String,
+pub struct Seen {
+    pub line: String,
+    pub headers: BTreeMap<String, String>,
+    pub body: String,
 }
 
 /// An endpoint that keeps what it sees and answers as the request's own fields tell it.
-struct Recorder {
-    address: SocketAddr,
+pub struct Recorder {
+    pub address: SocketAddr,
     seen: Arc<Mutex<Vec<Seen>>>,
 }
 
 impl Recorder {
-    async fn start() -> Self {
+    pub async fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("bound");
         let seen: Arc<Mutex<Vec<Seen>>> = Arc::default();
@@ -78,7 +78,7 @@ impl Recorder {
         Self { address, seen }
     }
 
-    fn take(&self) -> Vec<Seen> {
+    pub fn take(&self) -> Vec<Seen> {
         std::mem::take(&mut *self.seen.lock().expect("no panic"))
     }
 }

@@ -12,7 +12,7 @@ fn gate(endpoint: &Upstream, annotations: &[(&str, &str)], tweak: impl FnOnce(&m
     Gate::start(&with(snapshot(&[endpoint.address]), annotations), tweak)
 }
 
-fn with(mut snapshot: Snapshot, annotations: &[(&str, &str)]) -> Snapshot {
+pub fn with(mut snapshot: Snapshot, annotations: &[(&str, &str)]) -> Snapshot {
     let annotations: Value =
         annotations.iter().map(|(name, value)| (format!("nginx.ingress.kubernetes.io/{name}"), json!(value))).collect();
     let backend = json!({"service": {"name": "web", "port": {"number": 80}}});
@@ -274,7 +274,7 @@ async fn canaries_take_the_requests_that_ask_for_them() {
 }
 
 /// One more Service with one endpoint in a cluster of its own.
-fn add_service(snapshot: &mut Snapshot, name: &str, address: std::net::SocketAddr) {
+pub fn add_service(snapshot: &mut Snapshot, name: &str, address: std::net::SocketAddr) {
     use federation_types::endpoint::group;
     use federation_types::label;
     let object = json!({"metadata": {"namespace": "n", "name": name}, "spec": {"ports": [{"port": 80}]}});

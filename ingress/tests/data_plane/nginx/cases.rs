@@ -392,6 +392,25 @@ pub const CASES: &[Case] = &[
         ..NONE
     },
     Case {
+        name: "plain values of a snippet",
+        annotations: &[(
+            "configuration-snippet",
+            r#"add_header X-Some "1; \"2\""; add_header 'X-All' 3 always;
+            proxy_set_header X-Team shop; proxy_set_header X-Secret "";"#,
+        )],
+        nginx: r#"location / { USUAL proxy_pass http://up; add_header X-Some "1; \"2\""; add_header 'X-All' 3 always;
+            proxy_set_header X-Team shop; proxy_set_header X-Secret ""; }"#,
+        told: &["x-some", "x-all"],
+        seen: &["x-team", "x-secret"],
+        requests: &[
+            ("GET /\nX-Team: x\nX-Secret: 1", Same),
+            ("GET /\nx-answer: 404", Same),
+            ("GET /\nx-answer: 201", Same),
+            ("GET /\nx-answer: 302\nx-location: http://b.example/", Same),
+        ],
+        ..NONE
+    },
+    Case {
         name: "further names",
         annotations: &[("server-alias", "b.example,*.c.example")],
         nginx: "server_name b.example *.c.example; location / { USUAL proxy_pass http://up; }",
