@@ -32,13 +32,14 @@ pub trait Report: Send + Sync + 'static {
 /// Serves until `stop`.
 ///
 /// # Errors
-/// If the address cannot be listened on.
-pub async fn listen(
-    address: SocketAddr,
+/// If the socket cannot be watched.
+pub fn listen(
+    socket: std::net::TcpListener,
     report: Arc<dyn Report>,
     stop: CancellationToken,
 ) -> std::io::Result<(SocketAddr, impl Future<Output = ()>)> {
-    let listener = TcpListener::bind(address).await?;
+    socket.set_nonblocking(true)?;
+    let listener = TcpListener::from_std(socket)?;
     let bound = listener.local_addr()?;
     let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     let run = async move {

@@ -126,6 +126,9 @@ pub struct ServeFlags {
     /// Seconds between a stop, which /readyz tells at once, and its beginning (default: 0)
     #[arg(long, value_name = "SECONDS")]
     pub shutdown_delay: Option<u64>,
+    /// Take sockets over from the process of the same --data-dir, which then drains; for --role ingress alone
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true")]
+    pub take_over: Option<bool>,
     /// Where templates go that nothing places (default: none; `up`: all)
     #[arg(long, value_enum)]
     pub default_placement: Option<DefaultPlacement>,
@@ -177,6 +180,8 @@ pub struct ServeConfig {
     pub default_placement: DefaultPlacement,
     /// Between a stop and its beginning: load balancers have to notice that this process is not ready.
     pub shutdown_delay: Duration,
+    /// From a process that runs already.
+    pub take_over: bool,
     /// Members and their pods may be on this machine; only `up` sets it.
     pub playground: bool,
 }
@@ -246,6 +251,7 @@ impl ServeFlags {
             ingress,
             default_placement: self.default_placement.or(file.default_placement).unwrap_or_default(),
             shutdown_delay: Duration::from_secs(self.shutdown_delay.or(file.shutdown_delay).unwrap_or(0)),
+            take_over: self.take_over.or(file.take_over).unwrap_or(false),
             playground: false,
             roles,
             data_dir,
@@ -255,6 +261,9 @@ impl ServeFlags {
             && audited.is_some_and(|log| matches!(log.target, LogTarget::Stdout))
         {
             return Err(usage("--ingress-access-log and --audit-log-path are both the standard output"));
+        }
+        if config.take_over && !config.is_ingress_alone() {
+            return Err(usage("--take-over is for --role ingress alone: a store has one holder"));
         }
         if !config.runs(Role::Api) && config.hub_kubeconfig.is_none() {
             return Err(usage("--role without api needs --hub-kubeconfig"));
@@ -268,6 +277,12 @@ impl ServeConfig {
     #[must_use]
     pub fn runs(&self, role: Role) -> bool {
         self.roles.contains(&Role::All) || self.roles.contains(&role)
+    }
+
+    /// Whether this process is an ingress and nothing else, which another process can take over.
+    #[must_use]
+    pub fn is_ingress_alone(&self) -> bool {
+        !self.roles.is_empty() && self.roles.iter().all(|role| *role == Role::Ingress)
     }
 }
 
@@ -380,6 +395,7 @@ mod tests {
                 "standard output",
             ),
             ("data-dir: /a\ningress-proxy-protocol: true\n", "--ingress-trusted-proxy"),
+            ("data-dir: /a\ntake-over: true\n", "--take-over"),
             ("data-dir: /a\ningress-limit: [no-such=1]\n", "no-such"),
             ("data-dir: /a\ningress-limit: [head-bytes]\n", "NAME=VALUE"),
             ("data-dir: /a\ningress-limit: [head-bytes=many]\n", "head-bytes"),

@@ -75,6 +75,12 @@ impl Dir {
         self.0.join("control.sock")
     }
 
+    /// Where another process may take an ingress over.
+    #[must_use]
+    pub fn hand_over(&self) -> PathBuf {
+        self.0.join("hand-over.sock")
+    }
+
     /// Which kubeconfig `up` has added its context to.
     #[must_use]
     pub fn merged(&self) -> PathBuf {

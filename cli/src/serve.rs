@@ -8,10 +8,12 @@
 //! TLS and is otherwise the same. Nothing here decides anything about objects.
 
 mod audit;
+mod handover;
 mod hub;
 mod network;
 mod planes;
 
+use std::net::TcpListener;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -61,7 +63,7 @@ impl Server {
         let (asked, last, delay) = (stop.clone(), parts.clone(), config.shutdown_delay);
         tasks.spawn(async move {
             asked.cancelled().await;
-            tokio::time::sleep(delay).await;
+            last.run_until_cancelled(tokio::time::sleep(delay)).await;
             last.cancel();
             Ok(())
         });
@@ -70,8 +72,11 @@ impl Server {
             true => Some(hub::open(&config).await?),
             false => None,
         };
+        let mut taken = handover::take(&dir, &config).await?;
         // Not before the store is ours: another server's answer to "where" stays.
-        dir.not_ready()?;
+        if taken.is_none() {
+            dir.not_ready()?;
+        }
         let callers = planes::Callers::new(local.as_ref(), &config)?;
         if let Some(local) = &local {
             let bound = hub::start(local, &config, &mut tasks, &parts).await?;
@@ -81,24 +86,40 @@ impl Server {
         if config.runs(Role::Placement) || local.is_some() {
             planes::members(&callers, local.as_ref(), &config, &mut tasks, &parts).await?;
         }
+        let mut shared = Vec::new();
         let mut report = planes::Report::new(local.as_ref().map(|l| l.api.clone()), stop.clone());
         if config.runs(Role::Ingress) {
-            let (plain, tls) = planes::ingress(&callers, &config, &mut report, &mut tasks, &parts)?;
-            (addresses.ingress, addresses.ingress_tls) = (dialled(plain), dialled(tls));
+            let doors = taken.as_mut().map(handover::Taken::doors).unwrap_or_default();
+            let opened = planes::ingress(&callers, (&config, doors), &mut report, &mut tasks, &parts)?;
+            (addresses.ingress, addresses.ingress_tls) = (dialled(opened.http), dialled(opened.https));
+            shared = opened.shared;
         }
         if config.runs(Role::Dns) {
             addresses.dns = dialled(planes::dns(&callers, &config, &mut report, &mut tasks, &parts)?);
         }
-        let listened = admin::listen(config.admin_addr, Arc::new(report), parts).await;
-        let (bound, run) = listened.map_err(|e| {
+        let routes = report.routes.clone();
+        let failed = |e| {
             Failure::local(format!("cannot listen on {}", config.admin_addr), e)
                 .fix("give another --admin-addr, or end what listens there")
-        })?;
+        };
+        let socket = match taken.as_mut().and_then(handover::Taken::admin) {
+            Some(socket) => socket,
+            None => TcpListener::bind(config.admin_addr).map_err(failed)?,
+        };
+        shared.push(socket.try_clone().map_err(failed)?);
+        let (bound, run) = admin::listen(socket, Arc::new(report), parts.clone()).map_err(failed)?;
         addresses.admin = dialled(bound);
         tasks.spawn(async move {
             run.await;
             Ok(())
         });
+        if let (Some(taken), Some(routes)) = (taken, routes) {
+            taken.finish(routes).await?;
+        }
+        if config.is_ingress_alone() {
+            let ends = handover::Ends { stop: stop.clone(), parts };
+            tasks.spawn(handover::offer(dir.hand_over(), shared, ends));
+        }
         Ok(Self { dir, addresses, tasks, stop, hub: callers.administrator(), local })
     }
 

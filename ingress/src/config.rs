@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use http::HeaderValue;
+use tokio_util::sync::CancellationToken;
 
 use crate::route::BuildOptions;
 
@@ -48,6 +49,10 @@ pub struct IngressConfig {
     pub limits: Limits,
     pub timeouts: Timeouts,
     pub heads: HeadRules,
+    /// Nothing is accepted before this is cancelled: connections wait in the sockets.
+    pub hold: Option<CancellationToken>,
+    /// [`crate::Running::shared`] gets the sockets, too, for another process.
+    pub share: bool,
 }
 
 /// Which requests leave a line, and where.

@@ -110,7 +110,7 @@ pub async fn serve(
     proxy: &Proxy,
     peer: &Peer,
     stream: Downstream,
-    drain: &CancellationToken,
+    (drain, linger): (&CancellationToken, Duration),
 ) -> Option<(Downstream, Option<Prior>)> {
     let rules = &proxy.heads;
     if rules.via.is_some() || rules.forwarded {
@@ -131,7 +131,11 @@ pub async fn serve(
         idle: proxy.timeouts.idle,
         old: began + proxy.timeouts.connection,
     };
-    let mut drained = pin!(drain.cancelled());
+    let mut drained = pin!(async {
+        drain.cancelled().await;
+        // Until then it may ask once more, and hears with the answer that it shall go.
+        tokio::time::sleep(linger).await;
+    });
     loop {
         if express.inbox.is_empty() {
             let until = (Instant::now() + proxy.timeouts.head).min(express.old);

@@ -22,6 +22,7 @@ mod websocket;
 
 use std::convert::Infallible;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use arc_swap::ArcSwap;
@@ -85,6 +86,8 @@ pub struct Proxy {
     /// Where lines of the access log go.
     pub journal: Option<Arc<Journal>>,
     limiter: Arc<Limiter>,
+    /// Answers tell clients to go elsewhere.
+    draining: AtomicBool,
     pub ids: RequestIds,
 }
 
@@ -119,6 +122,7 @@ impl Proxy {
             tasks: TaskTracker::new(),
             journal: shared.journal,
             limiter: shared.limiter,
+            draining: AtomicBool::new(false),
             ids: RequestIds::default(),
         }
     }
@@ -139,12 +143,20 @@ impl Proxy {
         let answer = self.answer(&peer, (request, began, prior), &mut line).await;
         let mut response = answer.unwrap_or_else(|stop| self.stopped(stop, version, &mut line));
         self.shard.answered(response.status(), began.elapsed());
+        if self.draining.load(Ordering::Relaxed) {
+            leave(version, &mut response);
+        }
         stall::note(Waits::Client);
         if let Some(mut line) = line {
             line.status = response.status();
             response.body_mut().log(line);
         }
         Ok(response)
+    }
+
+    /// Answers tell clients from here on that their connection ends.
+    pub fn drain(&self) {
+        self.draining.store(true, Ordering::Relaxed);
     }
 
     /// Lets go of connections and counts of what is gone.
@@ -438,6 +450,13 @@ struct Passing<'r> {
     /// What the endpoint is told by who let the request in.
     fields: Vec<(HeaderName, HeaderValue)>,
     prior: Option<Prior>,
+}
+
+/// Tells a client of HTTP/1 that its connection ends; HTTP/2 has frames for that, and a tunnel goes on.
+fn leave(version: Version, response: &mut Response<AnswerBody>) {
+    if version < Version::HTTP_2 && response.status() != StatusCode::SWITCHING_PROTOCOLS {
+        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
 }
 
 /// Says in the line where its request goes, unless that route leaves no lines.

@@ -3,7 +3,7 @@
 //! Owns threads and their end; requests are the worker's.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::thread;
 
@@ -44,6 +44,8 @@ pub struct Running {
     pub http: Vec<SocketAddr>,
     pub https: Vec<SocketAddr>,
     pub metrics: Metrics,
+    /// The sockets for http, then those for https, if they are to be shared; whoever holds them keeps them open.
+    pub shared: Vec<TcpListener>,
     log: Option<LogWriter>,
     threads: Vec<oneshot::Receiver<()>>,
 }
@@ -83,6 +85,7 @@ pub fn start(
     let https = secure.iter().map(|listener| listener.address).collect();
     let tls = (!secure.is_empty()).then(|| tls::handshakes(routes.clone())).transpose()?;
     listeners.extend(secure);
+    let shared = if config.share { shared(&listeners)? } else { Vec::new() };
 
     let workers = match config.workers {
         0 => thread::available_parallelism().map_or(1, usize::from),
@@ -120,10 +123,11 @@ pub fn start(
         limit: config.limits.connections,
         crowd: Crowd::new(config.limits.connections_per_address, trusted),
         routes,
+        hold: config.hold,
         shutdown,
     };
     threads.push(spawn("ingress-accept".to_owned(), move |runtime| runtime.block_on(doors.open()))?);
-    Ok(Running { http, https, metrics, log, threads })
+    Ok(Running { http, https, metrics, shared, log, threads })
 }
 
 /// Where connections come in.
@@ -134,13 +138,19 @@ struct Doors {
     limit: usize,
     crowd: Arc<Crowd>,
     routes: Arc<ArcSwap<RouteTable>>,
+    hold: Option<CancellationToken>,
     shutdown: CancellationToken,
 }
 
 impl Doors {
     /// Accepts until the shutdown, and checks endpoints meanwhile.
     async fn open(self) {
-        let Self { listeners, lanes, limit, crowd, routes, shutdown } = self;
+        let Self { listeners, lanes, limit, crowd, routes, hold, shutdown } = self;
+        if let Some(hold) = hold
+            && shutdown.run_until_cancelled(hold.cancelled()).await.is_none()
+        {
+            return;
+        }
         let accept =
             |listener| tokio::spawn(listen::accept(listener, lanes.clone(), limit, crowd.clone(), shutdown.clone()));
         let acceptors: Vec<_> = listeners.into_iter().map(accept).collect();
@@ -152,6 +162,14 @@ impl Doors {
             }
         }
     }
+}
+
+fn shared(listeners: &[Listener]) -> Result<Vec<TcpListener>, StartError> {
+    let shared = |listener: &Listener| {
+        let address = listener.address.to_string();
+        listener.socket.try_clone().map_err(|source| StartError::Bind { address, source })
+    };
+    listeners.iter().map(shared).collect()
 }
 
 fn bind_all(addresses: Vec<Listen>, tls: bool) -> Result<Vec<Listener>, StartError> {

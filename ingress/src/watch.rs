@@ -45,6 +45,8 @@ pub struct Outcome {
     pub synced: bool,
     /// There are routes: those that the hub has said, or those of the disk.
     pub serving: bool,
+    /// The hub has said everything that routes need, certificates too.
+    pub complete: bool,
     pub ingresses: Vec<Arc<IngressObject>>,
     pub accepted: BTreeSet<Named>,
     pub problems: Vec<Problem>,
@@ -163,6 +165,7 @@ impl Watcher {
         let outcome = Outcome {
             synced,
             serving,
+            complete: synced && waiting.is_empty(),
             ingresses: now.ingresses.clone(),
             accepted: table.accepted().clone(),
             problems: table.problems().iter().filter(certain).cloned().collect(),

@@ -41,6 +41,9 @@ use crate::tls::Handshakes;
 
 /// How often idle upstream connections are looked over.
 const SWEEP: Duration = Duration::from_secs(1);
+/// How long clients of HTTP/1 may go on at a drain: each next answer tells them to close, which nothing tells who is
+/// silent; a request that is on its way to a closed connection is lost.
+const LINGER: Duration = Duration::from_secs(3);
 /// Streams that one HTTP/2 connection may have open at once.
 const MAX_STREAMS: u32 = 128;
 /// Bytes of one stream that wait for the client's window; 128 streams of it are what a client can make us hold.
@@ -174,7 +177,7 @@ impl Worker {
         let spoken = tokio::select! {
             biased;
             spoken = tokio::time::timeout(self.proxy.timeouts.head, spoken) => spoken,
-            () = self.drain.cancelled() => return,
+            () = self.lingered(self.linger()) => return,
         };
         let stall = self.proxy.timeouts.idle;
         match spoken {
@@ -250,7 +253,7 @@ impl Worker {
     }
 
     async fn http1(&self, stream: Downstream, peer: Arc<Peer>) {
-        let left = express::serve(&self.proxy, &peer, stream, &self.drain).await;
+        let left = express::serve(&self.proxy, &peer, stream, (&self.drain, self.linger())).await;
         let Some((stream, prior)) = left else { return };
         let limits = &self.proxy.limits;
         let mut builder = http1::Builder::new();
@@ -265,7 +268,7 @@ impl Worker {
         }
         let guarded = TokioIo::new(Guarded::new(stream, peer.clone()));
         let connection = builder.serve_connection(guarded, self.service(peer, prior)).with_upgrades();
-        self.drive(connection, |connection| connection.graceful_shutdown()).await;
+        self.drive(connection, self.linger(), |connection| connection.graceful_shutdown()).await;
     }
 
     async fn http2(&self, stream: Downstream, peer: Arc<Peer>) {
@@ -282,17 +285,30 @@ impl Worker {
             .keep_alive_interval(self.proxy.timeouts.head)
             .keep_alive_timeout(self.proxy.timeouts.handshake);
         let connection = builder.serve_connection(TokioIo::new(stream), self.service(peer, None));
-        self.drive(connection, |connection| connection.graceful_shutdown()).await;
+        self.drive(connection, Duration::ZERO, |connection| connection.graceful_shutdown()).await;
     }
 
-    /// Drives a connection to its end; at a drain, and once it is old, it takes no further request.
-    async fn drive<C>(&self, connection: C, finish: impl Fn(Pin<&mut C>))
+    fn linger(&self) -> Duration {
+        LINGER.min(self.proxy.timeouts.drain / 2)
+    }
+
+    /// Waits for a drain, and then as long again as clients get to hear of it.
+    async fn lingered(&self, linger: Duration) {
+        self.drain.cancelled().await;
+        self.proxy.drain();
+        if !linger.is_zero() {
+            tokio::time::sleep(linger).await;
+        }
+    }
+
+    /// Drives a connection to its end; `linger` after a drain began, and once it is old, it takes no further request.
+    async fn drive<C>(&self, connection: C, linger: Duration, finish: impl Fn(Pin<&mut C>))
     where
         C: Future<Output = hyper::Result<()>>,
     {
         let (drain, age) = (&self.drain, tokio::time::sleep(self.proxy.timeouts.connection));
         let (mut connection, mut age) = (pin!(connection), pin!(age));
-        let mut draining = Some(pin!(drain.cancelled()));
+        let mut draining = Some(pin!(self.lingered(linger)));
         let (mut registered, mut old) = (false, false);
         let end = poll_fn(|cx: &mut Context<'_>| {
             // Both waits are polled once to leave the task's waker there, then only looked at: polling takes a lock.

@@ -2,7 +2,7 @@
 //!
 //! Limits, timeouts and rules for heads are tables of names: a flag, a key of the file and a value of the chart alike.
 
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -149,10 +149,10 @@ impl IngressSettings {
         Ok(settings)
     }
 
-    /// A listener at this address.
+    /// A listener at this address, or with this socket.
     #[must_use]
-    pub fn listen(&self, address: SocketAddr) -> Listen {
-        let plain = Listen::Address(address);
+    pub fn listen(&self, address: SocketAddr, socket: Option<TcpListener>) -> Listen {
+        let plain = socket.map_or(Listen::Address(address), Listen::Socket);
         if self.announced { Listen::Announced(Box::new(plain)) } else { plain }
     }
 
@@ -288,7 +288,7 @@ mod tests {
         let log = &settings.access_log;
         assert_eq!(log.target, LogTarget::File("/var/log/x".into()));
         assert_eq!((log.format, log.every), (LogFormat::Combined, 10));
-        assert!(matches!(settings.listen("127.0.0.1:0".parse().expect("an address")), Listen::Announced(_)));
+        assert!(matches!(settings.listen("127.0.0.1:0".parse().expect("an address"), None), Listen::Announced(_)));
     }
 
     #[test]

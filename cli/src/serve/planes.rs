@@ -2,7 +2,7 @@
 //!
 //! In one process a part calls the service itself; in a process of its own it goes over TLS. The parts do not know.
 
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
@@ -131,14 +131,30 @@ pub(super) fn placement_view(config: &ServeConfig) -> Arc<placement::View> {
     placement::View::new(default_placement(config))
 }
 
+/// Sockets for the ingress, where another process had them, and when they may be used.
+#[derive(Default)]
+pub(super) struct Doors {
+    pub(super) http: Option<TcpListener>,
+    pub(super) https: Option<TcpListener>,
+    pub(super) hold: Option<CancellationToken>,
+}
+
+/// An ingress that listens.
+pub(super) struct Opened {
+    pub(super) http: SocketAddr,
+    pub(super) https: SocketAddr,
+    /// The sockets once more, for another process; those for http first.
+    pub(super) shared: Vec<TcpListener>,
+}
+
 /// The ingress: its data plane, what keeps its routes current, and the statuses; gives the bound addresses.
 pub(super) fn ingress(
     callers: &Callers<'_>,
-    config: &ServeConfig,
+    (config, doors): (&ServeConfig, Doors),
     report: &mut Report,
     tasks: &mut Tasks,
     stop: &CancellationToken,
-) -> Result<(SocketAddr, SocketAddr), Failure> {
+) -> Result<Opened, Failure> {
     let build = ingress::BuildOptions {
         allow_loopback: config.playground,
         default_certificate: config.ingress.default_certificate.clone(),
@@ -150,8 +166,8 @@ pub(super) fn ingress(
     let hub = callers.component("ingress");
     let watcher = ingress::Watcher::new(hub.clone(), routes.clone(), kept);
     let settings = ingress::IngressConfig {
-        http: vec![config.ingress.listen(config.ingress_addr)],
-        https: vec![config.ingress.listen(config.ingress_tls_addr)],
+        http: vec![config.ingress.listen(config.ingress_addr, doors.http)],
+        https: vec![config.ingress.listen(config.ingress_tls_addr, doors.https)],
         workers: config.ingress_workers,
         publish_addresses: published(config),
         trusted_proxies: config.ingress.trusted_proxies.clone(),
@@ -160,12 +176,14 @@ pub(super) fn ingress(
         limits: config.ingress.limits.clone(),
         timeouts: config.ingress.timeouts.clone(),
         heads: config.ingress.heads.clone(),
+        hold: doors.hold,
+        share: config.is_ingress_alone(),
     };
     let addresses = settings.publish_addresses.clone();
     let counted = routes.clone();
-    let running = ingress::start(settings, routes, stop.clone())
+    let mut running = ingress::start(settings, routes, stop.clone())
         .map_err(|e| Failure::new("FG-HUB-003", "the ingress cannot start").because(chain(&e)))?;
-    let (plain, tls) = (running.http[0], running.https[0]);
+    let opened = Opened { http: running.http[0], https: running.https[0], shared: std::mem::take(&mut running.shared) };
     if matches!(config.ingress.access_log.target, ingress::LogTarget::File(_))
         && let Some(reopen) = running.log_reopener()
     {
@@ -182,7 +200,7 @@ pub(super) fn ingress(
     spawn(tasks, lead(leader, leadership(config, "ingress-status"), stop.clone(), publish));
     spawn(tasks, watcher.run(stop.clone()));
     spawn(tasks, running.join());
-    Ok((plain, tls))
+    Ok(opened)
 }
 
 /// Opens the access log anew at each SIGHUP, as who turns logs over expects; it would end the process otherwise.
@@ -257,7 +275,7 @@ pub(super) struct Report {
     api: Option<Api>,
     pub(super) metrics: Vec<Render>,
     /// What the ingress serves, where it runs here.
-    routes: Option<watch::Receiver<ingress::watch::Outcome>>,
+    pub(super) routes: Option<watch::Receiver<ingress::watch::Outcome>>,
     stop: CancellationToken,
 }
 

@@ -13,6 +13,7 @@ mod frames;
 mod framing;
 mod h2;
 mod h2spec;
+mod handover;
 mod handshakes;
 mod hostile;
 mod interim;

@@ -12,10 +12,10 @@ use tokio::net::TcpStream;
 use crate::fixture::{Gate, PATIENCE, read_head, snapshot};
 use crate::h2::websocket_endpoint;
 
-trait Ends: AsyncRead + AsyncWrite + Unpin + Send {}
+pub trait Ends: AsyncRead + AsyncWrite + Unpin + Send {}
 impl<T: AsyncRead + AsyncWrite + Unpin + Send> Ends for T {}
 
-async fn over_http1(gate: &Gate) -> Box<dyn Ends> {
+pub async fn over_http1(gate: &Gate) -> Box<dyn Ends> {
     let mut stream = TcpStream::connect(gate.http).await.expect("connect");
     let request = "GET /chat HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
                    Cookie: a=1; b=2\r\nSec-WebSocket-Key: k\r\n\r\n";
@@ -39,7 +39,7 @@ async fn over_http2(gate: &Gate) -> Box<dyn Ends> {
     Box::new(TokioIo::new(hyper::upgrade::on(&mut answer).await.expect("a tunnel")))
 }
 
-async fn echoes(tunnel: &mut dyn Ends) -> bool {
+pub async fn echoes(tunnel: &mut dyn Ends) -> bool {
     let mut back = [0; 4];
     let turn = async {
         tunnel.write_all(b"ping").await?;
@@ -49,7 +49,7 @@ async fn echoes(tunnel: &mut dyn Ends) -> bool {
     tokio::time::timeout(PATIENCE, turn).await.expect("in time").is_ok() && &back == b"ping"
 }
 
-async fn ended(tunnel: &mut dyn Ends) {
+pub async fn ended(tunnel: &mut dyn Ends) {
     let mut rest = Vec::new();
     let end = tokio::time::timeout(PATIENCE, tunnel.read_to_end(&mut rest)).await.expect("an end in time");
     assert!(end.is_err() || rest.is_empty());
