@@ -3,7 +3,6 @@
 //! Takes what the general way (`proxy`) would pass on without a decision, and hands it the connection with the first
 //! request that needs one, or that failed: nothing is answered here but what an endpoint said.
 
-mod alarm;
 mod answer;
 mod ask;
 mod chunks;
@@ -22,6 +21,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio_util::sync::CancellationToken;
 
 use crate::access::{Asked, Line, cut};
+use crate::alarm::Alarm;
 use crate::clock;
 use crate::failure::Cause;
 use crate::filter;
@@ -33,7 +33,6 @@ use crate::proxy::upstream::{Link, Target};
 use crate::proxy::{Proxy, is_misdirected};
 use crate::route::{Endpoint, Found, InFlight, Route, Way, Wire, Wish, normal_path};
 use crate::stream::Downstream;
-use alarm::Alarm;
 use answer::{Answer, Reading, Setting};
 
 /// Bytes that are asked for at once.
@@ -228,7 +227,7 @@ impl Express<'_> {
         let began = Instant::now();
         let (proxy, peer) = (self.proxy, self.peer);
         self.out.clear();
-        let ask = ask::read(&self.inbox, peer, &proxy.heads, &mut self.out)?;
+        let ask = ask::read(&self.inbox, peer, (&proxy.heads, &proxy.limits), &mut self.out)?;
         let path = normal_path(ask.path()).ok()?;
         let table = proxy.table.load();
         if is_misdirected(&table, peer, ask.host.as_str()) {
@@ -377,9 +376,9 @@ impl Express<'_> {
 impl Route {
     /// Whether requests of `scheme` are passed on as they are, whoever sends them.
     fn is_plain(&self, scheme: &HeaderValue) -> bool {
-        let Self { backend, delivery, wiring, policy, canaries, extauth, pages, ingress: _, number: _ } = self;
+        let Self { backend, delivery, wiring, policy, canaries, extauth, pages, mirror, ingress: _, number: _ } = self;
         let free = backend.fault.is_none() && backend.seats().is_none();
-        let silent = canaries.is_empty() && extauth.is_none() && pages.is_none();
+        let silent = canaries.is_empty() && extauth.is_none() && pages.is_none() && mirror.is_none();
         free && silent && wiring.wire(scheme).is_bare() && delivery.plain_way().is_some() && policy.is_plain()
     }
 }

@@ -19,6 +19,7 @@
 //! - No text templates: what a user writes into an Ingress is compared, or is the plain value of a field; it is never run.
 
 mod access;
+mod alarm;
 pub mod annotation;
 mod announce;
 mod check;

@@ -7,7 +7,7 @@ use std::ops::Range;
 
 use httparse::{Header, Request, Status};
 
-use crate::config::HeadRules;
+use crate::config::{HeadRules, Limits};
 use crate::peer::Peer;
 use crate::proxy::guard::Guard;
 use crate::proxy::head::{REQUEST_ID_MAX, is_forwarding, is_hop_by_hop};
@@ -45,7 +45,12 @@ impl<'b> Ask<'b> {
 /// Reads a request off the front of `bytes` and appends what the endpoint gets of it to `out`, but for the fields of ours.
 ///
 /// `None`: the head is not whole, or the request is for the general way. `out` is of no use then.
-pub fn read<'b>(bytes: &'b [u8], peer: &Peer, rules: &HeadRules, out: &mut Vec<u8>) -> Option<Ask<'b>> {
+pub fn read<'b>(
+    bytes: &'b [u8],
+    peer: &Peer,
+    (rules, limits): (&HeadRules, &Limits),
+    out: &mut Vec<u8>,
+) -> Option<Ask<'b>> {
     let mut slots = [const { MaybeUninit::<Header<'_>>::uninit() }; FIELDS];
     let mut request = Request::new(&mut []);
     let Ok(Status::Complete(length)) = request.parse_with_uninit_headers(bytes, &mut slots) else { return None };
@@ -56,7 +61,8 @@ pub fn read<'b>(bytes: &'b [u8], peer: &Peer, rules: &HeadRules, out: &mut Vec<u
     };
     let target = request.path?;
     let plain = request.version == Some(1) && target.len() <= rules.target_bytes && is_plain(target);
-    if !plain || !Guard::reads(&bytes[..length]) {
+    let small = length <= limits.head_bytes && request.headers.len() <= limits.head_fields;
+    if !plain || !small || !Guard::reads(&bytes[..length]) {
         return None;
     }
     out.extend_from_slice(if head_only { b"HEAD " } else { b"GET " });
@@ -194,7 +200,7 @@ mod tests {
     use std::sync::Arc;
 
     use super::{finish, forwarding, read};
-    use crate::config::{HeadRules, Network};
+    use crate::config::{HeadRules, Limits, Network};
     use crate::peer::Peer;
 
     fn peer(trusted: &str) -> Peer {
@@ -204,7 +210,7 @@ mod tests {
 
     fn sent(request: &str) -> Option<String> {
         let (mut out, peer) = (Vec::new(), peer(""));
-        let ask = read(request.as_bytes(), &peer, &HeadRules::default(), &mut out)?;
+        let ask = read(request.as_bytes(), &peer, (&HeadRules::default(), &Limits::default()), &mut out)?;
         finish(&ask, &forwarding(&peer), || [b'7'; 32], &mut out);
         Some(String::from_utf8(out).expect("text"))
     }
@@ -263,6 +269,11 @@ mod tests {
         let many = format!("GET / HTTP/1.1\r\nHost: h\r\n{}\r\n", "A: b\r\n".repeat(64));
         assert_eq!(sent(&many), None);
         let told = b"GET / HTTP/1.1\r\nHost: h\r\nX-Forwarded-For: 1.2.3.4\r\n\r\n";
-        assert!(read(told, &peer("10.0.0.0/8"), &HeadRules::default(), &mut Vec::new()).is_none());
+        let (rules, limits) = (HeadRules::default(), Limits::default());
+        assert!(read(told, &peer("10.0.0.0/8"), (&rules, &limits), &mut Vec::new()).is_none());
+        let few = Limits { head_fields: 1, ..Limits::default() };
+        let two = b"GET / HTTP/1.1\r\nHost: h\r\nA: b\r\n\r\n";
+        assert!(read(two, &peer(""), (&rules, &few), &mut Vec::new()).is_none());
+        assert!(read(two, &peer(""), (&rules, &limits), &mut Vec::new()).is_some());
     }
 }

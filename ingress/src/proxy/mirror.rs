@@ -59,10 +59,10 @@ impl Proxy {
             headers.remove(TRANSFER_ENCODING);
         }
         let (mirror, pool, timeouts) = (Arc::clone(mirror), Arc::clone(&self.pool), self.timeouts.clone());
-        let head_bytes = self.limits.head_bytes;
+
         self.tasks.spawn(async move {
             let _copy = copy;
-            let sent = send(&mirror, &pool, request, (&timeouts, head_bytes));
+            let sent = send(&mirror, &pool, request, &timeouts);
             if tokio::time::timeout(timeouts.response, sent).await.is_err() {
                 tracing::debug!(backend = &*mirror.route.backend.name, "a copy was not answered in time");
             }
@@ -70,7 +70,7 @@ impl Proxy {
     }
 }
 
-async fn send(mirror: &Mirror, pool: &Arc<Pool>, mut request: Request<RequestBody>, limits: (&Timeouts, usize)) {
+async fn send(mirror: &Mirror, pool: &Arc<Pool>, mut request: Request<RequestBody>, limits: &Timeouts) {
     let backend = &mirror.route.backend;
     let Some(endpoint) = backend.pick(&Wish::first(clock::now(), Way::Turn)) else {
         return tracing::debug!(backend = &*backend.name, "there is no endpoint for a copy");
@@ -79,15 +79,15 @@ async fn send(mirror: &Mirror, pool: &Arc<Pool>, mut request: Request<RequestBod
     let target = Target { endpoint, wire, ends: None };
     while let Some(mut lease) = pool.take(target) {
         match lease.exchange(request).await {
-            Ok(response) => return discard(response, lease, limits.0).await,
+            Ok(response) => return discard(response, lease, limits).await,
             Err(ExchangeError::Unsent(whole)) => request = *whole,
             Err(_) => return,
         }
     }
-    match pool.connect(target, limits.0, limits.1).await {
+    match pool.connect(target, limits).await {
         Ok(mut lease) => {
             if let Ok(response) = lease.exchange(request).await {
-                discard(response, lease, limits.0).await;
+                discard(response, lease, limits).await;
             }
         }
         Err(error) => tracing::debug!(%error, backend = &*backend.name, "a copy reached nobody"),

@@ -2,17 +2,22 @@
 //!
 //! After an upgrade it begins only with the endpoint's 101.
 
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::cell::RefCell;
+use std::future::poll_fn;
+use std::io::{self, ErrorKind};
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::{Duration, Instant};
 
+use bytes::{Buf, BytesMut};
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 
-use crate::clock;
+use crate::alarm::Alarm;
 use crate::proxy::upstream::Lease;
 
-/// Bytes that are on their way in each direction.
+/// Bytes that are on their way in each direction at most.
 const BUFFER: usize = 16 * 1024;
 
 /// Waits until both sides have switched, then copies; ends after `idle` without a byte in either direction.
@@ -31,52 +36,100 @@ pub async fn run(lease: Lease, downstream: OnUpgrade, idle: Duration) {
 
 /// Copies both ways until a side ends; ends after `idle` without a byte in either direction.
 pub async fn relay(
-    downstream: impl AsyncRead + AsyncWrite + Unpin,
-    upstream: impl AsyncRead + AsyncWrite + Unpin,
+    mut downstream: impl AsyncRead + AsyncWrite + Unpin,
+    mut upstream: impl AsyncRead + AsyncWrite + Unpin,
     idle: Duration,
 ) {
-    let (from_upstream, to_upstream) = tokio::io::split(upstream);
-    let (from_downstream, to_downstream) = tokio::io::split(downstream);
-    let moved = AtomicU64::new(clock::now());
-    let both = async {
-        let (up, down) =
-            tokio::join!(copy(from_downstream, to_upstream, &moved), copy(from_upstream, to_downstream, &moved));
-        up.and(down)
-    };
-    tokio::select! {
-        end = both => {
-            if let Err(error) = end {
-                tracing::debug!(%error, "a tunnel broke");
+    let (mut up, mut down) = (Way::default(), Way::default());
+    let mut alarm = Alarm::new(Instant::now() + idle);
+    let end = poll_fn(|cx| {
+        let before = up.moved + down.moved;
+        let up_ended = up.poll(&mut downstream, &mut upstream, cx)?;
+        let down_ended = down.poll(&mut upstream, &mut downstream, cx)?;
+        if up_ended.is_ready() && down_ended.is_ready() {
+            return Poll::Ready(Ok(()));
+        }
+        if up.moved + down.moved != before {
+            alarm.set(Instant::now() + idle);
+        }
+        if alarm.is_due(cx) { Poll::Ready(Err(ErrorKind::TimedOut.into())) } else { Poll::Pending }
+    });
+    if let Err(error) = end.await as io::Result<()> {
+        tracing::debug!(%error, "a tunnel broke, or was idle for too long");
+    }
+}
+
+/// One direction of a tunnel. While nothing waits to be written it holds no memory.
+#[derive(Default)]
+struct Way {
+    rest: BytesMut,
+    unflushed: bool,
+    /// The sender is done.
+    ended: bool,
+    /// The receiver knows it.
+    closed: bool,
+    moved: u64,
+}
+
+thread_local! {
+    /// What all tunnels of a worker read into: who cannot write on at once keeps a copy.
+    static SCRATCH: RefCell<Box<[u8]>> = RefCell::new(vec![0; BUFFER].into());
+}
+
+impl Way {
+    /// Copies what is there; ready when all of it has come through.
+    fn poll(
+        &mut self,
+        from: &mut (impl AsyncRead + Unpin),
+        to: &mut (impl AsyncWrite + Unpin),
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<()>> {
+        while !self.closed {
+            if !self.rest.is_empty() {
+                match ready!(Pin::new(&mut *to).poll_write(cx, &self.rest))? {
+                    0 => return Poll::Ready(Err(ErrorKind::WriteZero.into())),
+                    written => self.rest.advance(written),
+                }
+            } else if self.ended {
+                ready!(Pin::new(&mut *to).poll_shutdown(cx))?;
+                self.closed = true;
+            } else {
+                let read = SCRATCH.with_borrow_mut(|scratch| self.read(from, to, scratch, cx))?;
+                if read.is_pending() {
+                    if self.unflushed && self.rest.is_empty() {
+                        ready!(Pin::new(&mut *to).poll_flush(cx))?;
+                        self.unflushed = false;
+                    }
+                    return Poll::Pending;
+                }
             }
         }
-        () = silence(&moved, idle) => tracing::debug!("a tunnel was idle for too long"),
+        Poll::Ready(Ok(()))
     }
-}
 
-async fn copy(
-    mut from: impl AsyncRead + Unpin,
-    mut to: impl AsyncWrite + Unpin,
-    moved: &AtomicU64,
-) -> std::io::Result<()> {
-    let mut buffer = vec![0; BUFFER];
-    loop {
-        let length = from.read(&mut buffer).await?;
-        if length == 0 {
-            return to.shutdown().await;
+    fn read(
+        &mut self,
+        from: &mut (impl AsyncRead + Unpin),
+        to: &mut (impl AsyncWrite + Unpin),
+        scratch: &mut [u8],
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<()>> {
+        let mut piece = ReadBuf::new(scratch);
+        ready!(Pin::new(from).poll_read(cx, &mut piece))?;
+        let piece = piece.filled();
+        if piece.is_empty() {
+            self.ended = true;
+            return Poll::Ready(Ok(()));
         }
-        to.write_all(&buffer[..length]).await?;
-        to.flush().await?;
-        moved.store(clock::now(), Ordering::Relaxed);
-    }
-}
-
-async fn silence(moved: &AtomicU64, limit: Duration) {
-    let limit = u64::try_from(limit.as_millis()).unwrap_or(u64::MAX);
-    loop {
-        let silent = clock::now().saturating_sub(moved.load(Ordering::Relaxed));
-        if silent >= limit {
-            return;
+        self.moved += piece.len() as u64;
+        self.unflushed = true;
+        let written = match Pin::new(to).poll_write(cx, piece)? {
+            Poll::Ready(written) => written,
+            Poll::Pending => 0,
+        };
+        if written < piece.len() {
+            self.rest = BytesMut::from(&piece[written..]);
         }
-        tokio::time::sleep(Duration::from_millis(limit - silent)).await;
+        Poll::Ready(Ok(()))
     }
 }

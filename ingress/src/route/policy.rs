@@ -105,11 +105,15 @@ impl Policy {
             passthrough,
             logged: _,
             answers,
+            requests,
+            connection,
+            rate,
         } = self;
         let open = closed.is_none() && users.is_none() && limits.is_none() && access.is_open();
         let here = app_root.is_none() && redirect.is_none() && proper_host.is_none() && !passthrough;
         let asked = upstream_host.is_none() && forwarded_prefix.is_none() && rewrite.is_none();
-        open && here && asked && cors.is_none() && answers.is_none() && waits.connect.is_none()
+        let told = cors.is_none() && answers.is_none() && rate.is_none();
+        open && here && asked && told && requests.is_none() && connection.is_none() && waits.connect.is_none()
     }
 
     /// Whether it keeps somebody out.

@@ -1,4 +1,6 @@
 //! One timer for all waits of a connection: moving its end later costs nothing until it goes off.
+//!
+//! Knows time and tasks only.
 
 use std::pin::Pin;
 use std::task::Context;
