@@ -94,6 +94,11 @@ pub const CODES: &[Code] = &[
         meaning: "Some annotations of the Ingresses would not be followed here; the list says which and why. Nothing was changed.",
     },
     Code {
+        code: "FG-ING-002",
+        exit: 1,
+        meaning: "No Ingress of this gateway takes that host and path, as far as this user may read them. Nothing was changed.",
+    },
+    Code {
         code: "FG-UP-001",
         exit: 1,
         meaning: "A playground runs already in this directory, or one did and left a file that is locked. `fedgate down` ends it.",

@@ -159,7 +159,7 @@ impl Default for Limits {
             // Half of what one worker holds: nobody can take all places alone.
             connections_per_address: Some(8 * 1024),
             body_rate: None,
-            attempts: 3,
+            attempts: 5,
             idle_per_endpoint: 256,
         }
     }

@@ -16,7 +16,7 @@ use crate::filter::{self, Arrived, Stop};
 use crate::peer::Peer;
 use crate::proxy::head;
 use crate::route::{Route, RouteTable};
-use crate::snapshot::{IngressClass, IngressObject, ServiceObject, Snapshot, TlsSecret, UserList};
+use crate::snapshot::{IngressClass, IngressObject, Named, ServiceObject, Snapshot, TlsSecret, UserList};
 
 /// A request that is not sent.
 pub struct Question {
@@ -71,6 +71,15 @@ fn stand_in(snapshot: &mut Snapshot) {
 
 async fn list(hub: &Caller, api_version: &str, resource: &str) -> Result<Vec<serde_json::Value>, ApiError> {
     Ok(hub.list(&Collection::all(Gvr::new(api_version, resource))).await?.items)
+}
+
+/// The Ingress that a request goes by, whatever comes of it there.
+#[must_use]
+pub fn owner(table: &RouteTable, question: Question) -> Option<Named> {
+    let Question { mut parts, .. } = question;
+    let inspected = head::inspect(&mut parts, &HeadRules::default()).ok()?;
+    let path = inspected.path.as_deref().unwrap_or_else(|| parts.uri.path());
+    table.locate(inspected.host.as_str(), path).map(|found| found.route.ingress.clone())
 }
 
 /// What becomes of a request.

@@ -242,7 +242,7 @@ impl Express<'_> {
         let wish = Wish { shares: route.delivery.shares.as_deref(), ..Wish::first(now, way) };
         let wire = route.wiring.wire(&peer.scheme);
         let trip = Trip { route, wire, ends: None, way, ticket: None, watch: None };
-        let endpoint = proxy.pick(trip, &wish).filter(|endpoint| !endpoint.is_unreachable())?;
+        let endpoint = proxy.pick(trip, &trip.route.backend, &wish).filter(|endpoint| !endpoint.is_unreachable())?;
         let id = ask::finish(&ask, &self.forwarding, || proxy.ids.digits(), &mut self.out);
         let at = |part: &[u8]| {
             let start = part.as_ptr().addr().wrapping_sub(self.inbox.as_ptr().addr());

@@ -15,4 +15,5 @@ mod registration;
 mod removal;
 mod restart;
 mod rollout;
+mod shift;
 mod shop;

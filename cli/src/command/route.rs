@@ -1,6 +1,8 @@
-//! `fedgate route list|trace`: which host and path goes where, and what becomes of one request.
+//! `fedgate route list|trace|shift`: which host and path goes where, what becomes of one request, and to which cluster.
 //!
 //! Compiles the routes out of what the asking user may read, with the gateway's own code.
+
+mod shift;
 
 use std::net::IpAddr;
 use std::path::Path;
@@ -14,6 +16,8 @@ use super::cluster::show::columns;
 use crate::failure::Failure;
 use crate::kubeconfig;
 
+pub use shift::Shift;
+
 /// The commands below `route`.
 #[derive(Debug, Subcommand)]
 pub enum Route {
@@ -21,6 +25,8 @@ pub enum Route {
     List(List),
     /// What the gateway would do with a request, step by step; nothing is sent
     Trace(Trace),
+    /// Give clusters shares of the requests for a host and path
+    Shift(Shift),
 }
 
 /// Arguments of `list`.
@@ -51,24 +57,29 @@ pub struct Trace {
 /// Runs one of them.
 ///
 /// # Errors
-/// FG-CLI-001 for a request that is none, FG-HUB where the hub does not answer or does not let this user list.
+/// FG-CLI-001 for a request that is none, FG-HUB where the hub does not answer or does not let this user list; as
+/// [`shift::shift`] says.
 pub async fn run(command: &Route, hub_file: Option<&Path>) -> Result<(), Failure> {
+    match command {
+        Route::List(list) => {
+            let table = table(hub_file).await?;
+            super::print(&listed(&table, list.namespace.as_deref()))
+        }
+        Route::Trace(trace) => {
+            let question = question(trace)?;
+            super::print(&told(&explain::explain(&table(hub_file).await?, question)))
+        }
+        Route::Shift(shift) => shift::shift(shift, hub_file).await,
+    }
+}
+
+/// The routes, as this user may read them.
+async fn table(hub_file: Option<&Path>) -> Result<RouteTable, Failure> {
     let hub = kubeconfig::hub(hub_file)?;
-    let question = match command {
-        Route::List(_) => None,
-        Route::Trace(trace) => Some(question(trace)?),
-    };
     let snapshot = explain::snapshot(&hub).await.map_err(|e| Failure::hub("cannot read the routes", &e))?;
     // Members of a playground have loopback addresses; a gateway in production drops those and says so itself.
     let options = BuildOptions { allow_loopback: true, ..BuildOptions::default() };
-    let table = build(&snapshot, None, &options);
-    match (command, question) {
-        (Route::List(list), _) => super::print(&listed(&table, list.namespace.as_deref())),
-        (Route::Trace(_), question) => {
-            let steps = question.map_or_else(Vec::new, |question| explain::explain(&table, question));
-            super::print(&told(&steps))
-        }
-    }
+    Ok(build(&snapshot, None, &options))
 }
 
 fn question(trace: &Trace) -> Result<Question, Failure> {

@@ -81,7 +81,7 @@ pub const LIMITS: &[Setting] = settings! {
         s.limits.connections_per_address = (most > 0).then_some(most);
         Ok(())
     };
-    "attempts", "endpoints that are tried for one request (3)", |s, v| number(v, 1..=100, &mut s.limits.attempts);
+    "attempts", "endpoints that are tried for one request (5)", |s, v| number(v, 1..=100, &mut s.limits.attempts);
     "idle-per-endpoint", "unused connections that are kept to one endpoint by one thread (256)",
         |s, v| number(v, 0..=65_536, &mut s.limits.idle_per_endpoint);
 };

@@ -19,7 +19,7 @@ use crate::proxy::body::{Progress, RequestBody, Watch};
 use crate::proxy::upstream::{ConnectError, ExchangeError, Lease, Target};
 use crate::proxy::{Proxy, TOO_LARGE, own};
 use crate::refusal::Refusal;
-use crate::route::{Endpoint, InFlight, Route, Seat, Ticket, Way, Wire, Wish};
+use crate::route::{Backend, Endpoint, InFlight, Route, Seat, Ticket, Way, Wire, Wish};
 
 const NO_ENDPOINT: Refusal = own(StatusCode::SERVICE_UNAVAILABLE, "no endpoint is ready");
 const OVERLOAD: Refusal = own(StatusCode::SERVICE_UNAVAILABLE, "the service has all the requests that it takes");
@@ -35,6 +35,10 @@ const BODY_BROKEN: Refusal =
 const FAILURE_COST: Duration = Duration::from_secs(1);
 /// Endpoints that may refuse one request at once without counting as tries: it costs next to nothing.
 const REFUSALS_MAX: usize = 16;
+/// Tries without a pause between them.
+const AT_ONCE: usize = 2;
+/// What several endpoints do at once is a rollout or a machine that dies: a moment later more is known of who is left.
+const BREATH: Duration = Duration::from_millis(10);
 /// Tells the endpoint how many have been asked before it; absent on the first try.
 const ATTEMPT: HeaderName = HeaderName::from_static("x-fedgate-attempt");
 
@@ -169,13 +173,15 @@ impl Proxy {
                 endpoint.took(FAILURE_COST, clock::now());
             }
             request = self.after(failed, &mut search, (trip, &endpoint, spare), line)?;
+            if search.tries > AT_ONCE {
+                tokio::time::sleep(BREATH).await;
+            }
             now = clock::now();
         }
     }
 
     /// An endpoint, rather one that can be reached; others are looked after meanwhile.
-    pub fn pick<'r>(&self, trip: Trip<'r>, wish: &Wish<'_>) -> Option<&'r Arc<Endpoint>> {
-        let backend = &trip.route.backend;
+    pub fn pick<'b>(&self, trip: Trip<'_>, backend: &'b Backend, wish: &Wish<'_>) -> Option<&'b Arc<Endpoint>> {
         let picked = backend.pick(wish);
         let Some(unsure) = picked.filter(|picked| picked.is_unreachable()) else { return picked };
         self.probe(trip, unsure);
@@ -229,7 +235,8 @@ impl Proxy {
                 // A kept connection that was just being closed says nothing about its endpoint, nor about load.
                 let stale = !fresh && !search.fresh;
                 let free = stale || cause.was_not_taken();
-                if !(free || self.affords(trip, line)) || !search.counts(trip.route, self) {
+                // It happens once, as connections are new from there on: the tries are left for endpoints that fail.
+                if !(free || self.affords(trip, line)) || !(stale || search.counts(trip.route, self)) {
                     return Err(search.verdict);
                 }
                 if stale {
@@ -414,7 +421,11 @@ impl Search {
             tried: &self.tried,
             elsewhere: self.elsewhere,
         };
-        proxy.pick(trip, &wish).cloned().or_else(|| self.last.take())
+        // Where tries fail, endpoints are coming and going: whoever is asked next is one of now, not of when the request came.
+        let newest = (self.sent > 1).then(|| proxy.table.load());
+        let same_service = newest.as_ref().and_then(|table| table.backend(&trip.route.backend.name));
+        let backend = same_service.unwrap_or(&trip.route.backend);
+        proxy.pick(trip, backend, &wish).cloned().or_else(|| self.last.take())
     }
 
     /// Whether there may be another try, which is counted then.

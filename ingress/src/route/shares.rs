@@ -59,6 +59,16 @@ impl std::str::FromStr for Shares {
     }
 }
 
+impl std::fmt::Display for Shares {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        for (number, (name, percent)) in self.named.iter().enumerate() {
+            let comma = if number == 0 { "" } else { "," };
+            write!(f, "{comma}{name}={percent}%")?;
+        }
+        Ok(())
+    }
+}
+
 /// Whom one request goes to.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Part<'s> {
@@ -68,6 +78,12 @@ pub(super) enum Part<'s> {
 }
 
 impl Shares {
+    /// Clusters and their percentages, as they were said.
+    #[must_use]
+    pub fn named(&self) -> &[(ClusterName, u32)] {
+        &self.named
+    }
+
     /// What `draw`, a number out of all 64 bits, falls on.
     pub(super) fn part(&self, draw: u64) -> Part<'_> {
         let weights = self.named.iter().map(|(_, percent)| *percent).chain([self.rest]);
@@ -101,6 +117,8 @@ mod tests {
         assert_eq!(read("west=20%"), Ok(80));
         assert_eq!(read(" west = 20% , east=80%,"), Ok(0));
         assert_eq!(read("west=0%"), Ok(100));
+        let said = " west = 20% , east=80%,".parse::<Shares>().expect("shares").to_string();
+        assert_eq!(said, "west=20%,east=80%");
         for bad in ["", ",", "west", "west=", "west=20", "west=x%", "west=-1%", "west=101%", "We st=1%"] {
             assert!(matches!(read(bad), Err(SharesError::Form(_))), "{bad}");
         }

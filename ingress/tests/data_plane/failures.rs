@@ -452,3 +452,54 @@ async fn endpoints_that_die_and_roll_at_a_thousand_requests_a_second_fail_nobody
     // Two connections sent POSTs and two endpoints died: no more can have been on a dying one.
     assert!(lost <= 4, "{lost} POSTs of {sent} requests");
 }
+
+/// Ingress: 59, 61
+#[tokio::test]
+async fn a_kept_connection_that_was_closed_takes_no_try_from_endpoints_that_fail() {
+    // What the next connection gets, whichever endpoint it is to: one that is kept and closed, two that break, one that answers.
+    let next = Arc::new(AtomicUsize::new(0));
+    let endpoint = || {
+        let next = next.clone();
+        scripted(move |mut stream, _, _| {
+            let mine = next.fetch_add(1, Ordering::SeqCst);
+            async move {
+                if matches!(mine, 1 | 2) {
+                    stream.set_zero_linger().expect("a socket");
+                    return;
+                }
+                stream.write_all(answering(200).as_bytes()).await.expect("written");
+                if mine == 0 {
+                    // It takes the next request and is gone.
+                    read_head(&mut stream).await;
+                }
+            }
+        })
+    };
+    let gate = gate(&[endpoint().await, endpoint().await, endpoint().await], &options());
+    assert_eq!(gate.get("/").await.status, 200);
+    assert_eq!(gate.get("/").await.status, 200, "after {} connections", next.load(Ordering::SeqCst));
+    assert_eq!(next.load(Ordering::SeqCst), 4);
+}
+
+/// Ingress: 61, 65
+#[tokio::test]
+async fn a_retry_asks_endpoints_that_came_after_the_request() {
+    let (told, mut first) = tokio::sync::mpsc::unbounded_channel();
+    let (release, held) = tokio::sync::watch::channel(false);
+    let old = scripted(move |stream, _, _| {
+        let (told, mut held) = (told.clone(), held.clone());
+        async move {
+            told.send(()).expect("the test goes on");
+            held.wait_for(|now| *now).await.expect("the test goes on");
+            stream.set_zero_linger().expect("a socket");
+        }
+    })
+    .await;
+    let gate = gate(&[old], &options());
+    let asked = tokio::spawn(ask(gate.http, "GET / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n"));
+    first.recv().await.expect("the old endpoint has it");
+    let fresh = Upstream::start("fresh").await;
+    route(&gate, &[fresh.address], &options());
+    release.send_replace(true);
+    assert_eq!(asked.await.expect("no panic").name(), "fresh");
+}

@@ -194,18 +194,23 @@ async fn floods_that_cost_us_more_than_the_client_end_their_connection() {
 }
 
 /// An endpoint that switches to WebSocket as asked, then sends back what it gets; it refuses `/no`, and ignores `/deaf`.
+/// What an endpoint answers that takes the WebSocket.
+pub fn accepting(head: &str) -> String {
+    let key = head.lines().find_map(|line| line.strip_prefix("sec-websocket-key: ")).unwrap_or_default();
+    let mut digest = ring::digest::Context::new(&ring::digest::SHA1_FOR_LEGACY_USE_ONLY);
+    digest.update(format!("{key}258EAFA5-E914-47DA-95CA-C5AB0DC85B11").as_bytes());
+    let accept = base64::Engine::encode(&base64::engine::general_purpose::STANDARD, digest.finish());
+    format!(
+        "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+         Sec-WebSocket-Accept: {accept}\r\nSec-WebSocket-Protocol: v2\r\n\r\n"
+    )
+}
+
 pub async fn websocket_endpoint() -> std::net::SocketAddr {
     crate::fixture::scripted(|mut stream, head, _| async move {
-        let key = head.lines().find_map(|line| line.strip_prefix("sec-websocket-key: ")).unwrap_or_default();
-        let mut digest = ring::digest::Context::new(&ring::digest::SHA1_FOR_LEGACY_USE_ONLY);
-        digest.update(format!("{key}258EAFA5-E914-47DA-95CA-C5AB0DC85B11").as_bytes());
-        let accept = base64::Engine::encode(&base64::engine::general_purpose::STANDARD, digest.finish());
         let sound = head.contains("upgrade: websocket") && head.contains("connection: upgrade");
         let answer = match head.split(' ').nth(1) {
-            Some("/chat") if sound && head.starts_with("GET ") && head.contains("cookie: a=1; b=2") => format!(
-                "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
-                 Sec-WebSocket-Accept: {accept}\r\nSec-WebSocket-Protocol: v2\r\n\r\n"
-            ),
+            Some("/chat") if sound && head.starts_with("GET ") && head.contains("cookie: a=1; b=2") => accepting(&head),
             Some("/no") => "HTTP/1.1 403 Forbidden\r\nContent-Length: 2\r\n\r\nno".to_owned(),
             Some("/false") => {
                 "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n".to_owned()

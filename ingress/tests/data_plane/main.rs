@@ -26,4 +26,5 @@ mod secure;
 mod smuggle;
 mod tunnels;
 mod watched;
+mod websocket;
 mod wires;

@@ -15,6 +15,9 @@ mod wrk;
 
 use anyhow::Result;
 
+pub use self::ground::program;
+pub use self::load::{Load as StartedLoad, Report};
+
 #[derive(clap::Args)]
 pub struct Options {
     #[command(subcommand)]

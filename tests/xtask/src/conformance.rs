@@ -3,7 +3,7 @@
 //! The suite is built once from its Go module; what it found is compared with tests/conformance/expected.txt.
 
 mod expected;
-mod playground;
+pub mod playground;
 mod suite;
 
 use anyhow::{Result, bail};
@@ -41,7 +41,7 @@ pub fn run(options: &Options) -> Result<()> {
         Some(binary) => binary.clone(),
         None => playground::build()?,
     };
-    let playground = Playground::start(&binary)?;
+    let playground = Playground::start(&binary, paths::target().join("conformance"))?;
     let focus = options.focus.clone().unwrap_or_else(|| expected.focus());
     let outcomes = suite::run(&program, &playground, &focus)?;
     drop(playground);

@@ -2,6 +2,7 @@
 //! binary, and the clients that users have. Each journey is a list of named steps.
 
 mod crash;
+pub mod endurance;
 mod ground;
 pub mod hub;
 mod journey;
@@ -49,6 +50,8 @@ enum Name {
     Crash,
     /// patches of every kind, compared with a real API server's answers
     Replay,
+    /// requests at a fixed rate through rollouts, edits, new certificates and lost members
+    Endurance,
 }
 
 /// Why no journey can run here; nothing if one can.
@@ -67,7 +70,7 @@ pub fn obstacle() -> Option<String> {
 /// A step of a journey failed, or none could start.
 pub fn run(options: &Options) -> Result<()> {
     // What needs no network of its own runs anywhere.
-    let alone = !options.only.is_empty() && options.only.iter().all(|name| *name == Name::Replay);
+    let alone = !options.only.is_empty() && options.only.iter().all(|name| matches!(name, Name::Replay | Name::Endurance));
     if let Some(obstacle) = obstacle().filter(|_| !alone) {
         bail!(obstacle);
     }
@@ -98,6 +101,15 @@ pub fn journeys(options: &Options) -> Result<Outcome> {
     if options.only.is_empty() || options.only.contains(&Name::Replay) {
         println!("journey replay");
         replay::run(&programs, &mut outcome);
+    }
+    if options.only.is_empty() || options.only.contains(&Name::Endurance) {
+        println!("journey endurance");
+        let started = Instant::now();
+        match if options.no_build { Ok(()) } else { endurance::build() } {
+            Ok(()) => endurance::run(&mut outcome),
+            Err(error) => outcome.failed.push(format!("endurance: the release binaries: {error:#}")),
+        }
+        println!("  {:.1} s in all", started.elapsed().as_secs_f64());
     }
     for (name, title, steps) in all {
         if !options.only.is_empty() && !options.only.contains(&name) {

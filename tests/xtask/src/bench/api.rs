@@ -143,7 +143,7 @@ fn measure(ground: &Ground, server: &Server, measurement: &Measurement, seconds:
     let mut load = Load::connect(&mut apiload, &ground.dir.join("apiload.log"))?;
     let idle = idle_share(&server.pids)?;
     let before = cpu::used(&server.pids)?;
-    let report = load.run()?;
+    let report: Report = load.run()?;
     let used = cpu::used(&server.pids)?.saturating_sub(before).as_secs_f64();
     ensure!(report.done > 0, "nothing was done");
     let own = (used - idle * report.seconds).max(0.0);

@@ -16,6 +16,8 @@ pub struct Report {
     pub seconds: f64,
     pub p50_ms: f64,
     pub p99_ms: f64,
+    pub p999_ms: f64,
+    pub errors: usize,
 }
 
 /// A load program, connected and waiting for its start signal.
@@ -38,7 +40,7 @@ impl Load {
     ///
     /// # Errors
     /// The load failed; the error carries what it said.
-    pub fn run(&mut self) -> Result<Report> {
+    pub fn run<R: serde::de::DeserializeOwned>(&mut self) -> Result<R> {
         self.running.stdin()?.write_all(b"start\n")?;
         let said = self.running.read_line()?;
         ensure!(!said.is_empty(), "the load failed: {}", self.complaint()?);

@@ -32,8 +32,11 @@ pub fn build() -> Result<PathBuf> {
 impl Playground {
     /// # Errors
     /// It ended, or was not ready in time.
-    pub fn start(binary: &Path) -> Result<Self> {
-        let dir = paths::target().join("conformance");
+    pub fn start(binary: &Path, dir: PathBuf) -> Result<Self> {
+        // A server that was killed says still where it was.
+        if dir.exists() {
+            fs::remove_dir_all(&dir)?;
+        }
         fs::create_dir_all(&dir)?;
         let log = File::create(dir.join("up.log"))?;
         let mut up = Command::new(binary);
@@ -64,6 +67,10 @@ impl Playground {
 
     pub fn dir(&self) -> &Path {
         &self.dir
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.child.id()
     }
 
     pub fn kubeconfig(&self) -> PathBuf {

@@ -13,7 +13,7 @@ use crate::provision::Toolbox;
 use crate::{invoke, paths};
 
 /// One step: what a reader calls it, and what it does.
-pub type Step = (&'static str, fn(&mut Journey) -> Result<()>);
+pub type Step<T = Journey> = (&'static str, fn(&mut T) -> Result<()>);
 
 #[derive(Default)]
 pub struct Outcome {
@@ -46,26 +46,7 @@ impl Journey {
 
     /// Walks the steps in order; what comes after a failure is skipped, as it builds on it.
     pub fn walk(&mut self, title: &str, steps: &[Step], outcome: &mut Outcome) {
-        let mut broken: Option<&str> = None;
-        for (name, act) in steps {
-            if let Some(earlier) = broken {
-                outcome.skipped.push((format!("{title}: {name}"), format!("\"{earlier}\" failed before")));
-                continue;
-            }
-            let started = Instant::now();
-            match act(self) {
-                Ok(()) => {
-                    outcome.passed += 1;
-                    println!("  ok     {:6.1} s  {name}", started.elapsed().as_secs_f64());
-                }
-                Err(error) => {
-                    println!("  FAILED {:6.1} s  {name}\n{error:#}", started.elapsed().as_secs_f64());
-                    self.show_log();
-                    outcome.failed.push(format!("{title}: {name}"));
-                    broken = Some(name);
-                }
-            }
-        }
+        walk(self, (title, steps), outcome, Self::show_log);
     }
 
     fn show_log(&self) {
@@ -102,5 +83,34 @@ impl Journey {
 
     pub fn names(&self) -> Vec<String> {
         self.members.names().map(str::to_owned).collect()
+    }
+}
+
+/// Walks the steps of whatever they are done to; `explain` shows more of a failure.
+pub fn walk<T>(
+    subject: &mut T,
+    (title, steps): (&str, &[Step<T>]),
+    outcome: &mut Outcome,
+    explain: impl Fn(&T),
+) {
+    let mut broken: Option<&str> = None;
+    for (name, act) in steps {
+        if let Some(earlier) = broken {
+            outcome.skipped.push((format!("{title}: {name}"), format!("\"{earlier}\" failed before")));
+            continue;
+        }
+        let started = Instant::now();
+        match act(subject) {
+            Ok(()) => {
+                outcome.passed += 1;
+                println!("  ok     {:6.1} s  {name}", started.elapsed().as_secs_f64());
+            }
+            Err(error) => {
+                println!("  FAILED {:6.1} s  {name}\n{error:#}", started.elapsed().as_secs_f64());
+                explain(subject);
+                outcome.failed.push(format!("{title}: {name}"));
+                broken = Some(name);
+            }
+        }
     }
 }

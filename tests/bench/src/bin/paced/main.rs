@@ -158,7 +158,7 @@ impl Course {
 
     async fn answered(&self, asked: &exchange::Asked) -> Result<()> {
         let kept = || std::iter::from_fn(|| self.idle.borrow_mut().pop()).find_map(exchange::alive);
-        let fresh = asked.number % FRESH_EVERY == 0;
+        let fresh = asked.number.is_multiple_of(FRESH_EVERY);
         let mut stream = match if fresh { None } else { kept() } {
             Some(stream) => stream,
             None => {
