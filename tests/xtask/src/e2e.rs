@@ -70,7 +70,8 @@ pub fn obstacle() -> Option<String> {
 /// A step of a journey failed, or none could start.
 pub fn run(options: &Options) -> Result<()> {
     // What needs no network of its own runs anywhere.
-    let alone = !options.only.is_empty() && options.only.iter().all(|name| matches!(name, Name::Replay | Name::Endurance));
+    let alone =
+        !options.only.is_empty() && options.only.iter().all(|name| matches!(name, Name::Replay | Name::Endurance));
     if let Some(obstacle) = obstacle().filter(|_| !alone) {
         bail!(obstacle);
     }

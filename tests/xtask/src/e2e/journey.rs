@@ -87,12 +87,7 @@ impl Journey {
 }
 
 /// Walks the steps of whatever they are done to; `explain` shows more of a failure.
-pub fn walk<T>(
-    subject: &mut T,
-    (title, steps): (&str, &[Step<T>]),
-    outcome: &mut Outcome,
-    explain: impl Fn(&T),
-) {
+pub fn walk<T>(subject: &mut T, (title, steps): (&str, &[Step<T>]), outcome: &mut Outcome, explain: impl Fn(&T)) {
     let mut broken: Option<&str> = None;
     for (name, act) in steps {
         if let Some(earlier) = broken {

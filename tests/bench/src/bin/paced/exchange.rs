@@ -6,6 +6,7 @@ use std::sync::Arc;
 use anyhow::{Context, Result, ensure};
 use bench::pinned;
 use futures_util::FutureExt;
+use rustls::client::Resumption;
 use rustls_pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -37,11 +38,14 @@ impl Connector {
     /// # Errors
     /// The host is no name of a server.
     pub fn new(address: SocketAddr, host: &str, tls: bool) -> Result<Self> {
-        let tls = match tls {
-            true => Some((TlsConnector::from(Arc::new(pinned::any()?)), ServerName::try_from(host.to_owned())?)),
-            false => None,
-        };
-        Ok(Self { address, tls })
+        if !tls {
+            return Ok(Self { address, tls: None });
+        }
+        let mut config = pinned::any()?;
+        // A session that is resumed shows the certificate that it began with.
+        config.resumption = Resumption::disabled();
+        let name = ServerName::try_from(host.to_owned())?;
+        Ok(Self { address, tls: Some((TlsConnector::from(Arc::new(config)), name)) })
     }
 
     /// A connection, and the certificate that was shown on it.
