@@ -15,6 +15,7 @@ pub mod bootstrap;
 mod credential;
 mod escalation;
 mod impersonation;
+pub mod jwt;
 mod persist;
 mod rbac;
 pub mod service_account;

@@ -3,7 +3,7 @@
 //! Whether those still exist is asked of [`ServiceAccountLookup`]; this side holds keys and knows the claims.
 
 mod claims;
-mod jws;
+pub(crate) mod jws;
 mod key;
 mod verify;
 

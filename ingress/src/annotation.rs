@@ -2,6 +2,7 @@
 //!
 //! Pure. Both prefixes mean the same, ours wins. A rule that guards and cannot be read closes the route.
 
+mod bearer;
 mod delivery;
 mod endpoints;
 mod extauth;
@@ -20,6 +21,7 @@ use crate::route::canary::CanaryRule;
 use crate::route::extauth::ExternalAuth;
 use crate::route::policy::Policy;
 use crate::route::{Affinity, Balance, Delivery, Retries, Shares};
+pub use bearer::BearerWish;
 pub use endpoints::TlsWish;
 pub use mirror::MirrorWish;
 pub use mutual::MutualWish;
@@ -44,6 +46,8 @@ pub struct Reading {
     pub delivery: DeliveryWish,
     pub upkeep: UpkeepWish,
     pub users: Option<UsersWish>,
+    /// Whose tokens may come.
+    pub bearer: Option<BearerWish>,
     /// Who gets copies of its requests.
     pub mirror: Option<MirrorWish>,
     /// What clients have to show on its hosts.
@@ -76,6 +80,7 @@ pub fn secrets<'a>(annotations: &'a BTreeMap<String, String>, namespace: &'a str
         .into_iter()
         .chain(annotations.get("proxy-ssl-secret"))
         .chain(annotations.get("auth-tls-secret"))
+        .chain(annotations.get("auth-jwt-secret"))
         .filter_map(move |named| own_secret(named.trim(), namespace))
 }
 
@@ -204,6 +209,7 @@ pub fn read_within(annotations: &BTreeMap<String, String>, namespace: &str) -> R
     let upkeep = upkeep::wish(&mut reader);
     let canary = delivery::canary(&mut reader);
     let users = group::users(&mut reader, namespace);
+    let bearer = bearer::wish(&mut reader, namespace);
     let mutual = mutual::wish(&mut reader, namespace);
     let mirror = mirror::wish(&mut reader);
     let endpoints = endpoints::tls(&mut reader, namespace);
@@ -220,6 +226,7 @@ pub fn read_within(annotations: &BTreeMap<String, String>, namespace: &str) -> R
         delivery,
         upkeep,
         users,
+        bearer,
         mirror,
         mutual,
         endpoints,

@@ -18,6 +18,10 @@ use crate::proxy::head;
 use crate::route::{Route, RouteTable};
 use crate::snapshot::{IngressClass, IngressObject, Named, ServiceObject, Snapshot, TlsSecret, UserList};
 
+/// The key of RFC 8037 appendix A.2: of which kind the keys are makes no difference here.
+const KEYS: &str =
+    r#"{"keys": [{"kty": "OKP", "crv": "Ed25519", "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}]}"#;
+
 /// A request that is not sent.
 pub struct Question {
     pub parts: Parts,
@@ -62,7 +66,11 @@ fn stand_in(snapshot: &mut Snapshot) {
     let wanted = snapshot.wanted_secrets();
     let Ok(made) = rcgen::generate_simple_self_signed(["fedgate.invalid".to_owned()]) else { return };
     let (certificate, private_key) = (made.cert.pem().into_bytes(), made.signing_key.serialize_pem().into_bytes());
-    let rest = [("auth".to_owned(), Vec::new()), ("ca.crt".to_owned(), certificate.clone())];
+    let rest = [
+        ("auth".to_owned(), Vec::new()),
+        ("ca.crt".to_owned(), certificate.clone()),
+        ("jwks.json".to_owned(), KEYS.into()),
+    ];
     let rest = Arc::new(UserList(rest.into()));
     snapshot.user_lists.extend(wanted.iter().map(|key| (key.clone(), rest.clone())));
     let tls = Arc::new(TlsSecret { certificate, private_key });
@@ -121,6 +129,9 @@ pub fn explain(table: &RouteTable, question: Question) -> Vec<Step> {
         Ok(admitted) if admitted.proves => {
             if found.route.policy.users.is_some() {
                 tell("password", "asked for; 401 without a right one".to_owned());
+            }
+            if found.route.policy.bearer.is_some() {
+                tell("token", "asked for; 401 without a good one".to_owned());
             }
             if let Some(external) = &found.route.extauth {
                 tell("service", format!("{} is asked first", external.route.backend.name));

@@ -4,6 +4,7 @@
 
 mod access;
 mod answer;
+pub mod bearer;
 mod cors;
 pub mod mutual;
 pub mod password;
@@ -103,7 +104,7 @@ pub fn admit(arrived: &Arrived<'_>, limiter: &Arc<Limiter>) -> Result<Admitted, 
     };
     let listed = policy.access.allowed.is_some() || !policy.access.denied.is_empty();
     let access = access::check(&policy.access, remote);
-    let proves = policy.users.is_some() || arrived.route.extauth.is_some();
+    let proves = policy.users.is_some() || policy.bearer.is_some() || arrived.route.extauth.is_some();
     if !(policy.satisfied_by_any && proves && listed) {
         access?;
         return Ok(Admitted { open, proves, shown });

@@ -6,6 +6,7 @@ pub mod affinity;
 mod backend;
 pub mod balance;
 pub mod basic;
+pub mod bearer;
 mod budget;
 mod build;
 pub mod canary;

@@ -1,4 +1,4 @@
-//! JSON Web Signatures in their compact form, with ES256 and nothing else.
+//! JSON Web Signatures in their compact form; those of our own tokens with ES256 and nothing else.
 //!
 //! The algorithm is ours and not the token's: a header that names another one is refused before anything is verified.
 
@@ -13,27 +13,27 @@ const MAX_BYTES: usize = 16 * 1024;
 const ALGORITHM: &str = "ES256";
 
 /// A token taken apart; nothing in it is verified.
-pub(super) struct Parts<'a> {
+pub(crate) struct Parts<'a> {
     /// What the signature is over.
-    pub(super) signed: &'a str,
-    pub(super) header: Header,
-    pub(super) payload: Vec<u8>,
-    pub(super) signature: Vec<u8>,
+    pub(crate) signed: &'a str,
+    pub(crate) header: Header,
+    pub(crate) payload: Vec<u8>,
+    pub(crate) signature: Vec<u8>,
 }
 
 /// The protected header. Fields that would bring their own keys (`jwk`, `jku`, `x5u`, `x5c`) are never looked at.
 #[derive(Debug, Deserialize)]
-pub(super) struct Header {
-    alg: String,
+pub(crate) struct Header {
+    pub(crate) alg: String,
     #[serde(default)]
-    pub(super) kid: Option<String>,
+    pub(crate) kid: Option<String>,
     #[serde(default)]
-    crit: Option<serde_json::Value>,
+    pub(crate) crit: Option<serde_json::Value>,
 }
 
 impl<'a> Parts<'a> {
     /// `None` for what is no compact JSON Web Signature at all.
-    pub(super) fn read(token: &'a str) -> Option<Self> {
+    pub(crate) fn read(token: &'a str) -> Option<Self> {
         if token.len() > MAX_BYTES {
             return None;
         }
@@ -65,7 +65,7 @@ impl<'a> Parts<'a> {
         Ok(())
     }
 
-    pub(super) fn claims<T: DeserializeOwned>(&self) -> Result<T, serde_json::Error> {
+    pub(crate) fn claims<T: DeserializeOwned>(&self) -> Result<T, serde_json::Error> {
         serde_json::from_slice(&self.payload)
     }
 }

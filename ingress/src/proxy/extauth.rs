@@ -9,6 +9,7 @@ use http::header::{CONTENT_LENGTH, EXPECT, HOST, LOCATION, SET_COOKIE, TRANSFER_
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode};
 use hyper::body::Body as _;
+use rustls::pki_types::UnixTime;
 
 use super::Proxy;
 use super::body::{AnswerBody, RequestBody};
@@ -55,6 +56,11 @@ pub(super) fn strip(route: &Route, parts: &mut Parts) {
             parts.headers.remove(name);
         }
     }
+    if let Some(bearer) = &route.policy.bearer {
+        for (name, _) in &bearer.headers {
+            parts.headers.remove(name);
+        }
+    }
 }
 
 impl Grant {
@@ -80,9 +86,25 @@ impl Proxy {
         peer: &Peer,
         line: &mut Option<Line>,
     ) -> Result<Grant, Stop> {
-        let shown = admitted.shown.as_deref().map_or(Vec::new(), |shown| filter::mutual::told(shown, parts));
+        let mut shown = admitted.shown.as_deref().map_or(Vec::new(), |shown| filter::mutual::told(shown, parts));
         if !admitted.proves {
             return Ok(Grant { fields: shown, ..Grant::default() });
+        }
+        let now = || UnixTime::now().as_secs();
+        match route.policy.bearer.as_ref().map(|rules| filter::bearer::prove(rules, &parts.headers, now())) {
+            Some(Ok(fields)) => {
+                shown.extend(fields);
+                if route.policy.satisfied_by_any {
+                    return Ok(Grant { fields: shown, ..Grant::default() });
+                }
+            }
+            Some(Err(stop)) => {
+                let others = route.policy.users.is_some() || route.extauth.is_some();
+                if !(route.policy.satisfied_by_any && others) {
+                    return Err(stop);
+                }
+            }
+            None => {}
         }
         let password = match &route.policy.users {
             Some(users) => Some(filter::password::prove(users, parts.headers.get(http::header::AUTHORIZATION)).await),

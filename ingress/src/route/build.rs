@@ -2,6 +2,7 @@
 //!
 //! Pure; the table before is read only for identities (endpoint health, turns, parsed certificates).
 
+mod bearer;
 mod canaries;
 mod extauth;
 mod mirror;
@@ -217,7 +218,7 @@ impl<'s> Builder<'s> {
     /// Takes in what its annotations ask for; says whether it is a canary.
     fn asked(&mut self, ingress: &IngressObject, reading: Reading) -> Option<CanaryRule> {
         let Reading { mut policy, aliases, www, patterned, delivery, users, endpoints, .. } = reading;
-        let Reading { errors, extauth, mirror, mutual, canary, findings, .. } = reading;
+        let Reading { errors, extauth, bearer, mirror, mutual, canary, findings, .. } = reading;
         self.policy = Arc::clone(&self.plain);
         (self.endpoint_tls, self.extauth, self.pages, self.mirror) = (None, None, None, None);
         self.asks_for_patterns = patterned;
@@ -226,6 +227,12 @@ impl<'s> Builder<'s> {
             policy.users = self.users(ingress, wish);
             if policy.users.is_none() {
                 policy.closed = Some("the users of this route are not known");
+            }
+        }
+        if let Some(wish) = bearer {
+            policy.bearer = self.bearer(ingress, wish);
+            if policy.bearer.is_none() {
+                policy.closed = Some("the keys of this route's tokens are not known");
             }
         }
         if let Some(wish) = extauth {

@@ -9,6 +9,7 @@ use http::{HeaderName, HeaderValue, StatusCode};
 
 use crate::config::Network;
 use crate::route::basic::BasicAuth;
+use crate::route::bearer::Bearer;
 
 /// The rules of one Ingress.
 #[derive(Debug, Clone, PartialEq)]
@@ -27,6 +28,7 @@ pub struct Policy {
     /// Who comes from an allowed address needs no password, and the other way round.
     pub satisfied_by_any: bool,
     pub users: Option<Arc<BasicAuth>>,
+    pub bearer: Option<Arc<Bearer>>,
     pub limits: Option<Box<RateLimits>>,
     /// The `Host` that endpoints see.
     pub upstream_host: Option<HeaderValue>,
@@ -64,6 +66,7 @@ impl Default for Policy {
             access: Access::default(),
             satisfied_by_any: false,
             users: None,
+            bearer: None,
             limits: None,
             upstream_host: None,
             forwarded_prefix: None,
@@ -95,6 +98,7 @@ impl Policy {
             access,
             satisfied_by_any: _,
             users,
+            bearer,
             limits,
             upstream_host,
             forwarded_prefix,
@@ -109,7 +113,7 @@ impl Policy {
             connection,
             rate,
         } = self;
-        let open = closed.is_none() && users.is_none() && limits.is_none() && access.is_open();
+        let open = closed.is_none() && users.is_none() && bearer.is_none() && limits.is_none() && access.is_open();
         let here = app_root.is_none() && redirect.is_none() && proper_host.is_none() && !passthrough;
         let asked = upstream_host.is_none() && forwarded_prefix.is_none() && rewrite.is_none();
         let told = cors.is_none() && answers.is_none() && rate.is_none();
@@ -119,7 +123,7 @@ impl Policy {
     /// Whether it keeps somebody out.
     #[must_use]
     pub fn guards(&self) -> bool {
-        self.closed.is_some() || self.users.is_some() || self.access != Access::default()
+        self.closed.is_some() || self.users.is_some() || self.bearer.is_some() || self.access != Access::default()
     }
 }
 

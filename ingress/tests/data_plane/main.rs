@@ -2,6 +2,7 @@
 
 mod access;
 mod announced;
+mod bearer;
 mod churn;
 mod copies;
 mod delivery;

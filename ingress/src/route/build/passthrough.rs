@@ -16,7 +16,8 @@ impl Builder<'_> {
             return;
         }
         let asks = ingress.rules.iter().any(|rule| self.mutuals.of(&rule.host).is_some());
-        if self.policy.closed.is_some() || self.policy.users.is_some() || self.extauth.is_some() || asks {
+        let guards = self.policy.closed.is_some() || self.policy.users.is_some() || self.policy.bearer.is_some();
+        if guards || self.extauth.is_some() || asks {
             // What is passed through is looked at by nobody: such a host is served as what it is otherwise.
             let message =
                 "metadata.annotations[ssl-passthrough]: together with what keeps somebody out, TLS is ended here";
