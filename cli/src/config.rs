@@ -81,6 +81,12 @@ pub struct ServeFlags {
     /// One request in so many is logged (default: 1)
     #[arg(long, value_name = "N")]
     pub ingress_access_log_every: Option<u32>,
+    /// Collector that gets traces of requests to the ingress (OTLP over HTTP), such as http://collector:4318
+    #[arg(long, value_name = "URL")]
+    pub otlp_endpoint: Option<String>,
+    /// Share of the requests without a trace of their own that are traced, from 0 to 1 (default: 1)
+    #[arg(long, value_name = "RATIO", requires = "otlp_endpoint")]
+    pub trace_ratio: Option<f64>,
     /// How much one peer may ask of the ingress; repeatable, --help names all
     #[arg(long, value_name = "NAME=VALUE", long_help = ingress::help("How much one peer may ask of the ingress", ingress::LIMITS))]
     pub ingress_limit: Vec<String>,
@@ -395,6 +401,9 @@ mod tests {
                 "standard output",
             ),
             ("data-dir: /a\ningress-proxy-protocol: true\n", "--ingress-trusted-proxy"),
+            ("data-dir: /a\notlp-endpoint: https://c\n", "--otlp-endpoint"),
+            ("data-dir: /a\notlp-endpoint: http://c\ntrace-ratio: 1.5\n", "--trace-ratio"),
+            ("data-dir: /a\ntrace-ratio: 0.5\n", "--otlp-endpoint"),
             ("data-dir: /a\ntake-over: true\n", "--take-over"),
             ("data-dir: /a\ningress-limit: [no-such=1]\n", "no-such"),
             ("data-dir: /a\ningress-limit: [head-bytes]\n", "NAME=VALUE"),

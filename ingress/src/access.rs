@@ -15,13 +15,14 @@ use std::thread::Thread;
 use std::time::{Duration, Instant, SystemTime};
 
 use http::header::{HOST, REFERER, USER_AGENT};
-use http::{HeaderValue, Request, StatusCode};
+use http::{HeaderMap, HeaderValue, Request, StatusCode};
 use parking_lot::Mutex;
 
 use crate::config::{AccessLog, LogFormat, LogTarget};
 use crate::peer::Peer;
 use crate::route::EndpointKey;
 use crate::snapshot::Named;
+use crate::trace::{Span, Traces};
 pub use text::Asked;
 pub(crate) use text::number;
 use text::{Stamp, combined, json};
@@ -62,6 +63,10 @@ pub struct Fields {
     pub bytes: u64,
     /// The answer did not come through whole.
     pub broken: bool,
+    /// It is written down, and not only traced.
+    logged: bool,
+    span: Option<Box<Span>>,
+    trace: Option<u128>,
 }
 
 /// The lines of one worker that nobody has written yet.
@@ -72,6 +77,9 @@ pub struct Journal {
     /// Guards the lines: the worker appends, the writer takes all of them at once and writes without the lock.
     page: Mutex<Page>,
     shared: Arc<Shared>,
+    /// Somebody writes the lines down.
+    written: bool,
+    traces: Option<Arc<Traces>>,
 }
 
 struct Page {
@@ -103,16 +111,22 @@ thread_local! {
 pub struct Opened {
     /// One a worker.
     pub journals: Vec<Arc<Journal>>,
-    pub writer: LogWriter,
+    pub writer: Option<LogWriter>,
 }
 
 /// Opens the log for this many workers and starts its writer; `lost` counts what does not get there.
 ///
 /// # Errors
 /// [`LogError`] if the file cannot be opened or the thread not be started.
-pub fn open(log: &AccessLog, workers: usize, lost: Arc<AtomicU64>) -> Result<Option<Opened>, LogError> {
-    if log.every == 0 || log.target == LogTarget::Off {
-        return Ok(None);
+pub fn open(
+    log: &AccessLog,
+    traces: Option<&Arc<Traces>>,
+    workers: usize,
+    lost: Arc<AtomicU64>,
+) -> Result<Opened, LogError> {
+    let written = log.every != 0 && log.target != LogTarget::Off;
+    if !written && traces.is_none() {
+        return Ok(Opened { journals: Vec::new(), writer: None });
     }
     let shared = Arc::new(Shared {
         asleep: AtomicBool::new(false),
@@ -121,17 +135,17 @@ pub fn open(log: &AccessLog, workers: usize, lost: Arc<AtomicU64>) -> Result<Opt
         writer: std::sync::OnceLock::new(),
         lost,
     });
-    let journals: Vec<_> = (0..workers).map(|_| Arc::new(Journal::new(log, shared.clone()))).collect();
-    let writer = LogWriter::start(&log.target, journals.clone(), shared)?;
-    Ok(Some(Opened { journals, writer }))
+    let journal = |_| Arc::new(Journal { written, traces: traces.cloned(), ..Journal::new(log, shared.clone()) });
+    let journals: Vec<_> = (0..workers).map(journal).collect();
+    let writer = written.then(|| LogWriter::start(&log.target, journals.clone(), shared)).transpose()?;
+    Ok(Opened { journals, writer })
 }
 
 impl Line {
-    /// Its request is not logged.
-    pub fn discard(mut self) {
-        if let Some(fields) = self.0.take() {
-            fields.keep();
-        }
+    /// Its request is not logged; only what is traced is of further use then.
+    pub fn unlogged(mut self) -> Option<Self> {
+        self.logged = false;
+        self.span.is_some().then_some(self)
     }
 }
 
@@ -150,8 +164,13 @@ impl DerefMut for Line {
 
 impl Drop for Line {
     fn drop(&mut self) {
-        if let Some(fields) = self.0.take() {
-            fields.journal.append(&fields);
+        if let Some(mut fields) = self.0.take() {
+            if let Some(span) = fields.span.take() {
+                span.end(fields.status, fields.reason);
+            }
+            if fields.logged {
+                fields.journal.append(&fields);
+            }
             fields.keep();
         }
     }
@@ -175,6 +194,9 @@ impl Fields {
                 reason: "",
                 bytes: 0,
                 broken: false,
+                logged: true,
+                span: None,
+                trace: None,
             })
         });
         if !Arc::ptr_eq(&fields.journal, &journal) {
@@ -187,11 +209,15 @@ impl Fields {
         fields.cluster.clear();
         (fields.endpoint, fields.attempts, fields.status) = (None, 0, GONE);
         (fields.reason, fields.bytes, fields.broken) = ("", 0, false);
+        (fields.logged, fields.span, fields.trace) = (true, None, None);
         fields
     }
 
     /// Which rule it met, and whose endpoints it goes to.
     pub fn routed(&mut self, ingress: &Named, backend: &str) {
+        if let Some(span) = &mut self.span {
+            span.routed(ingress, backend);
+        }
         if self.journal.format == LogFormat::Json {
             // Names of objects need no escapes.
             for piece in [",\"ingress\":\"", &ingress.namespace, "/", &ingress.name, "\",\"backend\":\"", backend, "\""]
@@ -207,6 +233,28 @@ impl Fields {
         self.endpoint = Some(endpoint.address);
         self.cluster.clear();
         self.cluster.push_str(endpoint.cluster.as_str());
+    }
+
+    /// The endpoint that was named last gets the request with this head.
+    pub fn asks(&mut self, endpoint: &EndpointKey, headers: &mut HeaderMap) {
+        if let Some(span) = &mut self.span {
+            span.asks(self.attempts, endpoint, headers);
+        }
+    }
+
+    /// It has answered.
+    pub fn heard(&mut self, status: StatusCode) {
+        if let Some(span) = &mut self.span {
+            span.heard(status);
+        }
+    }
+
+    /// It has not, or it is worth a word how.
+    pub fn failed(&mut self, word: &'static str) {
+        self.reason = word;
+        if let Some(span) = &mut self.span {
+            span.failed(word);
+        }
     }
 
     /// Under which id the endpoint sees it.
@@ -237,12 +285,33 @@ impl Journal {
     fn new(log: &AccessLog, shared: Arc<Shared>) -> Self {
         let page =
             Page { bytes: Vec::new(), stamp: Stamp::new(log.format), anchor: (Instant::now(), SystemTime::now()) };
-        Self { format: log.format, every: log.every, seen: AtomicU32::new(0), page: Mutex::new(page), shared }
+        Self {
+            format: log.format,
+            every: log.every,
+            seen: AtomicU32::new(0),
+            page: Mutex::new(page),
+            shared,
+            written: true,
+            traces: None,
+        }
     }
 
-    /// The line of a request, unless it is one of those that are passed over.
-    pub fn begin<B>(self: &Arc<Self>, began: Instant, peer: &Peer, request: &Request<B>) -> Option<Line> {
-        self.samples().then(|| self.line_of(began, peer, request))
+    /// The line of a request, unless it is one of those that are passed over; its trace begins, if it has one.
+    pub fn begin<B>(self: &Arc<Self>, began: Instant, peer: &Peer, request: &mut Request<B>) -> Option<Line> {
+        let logged = self.samples();
+        let span = self.traces.as_ref().and_then(|traces| traces.begin(began, peer, request));
+        if !logged && span.is_none() {
+            return None;
+        }
+        let mut line = self.line_of(began, peer, request);
+        (line.logged, line.trace) = (logged, span.as_ref().map(|span| span.trace()));
+        line.span = span;
+        Some(line)
+    }
+
+    /// Whether requests may have traces.
+    pub fn traces(&self) -> bool {
+        self.traces.is_some()
     }
 
     fn line_of<B>(self: &Arc<Self>, began: Instant, peer: &Peer, request: &Request<B>) -> Line {
@@ -269,8 +338,8 @@ impl Journal {
 
     /// Whether the next request gets a line.
     pub fn samples(&self) -> bool {
-        if self.every <= 1 {
-            return true;
+        if !self.written || self.every <= 1 {
+            return self.written;
         }
         // Only the journal's own worker counts.
         let seen = self.seen.load(Ordering::Relaxed);

@@ -11,6 +11,7 @@ use http::HeaderValue;
 use tokio_util::sync::CancellationToken;
 
 use crate::route::BuildOptions;
+use crate::trace::TraceConfig;
 
 /// Where a listener gets its socket from.
 #[derive(Debug)]
@@ -45,6 +46,8 @@ pub struct IngressConfig {
     /// Peers whose `X-Forwarded-*` is believed and extended; everybody else's is replaced.
     pub trusted_proxies: Vec<Network>,
     pub access_log: AccessLog,
+    /// `None` traces nothing; traces of clients pass.
+    pub traces: Option<TraceConfig>,
     pub build: BuildOptions,
     pub limits: Limits,
     pub timeouts: Timeouts,

@@ -112,7 +112,8 @@ pub async fn serve(
     (drain, linger): (&CancellationToken, Duration),
 ) -> Option<(Downstream, Option<Prior>)> {
     let rules = &proxy.heads;
-    if rules.via.is_some() || rules.forwarded {
+    let traced = proxy.journal.as_ref().is_some_and(|journal| journal.traces());
+    if rules.via.is_some() || rules.forwarded || traced {
         return Some((stream, None));
     }
     let began = Instant::now();

@@ -3,7 +3,8 @@
 //! # The life of a request
 //! accept (`listen`) → worker (`worker`) → TLS by SNI (`tls`) → inspect the head (`proxy::head`) → route (`route`)
 //! → pick an endpoint (`route::backend`) → exchange over a kept or a new connection, elsewhere if the first refuses
-//! (`proxy::upstream`) → stream the answer back (`proxy::body`) → count it and perhaps leave a line for the log's writer (`metrics`, `access`).
+//! (`proxy::upstream`) → stream the answer back (`proxy::body`) → count it and perhaps leave a line for the log's writer (`metrics`, `access`),
+//! and one for the collector of traces (`trace`).
 //!
 //! A GET or HEAD on a route that asks for nothing takes a short way instead (`express`): one pass over its bytes, the same
 //! route, endpoint, log and metrics; what needs a decision, and what failed, is handed to the way above.
@@ -44,6 +45,7 @@ mod sniff;
 mod stall;
 mod stream;
 mod tls;
+pub mod trace;
 pub mod watch;
 mod worker;
 

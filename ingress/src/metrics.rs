@@ -53,6 +53,8 @@ pub struct Metrics {
     shards: Vec<Arc<Shard>>,
     /// Lines of the access log that were dropped; rarely touched.
     lost_lines: Arc<AtomicU64>,
+    /// Traced requests whose spans were dropped.
+    lost_spans: Arc<AtomicU64>,
 }
 
 /// One worker's counters.
@@ -117,7 +119,7 @@ impl Metrics {
     /// Shards for `workers` workers.
     #[must_use]
     pub fn new(workers: usize) -> Self {
-        Self { shards: (0..workers).map(|_| Arc::default()).collect(), lost_lines: Arc::default() }
+        Self { shards: (0..workers).map(|_| Arc::default()).collect(), ..Self::default() }
     }
 
     pub(crate) fn shard(&self, worker: usize) -> Arc<Shard> {
@@ -126,6 +128,10 @@ impl Metrics {
 
     pub(crate) fn lost_lines_counter(&self) -> Arc<AtomicU64> {
         self.lost_lines.clone()
+    }
+
+    pub(crate) fn lost_spans_counter(&self) -> Arc<AtomicU64> {
+        self.lost_spans.clone()
     }
 
     /// Lines of the access log that nobody took in time.
@@ -160,6 +166,9 @@ impl Metrics {
         }
         family(to, "access_log_dropped_total", "counter", "Lines of the access log that its reader was too slow for.");
         line(to, format_args!("fedgate_ingress_access_log_dropped_total {}", self.lost_lines()));
+        family(to, "trace_spans_dropped_total", "counter", "Traced requests whose spans no collector took in time.");
+        let lost = self.lost_spans.load(Ordering::Relaxed);
+        line(to, format_args!("fedgate_ingress_trace_spans_dropped_total {lost}"));
         family(to, "upstream_failures_total", "counter", "What went wrong with endpoints, retried or not.");
         for (cause, word) in CAUSES {
             let sum = self.failures(cause);

@@ -134,11 +134,11 @@ impl Proxy {
     pub async fn handle(
         self: Arc<Self>,
         peer: Arc<Peer>,
-        request: Request<Incoming>,
+        mut request: Request<Incoming>,
         prior: Option<Prior>,
     ) -> Result<Response<AnswerBody>, Infallible> {
         let began = Instant::now();
-        let mut line = self.journal.as_ref().and_then(|journal| journal.begin(began, &peer, &request));
+        let mut line = self.journal.as_ref().and_then(|journal| journal.begin(began, &peer, &mut request));
         let version = request.version();
         let answer = self.answer(&peer, (request, began, prior), &mut line).await;
         let mut response = answer.unwrap_or_else(|stop| self.stopped(stop, version, &mut line));
@@ -462,7 +462,7 @@ fn leave(version: Version, response: &mut Response<AnswerBody>) {
 /// Says in the line where its request goes, unless that route leaves no lines.
 fn note_route(route: &Route, line: &mut Option<Line>) {
     match line.take() {
-        Some(line) if !route.policy.logged => line.discard(),
+        Some(taken) if !route.policy.logged => *line = taken.unlogged(),
         taken => *line = taken,
     }
     if let Some(line) = line {

@@ -12,7 +12,7 @@ use tokio::runtime::{Builder, Runtime};
 use tokio::sync::{Notify, mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
-use crate::access::{self, LogError, LogWriter};
+use crate::access::{self, LogError, LogWriter, Opened};
 use crate::check;
 use crate::config::{IngressConfig, Listen, Network};
 use crate::crowd::Crowd;
@@ -22,6 +22,7 @@ use crate::metrics::Metrics;
 use crate::proxy::{Proxy, Shared};
 use crate::route::RouteTable;
 use crate::tls::{self, TlsError};
+use crate::trace::{self, Exporter, TraceConfig, Traces};
 use crate::worker::Worker;
 
 /// Why the data plane could not start.
@@ -47,6 +48,7 @@ pub struct Running {
     /// The sockets for http, then those for https, if they are to be shared; whoever holds them keeps them open.
     pub shared: Vec<TcpListener>,
     log: Option<LogWriter>,
+    exporter: Option<Exporter>,
     threads: Vec<oneshot::Receiver<()>>,
 }
 
@@ -60,6 +62,9 @@ impl Running {
         }
         if let Some(log) = self.log {
             log.end().await;
+        }
+        if let Some(exporter) = self.exporter {
+            exporter.end().await;
         }
     }
 
@@ -92,8 +97,9 @@ pub fn start(
         count => count,
     };
     let metrics = Metrics::new(workers);
-    let log = access::open(&config.access_log, workers, metrics.lost_lines_counter())?;
-    let (journals, log) = log.map_or_else(|| (Vec::new(), None), |log| (log.journals, Some(log.writer)));
+    let (traces, exporter) = config.traces.map(|traces| export(traces, &metrics)).transpose()?.unzip();
+    let Opened { journals, writer: log } =
+        access::open(&config.access_log, traces.as_ref(), workers, metrics.lost_lines_counter())?;
     let freed = Arc::new(Notify::new());
     let trusted: Arc<[Network]> = config.trusted_proxies.into();
     let limiter = Arc::new(Limiter::default());
@@ -127,7 +133,7 @@ pub fn start(
         shutdown,
     };
     threads.push(spawn("ingress-accept".to_owned(), move |runtime| runtime.block_on(doors.open()))?);
-    Ok(Running { http, https, metrics, shared, log, threads })
+    Ok(Running { http, https, metrics, shared, log, exporter, threads })
 }
 
 /// Where connections come in.
@@ -162,6 +168,15 @@ impl Doors {
             }
         }
     }
+}
+
+/// Starts the thread that takes spans to their collector.
+fn export(traces: TraceConfig, metrics: &Metrics) -> Result<(Arc<Traces>, Exporter), StartError> {
+    let (begin, spans) = Traces::new(traces.ratio, metrics.lost_spans_counter());
+    let (ends, lost) = (CancellationToken::new(), metrics.lost_spans_counter());
+    let delivery = trace::run(traces.collector, spans, lost, ends.clone());
+    let ended = spawn("ingress-traces".to_owned(), move |runtime| runtime.block_on(delivery))?;
+    Ok((begin, Exporter::new(ends, ended)))
 }
 
 fn shared(listeners: &[Listener]) -> Result<Vec<TcpListener>, StartError> {

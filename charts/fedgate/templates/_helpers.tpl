@@ -99,6 +99,10 @@ helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace 
 {{- $_ := set $config "ingress-access-log" $log.target -}}
 {{- $_ := set $config "ingress-access-log-format" $log.format -}}
 {{- $_ := set $config "ingress-access-log-every" (int $log.every) -}}
+{{- with $values.ingress.traces.endpoint }}
+{{- $_ := set $config "otlp-endpoint" . -}}
+{{- $_ := set $config "trace-ratio" $values.ingress.traces.ratio -}}
+{{- end -}}
 {{- range $flag, $given := dict "ingress-limit" $values.ingress.limits "ingress-timeout" $values.ingress.timeouts "ingress-head" $values.ingress.heads -}}
 {{- $list := list -}}
 {{- range $name, $value := $given -}}

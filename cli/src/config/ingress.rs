@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use clap::ValueEnum;
 use http::HeaderValue;
+use ingress::trace::{CollectorError, TraceConfig};
 use ingress::{AccessLog, BodyRate, HeadRules, Limits, Listen, LogFormat, LogTarget, Network, Timeouts};
 use serde::Deserialize;
 
@@ -26,6 +27,7 @@ pub struct IngressSettings {
     /// Trusted proxies say who the client is in a PROXY header.
     pub announced: bool,
     pub access_log: AccessLog,
+    pub traces: Option<TraceConfig>,
     pub limits: Limits,
     pub timeouts: Timeouts,
     pub heads: HeadRules,
@@ -136,6 +138,7 @@ impl IngressSettings {
             external_names: external_names.map_err(|e| usage(&format!("--ingress-external-name: {e}")))?,
             announced: flags.ingress_proxy_protocol.or(file.ingress_proxy_protocol).unwrap_or(false),
             access_log: access_log(flags, file)?,
+            traces: traces(flags, file)?,
             ..Self::default()
         };
         if settings.announced && settings.trusted_proxies.is_empty() {
@@ -196,6 +199,21 @@ fn access_log(flags: &ServeFlags, file: &ServeFlags) -> Result<AccessLog, Failur
     };
     let every = flags.ingress_access_log_every.or(file.ingress_access_log_every).unwrap_or(1);
     Ok(AccessLog { target, format, every })
+}
+
+fn traces(flags: &ServeFlags, file: &ServeFlags) -> Result<Option<TraceConfig>, Failure> {
+    let endpoint = flags.otlp_endpoint.as_ref().or(file.otlp_endpoint.as_ref());
+    let ratio = flags.trace_ratio.or(file.trace_ratio);
+    let Some(endpoint) = endpoint else {
+        let needs = || usage("--trace-ratio needs --otlp-endpoint, which says where traces go");
+        return ratio.map_or(Ok(None), |_| Err(needs()));
+    };
+    let collector = endpoint.parse().map_err(|e: CollectorError| usage(&format!("--otlp-endpoint: {e}")))?;
+    let ratio = ratio.unwrap_or(1.0);
+    if !(0.0..=1.0).contains(&ratio) {
+        return Err(usage(&format!("--trace-ratio: {ratio} is not between 0 and 1")));
+    }
+    Ok(Some(TraceConfig { collector, ratio }))
 }
 
 fn number(text: &str, within: std::ops::RangeInclusive<usize>, to: &mut usize) -> Result<(), String> {

@@ -172,6 +172,7 @@ pub(super) fn ingress(
         publish_addresses: published(config),
         trusted_proxies: config.ingress.trusted_proxies.clone(),
         access_log: config.ingress.access_log.clone(),
+        traces: config.ingress.traces.clone(),
         build,
         limits: config.ingress.limits.clone(),
         timeouts: config.ingress.timeouts.clone(),

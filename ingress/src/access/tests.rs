@@ -59,7 +59,7 @@ fn whatever_a_client_says_is_one_json_object_on_one_line() {
         (b"\xf6\xff", "\u{f6}\u{ff}"),
         ("\u{2028}".as_bytes(), "\u{2028}"),
     ] {
-        let mut line = journal.begin(Instant::now(), &peer(), &request(b"h", agent)).expect("a line");
+        let mut line = journal.begin(Instant::now(), &peer(), &mut request(b"h", agent)).expect("a line");
         line.status = StatusCode::OK;
         line.routed(&Named::new("shop", "web"), "shop/web:80");
         let cluster = ClusterName::new("east").expect("a name");
@@ -95,11 +95,11 @@ fn whatever_a_client_says_is_one_json_object_on_one_line() {
 #[test]
 fn the_combined_format_is_nginxs() {
     let journal = journal(LogFormat::Combined, 1);
-    let mut line = journal.begin(Instant::now(), &peer(), &request(b"h", b"a \"b\" \xff\\")).expect("a line");
+    let mut line = journal.begin(Instant::now(), &peer(), &mut request(b"h", b"a \"b\" \xff\\")).expect("a line");
     (line.status, line.bytes) = (StatusCode::NOT_FOUND, 153);
     drop(line);
-    let bare = Request::builder().uri("/").body(()).expect("a request");
-    drop(journal.begin(Instant::now(), &peer(), &bare));
+    let mut bare = Request::builder().uri("/").body(()).expect("a request");
+    drop(journal.begin(Instant::now(), &peer(), &mut bare));
     let text = String::from_utf8(taken(&journal)).expect("text");
     let (first, second) = text.trim_end().split_once('\n').expect("two lines");
     let (start, rest) = first.split_once('[').expect("a time");
@@ -115,21 +115,21 @@ fn who_is_asked_for_by_a_trusted_proxy_is_named() {
     let journal = journal(LogFormat::Json, 1);
     let proxies: Vec<Network> = vec!["127.0.0.0/8".parse().expect("a range")];
     let peer = Peer::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 80, false, &proxies.into());
-    let asked = Request::builder().uri("/").header("x-forwarded-for", "2001:db8::7").body(()).expect("a request");
-    drop(journal.begin(Instant::now(), &peer, &asked));
+    let mut asked = Request::builder().uri("/").header("x-forwarded-for", "2001:db8::7").body(()).expect("a request");
+    drop(journal.begin(Instant::now(), &peer, &mut asked));
     let text = String::from_utf8(taken(&journal)).expect("text");
     assert!(text.contains(r#""client":"2001:db8::7""#), "{text}");
 }
 
 #[test]
-fn one_in_so_many_is_written_and_none_that_is_discarded() {
+fn one_in_so_many_is_written_and_none_that_is_unlogged() {
     let journal = journal(LogFormat::Json, 3);
-    let begin = || journal.begin(Instant::now(), &peer(), &request(b"h", b"a"));
+    let begin = || journal.begin(Instant::now(), &peer(), &mut request(b"h", b"a"));
     let lines: Vec<_> = (0..9).filter_map(|_| begin()).collect();
     assert_eq!(lines.len(), 3);
     drop(lines);
     assert_eq!(memchr::memchr_iter(b'\n', &taken(&journal)).count(), 3);
-    begin().expect("the next").discard();
+    assert!(begin().expect("the next").unlogged().is_none());
     assert!(journal.is_empty());
 }
 
@@ -139,12 +139,12 @@ fn a_full_queue_drops_lines_and_counts_them() {
     let journal = journal(LogFormat::Json, 1);
     let agent = [b'a'; 2000];
     for _ in 0..1000 {
-        drop(journal.begin(Instant::now(), &peer(), &request(b"h", &agent)));
+        drop(journal.begin(Instant::now(), &peer(), &mut request(b"h", &agent)));
     }
     let lost = journal.shared.lost.load(Ordering::Relaxed);
     let lines = taken(&journal);
     assert!(lines.len() < PAGE + 4096, "{}", lines.len());
     assert!(lost > 0 && lost + memchr::memchr_iter(b'\n', &lines).count() as u64 == 1000, "{lost}");
-    drop(journal.begin(Instant::now(), &peer(), &request(b"h", b"a")));
+    drop(journal.begin(Instant::now(), &peer(), &mut request(b"h", b"a")));
     assert!(!journal.is_empty(), "there is room again");
 }

@@ -141,6 +141,7 @@ impl Proxy {
             let Some(endpoint) = search.next(self, trip, now) else { return Err(search.verdict) };
             if let Some(line) = line {
                 line.tried(search.sent, &endpoint.key);
+                line.asks(&endpoint.key, request.headers_mut());
             }
             if search.sent > 1 {
                 self.shard.count(Count::Retry);
@@ -259,6 +260,9 @@ impl Proxy {
         now: u64,
         line: &mut Option<Line>,
     ) -> bool {
+        if let Some(line) = line {
+            line.heard(status);
+        }
         match Cause::of_status(status) {
             Some(cause) => {
                 self.note(cause, line);
@@ -274,7 +278,7 @@ impl Proxy {
     fn note(&self, cause: Cause, line: &mut Option<Line>) {
         self.shard.failed(cause);
         if let Some(line) = line {
-            line.reason = cause.word();
+            line.failed(cause.word());
         }
     }
 

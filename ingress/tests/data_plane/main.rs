@@ -25,6 +25,7 @@ mod passthrough;
 mod policies;
 mod secure;
 mod smuggle;
+mod traces;
 mod tunnels;
 mod watched;
 mod websocket;

@@ -1,5 +1,6 @@
 //! One JSON object a line; fields that say nothing are left out.
 
+use std::io::Write as _;
 use std::time::Instant;
 
 use super::{Asked, Stamp, address, endpoint, hexadecimal, is_plain, micros, number, protocol};
@@ -54,6 +55,9 @@ pub fn line(to: &mut Vec<u8>, stamp: &Stamp, fields: &Fields, now: Instant) {
         to.extend_from_slice(b",\"request_id\":\"");
         escaped(to, &fields.id);
         to.push(b'"');
+    }
+    if let Some(trace) = fields.trace {
+        write!(to, ",\"trace_id\":\"{trace:032x}\"").expect("memory takes every byte");
     }
     let reason = if fields.reason.is_empty() && fields.status == GONE { "client_gone" } else { fields.reason };
     if !reason.is_empty() {
