@@ -1,4 +1,4 @@
-//! The short way of the commonest requests: a head in, a head out, the body through, each in one pass over its bytes.
+//! The short way of the commonest requests: a head in, a head out, bodies through, each in one pass over its bytes.
 //!
 //! Takes what the general way (`proxy`) would pass on without a decision, and hands it the connection with the first
 //! request that needs one, or that failed: nothing is answered here but what an endpoint said.
@@ -34,11 +34,14 @@ use crate::proxy::{Proxy, is_misdirected};
 use crate::route::{Endpoint, Found, InFlight, Route, Way, Wire, Wish, normal_path};
 use crate::stream::Downstream;
 use answer::{Answer, Reading, Setting};
+use ask::Ask;
 
 /// Bytes that are asked for at once.
 const READ: usize = 4 * 1024;
-/// Requests that a client sends ahead wait here up to this many bytes, further ones in its own buffers.
-const AHEAD_MAX: usize = 16 * 1024;
+/// Bodies of requests up to this many bytes take the short way, whole.
+const BODY_MAX: u64 = 64 * 1024;
+/// How long the rest of such a body may take.
+const BODY_WAIT: Duration = Duration::from_millis(100);
 
 /// One client's connection on the short way.
 struct Express<'w> {
@@ -57,6 +60,8 @@ struct Express<'w> {
     forwarding: Vec<u8>,
     alarm: Alarm,
     drain: &'w CancellationToken,
+    /// Bytes of the inbox that are the request being answered.
+    own: usize,
     /// How long one piece of an answer's body may take.
     idle: Duration,
     /// From when on it takes no further request.
@@ -66,6 +71,8 @@ struct Express<'w> {
 /// How one turn of a connection ended.
 enum Turn {
     Served,
+    /// There must be so many bytes first.
+    Short(usize),
     /// The connection has ended, or shall.
     End,
     /// The rest is for the general way, beginning with this request.
@@ -82,8 +89,9 @@ struct Trial {
     /// The clock's milliseconds at that time.
     now: u64,
     way: Way,
+    /// Bytes of the request.
     length: usize,
-    head_only: bool,
+    method: Method,
     last: bool,
     said: Said,
 }
@@ -101,6 +109,8 @@ struct Said {
 enum Fault {
     /// The client went away.
     Client,
+    /// The endpoint took nothing of the request.
+    Unsent(Cause),
     Endpoint(Cause),
 }
 
@@ -128,6 +138,7 @@ pub async fn serve(
         forwarding: ask::forwarding(peer),
         alarm: Alarm::new(began + proxy.timeouts.head),
         drain,
+        own: 0,
         idle: proxy.timeouts.idle,
         old: began + proxy.timeouts.connection,
     };
@@ -147,12 +158,10 @@ pub async fn serve(
         }
         match express.turn().await {
             Turn::Served => {}
+            Turn::Short(length) if express.is_whole(length).await => {}
+            Turn::Short(_) => return Some(express.left(None)),
             Turn::End => return None,
-            Turn::General(prior) => {
-                let Express { mut stream, inbox, .. } = express;
-                stream.rewind(inbox);
-                return Some((stream, prior));
-            }
+            Turn::General(prior) => return Some(express.left(prior)),
         }
     }
 }
@@ -169,8 +178,38 @@ impl Express<'_> {
         .await
     }
 
+    /// Waits for the rest of a request of so many bytes; false if it takes its time.
+    async fn is_whole(&mut self, length: usize) -> bool {
+        self.alarm.set(Instant::now() + BODY_WAIT);
+        poll_fn(|cx| {
+            while self.inbox.len() < length {
+                match poll_into(&mut self.stream, &mut self.inbox, cx) {
+                    Poll::Ready(Ok(1..)) => {}
+                    Poll::Pending if !self.alarm.is_due(cx) => return Poll::Pending,
+                    _ => return Poll::Ready(false),
+                }
+            }
+            Poll::Ready(true)
+        })
+        .await
+    }
+
+    /// The connection as the general way takes it over.
+    fn left(self, prior: Option<Prior>) -> (Downstream, Option<Prior>) {
+        let Self { mut stream, inbox, .. } = self;
+        stream.rewind(inbox);
+        (stream, prior)
+    }
+
     async fn turn(&mut self) -> Turn {
-        let Some(trial) = self.trial() else { return Turn::General(None) };
+        let mut out = std::mem::take(&mut self.out);
+        let trial = self.trial(&mut out);
+        self.out = out;
+        let trial = match trial {
+            Ok(trial) => trial,
+            Err(turn) => return turn,
+        };
+        self.own = trial.length;
         let target = Target { endpoint: &trial.endpoint, wire: &trial.wire, ends: None };
         let prior = |fate| Turn::General(Some(Prior { endpoint: trial.endpoint.clone(), began: trial.now, fate }));
         let (mut link, fresh) = match self.proxy.pool.take_bare(target) {
@@ -193,6 +232,7 @@ impl Express<'_> {
                 drop(self.line(&trial));
                 return Turn::End;
             }
+            Err(Fault::Unsent(cause)) => return prior(Fate::Unsent(cause)),
             Err(Fault::Endpoint(cause)) => {
                 // What happens to a kept connection says nothing about its endpoint, unless it stays silent.
                 return prior(Fate::Lost { cause, fresh: fresh || cause == Cause::ResponseTimeout });
@@ -200,6 +240,7 @@ impl Express<'_> {
         };
         let (mut line, tally) = self.account(&trial, &answer);
         self.inbox.advance(trial.length);
+        self.own = 0;
         self.reply.advance(answer.length);
         let mut passed = 0;
         self.idle = trial.route.policy.waits.read.unwrap_or(self.proxy.timeouts.idle);
@@ -223,12 +264,21 @@ impl Express<'_> {
         Turn::Served
     }
 
-    /// Reads the request at the front of the inbox, finds its endpoint, and writes the head that the endpoint gets.
-    fn trial(&mut self) -> Option<Trial> {
-        let began = Instant::now();
+    /// Reads the request at the front of the inbox, finds its endpoint, and writes what the endpoint gets.
+    fn trial(&self, out: &mut Vec<u8>) -> Result<Trial, Turn> {
+        let (proxy, began) = (self.proxy, Instant::now());
+        out.clear();
+        let ask = ask::read(&self.inbox, self.peer, (&proxy.heads, &proxy.limits), out);
+        let Some(ask) = ask.filter(|ask| ask.body <= BODY_MAX) else { return Err(Turn::General(None)) };
+        let length = ask.length + usize::try_from(ask.body).map_err(|_| Turn::General(None))?;
+        let Some(body) = self.inbox.get(ask.length..length) else { return Err(Turn::Short(length)) };
+        let trial = self.routed(&ask, began, out).ok_or(Turn::General(None))?;
+        out.extend_from_slice(body);
+        Ok(Trial { length, ..trial })
+    }
+
+    fn routed(&self, ask: &Ask<'_>, began: Instant, out: &mut Vec<u8>) -> Option<Trial> {
         let (proxy, peer) = (self.proxy, self.peer);
-        self.out.clear();
-        let ask = ask::read(&self.inbox, peer, (&proxy.heads, &proxy.limits), &mut self.out)?;
         let path = normal_path(ask.path()).ok()?;
         let table = proxy.table.load();
         if is_misdirected(&table, peer, ask.host.as_str()) {
@@ -239,12 +289,15 @@ impl Express<'_> {
         if !route.is_plain(&peer.scheme) || filter::sends_to_https(&route.policy, &table, (peer, ask.host.as_str())) {
             return None;
         }
+        if proxy.body_limit(&route.policy).is_some_and(|limit| ask.body > limit) {
+            return None;
+        }
         let (now, way) = (clock::now(), route.delivery.plain_way()?);
         let wish = Wish { shares: route.delivery.shares.as_deref(), ..Wish::first(now, way) };
         let wire = route.wiring.wire(&peer.scheme);
         let trip = Trip { route, wire, ends: None, way, ticket: None, watch: None };
         let endpoint = proxy.pick(trip, &trip.route.backend, &wish).filter(|endpoint| !endpoint.is_unreachable())?;
-        let id = ask::finish(&ask, &self.forwarding, || proxy.ids.digits(), &mut self.out);
+        let id = ask::finish(ask, &self.forwarding, || proxy.ids.digits(), out);
         let at = |part: &[u8]| {
             let start = part.as_ptr().addr().wrapping_sub(self.inbox.as_ptr().addr());
             if part.is_empty() { 0..0 } else { start..start + part.len() }
@@ -260,7 +313,7 @@ impl Express<'_> {
             now,
             way,
             length: ask.length,
-            head_only: ask.head_only,
+            method: ask.method.clone(),
             last: ask.last || began >= self.old,
             said,
         })
@@ -268,8 +321,12 @@ impl Express<'_> {
 
     /// Sends the request and waits for the head of the answer; what the client gets of it is in `told` then.
     async fn answer(&mut self, link: &mut Link, trial: &Trial) -> Result<Answer, Fault> {
-        let setting =
-            Setting { head_only: trial.head_only, last: trial.last, rules: &self.proxy.heads, date: relay::date };
+        let setting = Setting {
+            head_only: trial.method == Method::HEAD,
+            last: trial.last,
+            rules: &self.proxy.heads,
+            date: relay::date,
+        };
         self.told.clear();
         self.reply.clear();
         self.alarm.set(trial.began + self.proxy.response_limit(&trial.route));
@@ -277,19 +334,21 @@ impl Express<'_> {
         poll_fn(|cx| {
             while sent < self.out.len() {
                 match Pin::new(&mut *link).poll_write(cx, &self.out[sent..]) {
-                    Poll::Ready(Ok(0)) => return failed(Cause::Closed),
-                    Poll::Ready(Ok(written)) => sent += written,
-                    Poll::Ready(Err(error)) => return failed(Cause::of_io(&error)),
-                    Poll::Pending => break,
+                    Poll::Ready(Ok(written @ 1..)) => sent += written,
+                    Poll::Ready(_) if sent == 0 => return Poll::Ready(Err(Fault::Unsent(Cause::Reset))),
+                    // It takes no more, but may have said why.
+                    Poll::Ready(_) | Poll::Pending => break,
                 }
             }
-            while sent == self.out.len() {
+            loop {
                 match poll_into(link, &mut self.reply, cx) {
                     Poll::Ready(Ok(0)) => return failed(Cause::Closed),
                     Poll::Ready(Ok(_)) => {
                         let last = trial.last || self.drain.is_cancelled();
                         if let Some(answer) = self.read_answer(Setting { last, ..setting })? {
-                            return Poll::Ready(Ok(answer));
+                            // Who answers before it has heard everything may take the rest for another request.
+                            let goes_on = answer.goes_on && sent == self.out.len();
+                            return Poll::Ready(Ok(Answer { goes_on, ..answer }));
                         }
                     }
                     Poll::Ready(Err(error)) => return failed(Cause::of_io(&error)),
@@ -316,9 +375,9 @@ impl Express<'_> {
         }
     }
 
-    /// Whether the client has closed; what it sends ahead is kept.
+    /// Whether the client has closed. Who has sent the next request already is not looked at: it waits in its turn.
     fn is_client_gone(&mut self, cx: &mut Context<'_>) -> bool {
-        while self.inbox.len() < AHEAD_MAX {
+        while self.inbox.len() <= self.own {
             match poll_into(&mut self.stream, &mut self.inbox, cx) {
                 Poll::Ready(Ok(1..)) => {}
                 Poll::Ready(_) => return true,
@@ -339,7 +398,7 @@ impl Express<'_> {
             address_text: Some(peer.address_value.as_bytes()),
             scheme: peer.scheme.as_bytes(),
             version: Version::HTTP_11,
-            method: if trial.head_only { b"HEAD" } else { b"GET" },
+            method: trial.method.as_str().as_bytes(),
             host: text(host),
             path: text(path),
             agent: text(agent),
@@ -355,7 +414,6 @@ impl Express<'_> {
     /// Counts an answer whose head is here.
     fn account(&self, trial: &Trial, answer: &Answer) -> (Option<Line>, Tally) {
         let (proxy, route) = (self.proxy, &trial.route);
-        let method = if trial.head_only { Method::HEAD } else { Method::GET };
         let mut line = self.line(trial);
         if let Some(line) = &mut line {
             line.status = answer.status;
@@ -368,7 +426,7 @@ impl Express<'_> {
             trial.endpoint.took(took, clock::now());
         }
         proxy.shard.answered(answer.status, took);
-        let mut tally = Tally::new(proxy.shard.clone(), route.number, trial.began, &method);
+        let mut tally = Tally::new(proxy.shard.clone(), route.number, trial.began, &trial.method);
         tally.status = answer.status;
         (line, tally)
     }

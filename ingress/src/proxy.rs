@@ -331,6 +331,15 @@ impl Proxy {
         response
     }
 
+    /// How many bytes a request's body may have.
+    pub fn body_limit(&self, policy: &Policy) -> Option<u64> {
+        match policy.bodies {
+            BodyLimit::Listener => self.limits.body_bytes,
+            BodyLimit::None => None,
+            BodyLimit::Bytes(bytes) => Some(bytes),
+        }
+    }
+
     fn request_body(
         &self,
         parts: &Parts,
@@ -341,11 +350,7 @@ impl Proxy {
         if incoming.is_end_stream() {
             return Ok((RequestBody::none(), None));
         }
-        let limit = match policy.bodies {
-            BodyLimit::Listener => self.limits.body_bytes,
-            BodyLimit::None => None,
-            BodyLimit::Bytes(bytes) => Some(bytes),
-        };
+        let limit = self.body_limit(policy);
         let announced = parts.headers.get(header::CONTENT_LENGTH).and_then(|v| v.to_str().ok()?.parse::<u64>().ok());
         if let (Some(limit), Some(announced)) = (limit, announced)
             && announced > limit

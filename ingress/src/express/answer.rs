@@ -166,8 +166,11 @@ fn copy(field: &Header<'_>, seen: &mut Seen, nominated: impl Fn(&str) -> bool, o
     let passes = match name {
         "content-length" => {
             let digits = (1..=LENGTH_DIGITS).contains(&field.value.len()) && field.value.iter().all(u8::is_ascii_digit);
-            let length = field.value.iter().fold(0, |sum: u64, digit| sum.wrapping_mul(10) + u64::from(digit & 0xf));
-            if !digits || seen.length.is_some_and(|before| before != length) {
+            if !digits {
+                return None;
+            }
+            let length = field.value.iter().fold(0, |sum, digit| sum * 10 + u64::from(digit - b'0'));
+            if seen.length.is_some_and(|before| before != length) {
                 return None;
             }
             seen.length = Some(length);

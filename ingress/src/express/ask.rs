@@ -1,10 +1,11 @@
 //! The head of a plain request, read and rewritten for the endpoint in one pass over its bytes.
 //!
-//! Pure. Says "not here" to whatever the general way would decide about: bodies, upgrades, odd targets, faults of any kind.
+//! Pure. Says "not here" to whatever the general way would decide about: chunks, upgrades, odd targets, faults of any kind.
 
 use std::mem::MaybeUninit;
 use std::ops::Range;
 
+use http::Method;
 use httparse::{Header, Request, Status};
 
 use crate::config::{HeadRules, Limits};
@@ -13,6 +14,9 @@ use crate::proxy::guard::Guard;
 use crate::proxy::head::{REQUEST_ID_MAX, is_forwarding, is_hop_by_hop};
 use crate::route::Host;
 
+/// The usual methods; what others mean is not known.
+const METHODS: [Method; 7] =
+    [Method::GET, Method::POST, Method::HEAD, Method::PUT, Method::PATCH, Method::DELETE, Method::OPTIONS];
 /// Fields that a plain request has at most.
 const FIELDS: usize = 64;
 
@@ -20,8 +24,9 @@ const FIELDS: usize = 64;
 pub struct Ask<'b> {
     /// Bytes of the head.
     pub length: usize,
-    /// HEAD, otherwise GET.
-    pub head_only: bool,
+    /// Bytes of the body, as the head says.
+    pub body: u64,
+    pub method: Method,
     /// The client wants the connection closed after the answer.
     pub last: bool,
     pub target: &'b str,
@@ -54,23 +59,22 @@ pub fn read<'b>(
     let mut slots = [const { MaybeUninit::<Header<'_>>::uninit() }; FIELDS];
     let mut request = Request::new(&mut []);
     let Ok(Status::Complete(length)) = request.parse_with_uninit_headers(bytes, &mut slots) else { return None };
-    let head_only = match request.method? {
-        "GET" => false,
-        "HEAD" => true,
-        _ => return None,
-    };
+    let method = METHODS.into_iter().find(|method| Some(method.as_str()) == request.method)?;
     let target = request.path?;
     let plain = request.version == Some(1) && target.len() <= rules.target_bytes && is_plain(target);
     let small = length <= limits.head_bytes && request.headers.len() <= limits.head_fields;
-    if !plain || !small || !Guard::reads(&bytes[..length]) {
+    if !plain || !small {
         return None;
     }
-    out.extend_from_slice(if head_only { b"HEAD " } else { b"GET " });
+    let body = Guard::length(&bytes[..length])?;
+    out.extend_from_slice(method.as_str().as_bytes());
+    out.push(b' ');
     out.extend_from_slice(target.as_bytes());
     out.extend_from_slice(b" HTTP/1.1\r\n");
     let mut ask = Ask {
         length,
-        head_only,
+        body,
+        method,
         last: false,
         target,
         host: Host::none(),
@@ -114,7 +118,7 @@ fn copy<'b>(
             };
             false
         }
-        "content-length" | "transfer-encoding" | "te" | "expect" | "upgrade" => return None,
+        "transfer-encoding" | "te" | "expect" | "upgrade" | "max-forwards" => return None,
         "x-request-id" => {
             let sound = (1..=REQUEST_ID_MAX).contains(&field.value.len())
                 && field.value.iter().all(u8::is_ascii_graphic)
@@ -231,13 +235,20 @@ mod tests {
             "{own}"
         );
         assert_eq!(own.matches("x-request-id").count(), 1);
+        let posted = sent("POST /x HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\nhello").expect("plain");
+        assert!(posted.starts_with("POST /x HTTP/1.1\r\nhost: h\r\ncontent-length: 5\r\nx-forwarded-for"), "{posted}");
     }
 
     /// Ingress: 1, 2, 3, 7, 8, 9, 11, 12, 13
     #[test]
     fn what_needs_a_decision_is_not_taken() {
         for said in [
-            "POST / HTTP/1.1\r\nHost: h\r\n\r\n",
+            "TRACE / HTTP/1.1\r\nHost: h\r\n\r\n",
+            "CONNECT h:80 HTTP/1.1\r\nHost: h\r\n\r\n",
+            "PURGE / HTTP/1.1\r\nHost: h\r\n\r\n",
+            "get / HTTP/1.1\r\nHost: h\r\n\r\n",
+            "OPTIONS * HTTP/1.1\r\nHost: h\r\n\r\n",
+            "OPTIONS / HTTP/1.1\r\nHost: h\r\nMax-Forwards: 0\r\n\r\n",
             "GET / HTTP/1.0\r\nHost: h\r\n\r\n",
             "GET / HTTP/1.1\r\n\r\n",
             "GET / HTTP/1.1\r\nHost: h\r\nHost: h\r\n\r\n",
@@ -253,7 +264,9 @@ mod tests {
             "GET / HTTP/1.1\r\nHost: h\r\n\n",
             "GET / HTTP/1.1\r\nHost: h\r\nA : b\r\n\r\n",
             "GET / HTTP/1.1\r\nHost: h\r\nA: b\r\n c\r\n\r\n",
-            "GET / HTTP/1.1\r\nHost: h\r\nContent-Length: 0\r\n\r\n",
+            "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: +1\r\n\r\na",
+            "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 1\r\nContent-Length: 1\r\n\r\na",
+            "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\na",
             "GET / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n",
             "GET / HTTP/1.1\r\nHost: h\r\nExpect: 100-continue\r\n\r\n",
             "GET / HTTP/1.1\r\nHost: h\r\nTE: trailers\r\n\r\n",

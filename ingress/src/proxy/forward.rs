@@ -126,6 +126,9 @@ impl Proxy {
         let mut search = Search::new(retries.tries.unwrap_or(self.limits.attempts), now);
         if let Some(Prior { endpoint, began, fate }) = prior {
             (search.sent, search.began) = (1, began);
+            if let Some(line) = line {
+                line.tried(1, &endpoint.key);
+            }
             if trip.way == Way::Cheaper {
                 endpoint.took(FAILURE_COST, now);
             }

@@ -108,17 +108,21 @@ impl Guard {
         at
     }
 
-    /// Whether `bytes` are one request without a body, and nothing in them could be read differently.
+    /// The length of the body after a head of which nothing could be read differently; `None` for other heads and for chunks.
     #[must_use]
-    pub fn reads(bytes: &[u8]) -> bool {
+    pub fn length(bytes: &[u8]) -> Option<u64> {
         let (mut guard, mut at) = (Self::default(), 0);
         while at < bytes.len() {
             match guard.step(&bytes[at..]) {
                 Some(taken) => at += taken,
-                None => return false,
+                None => return None,
             }
         }
-        guard.state == State::Start
+        match guard.state {
+            State::Start => Some(0),
+            State::Body(length) => Some(length),
+            _ => None,
+        }
     }
 
     /// Poisons the byte at which reading stopped: of a line its end, else the very byte.
@@ -225,9 +229,8 @@ impl Framing {
         if let Some(value) = value(field, b"content-length:") {
             let unframed = fits && self.length.is_none() && !self.chunked;
             let digits = (1..=LENGTH_DIGITS).contains(&value.len()) && value.iter().all(u8::is_ascii_digit);
-            let length =
-                value.iter().fold(0u64, |sum, digit| sum.wrapping_mul(10) + u64::from(digit.wrapping_sub(b'0')));
-            self.length = (unframed && digits).then_some(length);
+            let length = || value.iter().fold(0u64, |sum, digit| sum * 10 + u64::from(digit - b'0'));
+            self.length = (unframed && digits).then(length);
             self.length?;
         } else if let Some(value) = value(field, b"transfer-encoding:") {
             let unframed = fits && self.length.is_none() && !self.chunked;

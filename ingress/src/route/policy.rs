@@ -85,7 +85,7 @@ impl Default for Policy {
 }
 
 impl Policy {
-    /// Whether requests without bodies and their answers pass as they are, but for those that belong to HTTPS.
+    /// Whether requests and their answers pass as they are, but for those that belong to HTTPS or are too large.
     #[must_use]
     pub fn is_plain(&self) -> bool {
         let Self {

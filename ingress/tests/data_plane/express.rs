@@ -183,6 +183,68 @@ async fn the_general_way_goes_on_where_the_short_one_ends() {
     assert_eq!(got.matches("HTTP/1.1 200 OK").count(), 7);
 }
 
+/// Ingress: 2, 14, 16
+#[tokio::test]
+async fn small_bodies_come_along_in_whatever_pieces() {
+    let upstream = Upstream::start("a").await;
+    let gate = Gate::start(&snapshot(&[upstream.address]), |config| config.limits.body_bytes = Some(100_000));
+    for (length, pause) in [(0, 0), (1, 0), (5_000, 0), (65_536, 0), (65_537, 0), (7, 10), (7, 300)] {
+        let mut stream = TcpStream::connect(gate.http).await.expect("connect");
+        for method in ["POST", "PUT", "GET", "DELETE"] {
+            let head = format!("{method} / HTTP/1.1\r\nHost: h\r\nContent-Length: {length}\r\n\r\n");
+            stream.write_all(head.as_bytes()).await.expect("written");
+            tokio::time::sleep(Duration::from_millis(pause)).await;
+            stream.write_all(&vec![b'x'; length]).await.expect("written");
+            let head = read_head(&mut stream).await;
+            assert!(head.starts_with("HTTP/1.1 200"), "{method} {length}: {head}");
+            let told = head.to_ascii_lowercase();
+            let told = told.split("content-length: ").nth(1).and_then(|rest| rest.lines().next()).expect("a length");
+            let mut body = vec![0; told.parse().expect("a number")];
+            stream.read_exact(&mut body).await.expect("a body");
+            let seen: serde_json::Value = serde_json::from_slice(&body).expect("JSON");
+            assert_eq!((seen["method"].as_str(), seen["length"].as_u64()), (Some(method), Some(length as u64)));
+        }
+    }
+    let large = format!("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 100001\r\n\r\n{}", "x".repeat(100_001));
+    assert_eq!(ask(gate.http, &large).await.status, 413);
+    let few = Gate::start(&snapshot(&[upstream.address]), |config| config.limits.body_bytes = Some(4));
+    assert_eq!(ask(few.http, "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\nhello").await.status, 413);
+}
+
+/// Ingress: 60
+#[tokio::test]
+async fn what_an_endpoint_may_have_acted_on_is_not_sent_again() {
+    let seen = Arc::new(AtomicUsize::new(0));
+    let counted = seen.clone();
+    let address = scripted(move |stream, _, _| {
+        counted.fetch_add(1, Ordering::SeqCst);
+        async move { drop(stream) }
+    })
+    .await;
+    let gate = Gate::to(&[address]);
+    let post = "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\nConnection: close\r\n\r\nhello";
+    assert_eq!(ask(gate.http, post).await.status, 502);
+    assert_eq!(seen.load(Ordering::SeqCst), 1);
+}
+
+/// An endpoint that answers before it has read everything is heard, and not asked again over that connection.
+///
+/// Ingress: 16, 22
+#[tokio::test]
+async fn an_early_answer_to_a_body_is_passed_on() {
+    let address = scripted(|mut stream, _, number| async move {
+        let answer = format!("HTTP/1.1 413 Payload Too Large\r\nContent-Length: 1\r\n\r\n{number}");
+        stream.write_all(answer.as_bytes()).await.expect("written");
+    })
+    .await;
+    let gate = Gate::to(&[address]);
+    let post = format!("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 60000\r\n\r\n{}", "x".repeat(60_000));
+    let mut stream = TcpStream::connect(gate.http).await.expect("connect");
+    stream.write_all(post.as_bytes()).await.expect("written");
+    let head = read_head(&mut stream).await;
+    assert!(head.starts_with("HTTP/1.1 413") || head.starts_with("HTTP/1.1 502"), "{head}");
+}
+
 /// Ingress: 22
 #[tokio::test]
 async fn bytes_after_an_answer_never_become_the_next_one() {
