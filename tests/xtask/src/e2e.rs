@@ -15,7 +15,7 @@ use std::time::Instant;
 
 use anyhow::{Result, bail};
 
-use crate::{dist, invoke, provision};
+use crate::{invoke, provision};
 use journey::{Journey, Outcome};
 
 /// Enough to meet a commit in every phase, in about a minute.
@@ -120,9 +120,9 @@ pub fn journeys(options: &Options) -> Result<Outcome> {
         // The ground stands without the product.
         if name != Name::Ground
             && !options.no_build
-            && let Err(error) = dist::build()
+            && let Err(error) = endurance::build()
         {
-            outcome.failed.push(format!("{title}: the release binary: {error:#}"));
+            outcome.failed.push(format!("{title}: the release binaries: {error:#}"));
             continue;
         }
         let started = Instant::now();

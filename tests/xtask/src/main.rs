@@ -12,6 +12,7 @@ mod fuzz;
 mod invoke;
 mod paths;
 mod provision;
+mod soak;
 mod suite;
 
 use std::process::ExitCode;
@@ -40,6 +41,8 @@ enum Verb {
     Conformance(conformance::Options),
     /// Measure, side by side with the peers
     Bench(bench::Options),
+    /// Inject faults for some minutes under load, and look for what grows
+    Soak(soak::Options),
     /// Build the release archive and its checksum
     Dist(dist::Options),
     /// Start three real member clusters and leave them running until Ctrl-C
@@ -66,6 +69,7 @@ fn dispatch(verb: Verb) -> Result<()> {
         Verb::Codegen(codegen) => codegen.run(&paths::repository()),
         Verb::Conformance(options) => conformance::run(&options),
         Verb::Bench(options) => bench::run(&options),
+        Verb::Soak(options) => soak::run(&options),
         Verb::Dist(options) => dist::run(&options),
         Verb::Dev(options) => dev::run(&options),
         Verb::Provision(options) => provision::run(&options),

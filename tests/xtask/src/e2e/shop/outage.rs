@@ -4,10 +4,12 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 
+use super::super::endurance::{Lost, Pace};
 use super::super::journey::Journey;
 use super::super::wait::{same, until};
 use super::traffic::answering;
 use super::{SOON, feed, items};
+use crate::bench::program;
 use crate::invoke;
 
 const OUT: &str = "east";
@@ -18,8 +20,12 @@ const NOTICE: &str = "{apiVersion: v1, kind: ConfigMap, metadata: {name: notice,
 /// A member counts as unreachable after the health loop has missed it a few times.
 const NOTICED_WITHIN: Duration = Duration::from_secs(60);
 
-/// The member's pods answer on: only its API server is stopped.
+/// The member's pods answer on: only its API server is stopped. Nobody who asks notices.
 pub fn stop(journey: &mut Journey) -> Result<()> {
+    let address = journey.hub.endpoints()?.ingress;
+    let paced = program("paced");
+    let mut paced = journey.members.command(&paced.to_string_lossy(), [&address, "web.shop.example", "--echo"]);
+    let pace = Pace::start(&mut paced, &journey.hub.dir().join("paced.log"))?;
     journey.members.fault(OUT, "stop-api")?;
     until("the outage is seen", NOTICED_WITHIN, || {
         let found = journey.hub_get(&format!("clusters.fedgate.dev {OUT}"))?;
@@ -28,6 +34,7 @@ pub fn stop(journey: &mut Journey) -> Result<()> {
         ensure!(ready["status"] != "True", "{OUT} is Ready");
         Ok(())
     })?;
+    pace.end()?.told("the outage").lost_at_most(Lost::Nothing)?;
     let answered = answering(journey, 60)?;
     ensure!(answered.contains(OUT), "the pods of {OUT} lost their traffic: {answered:?}");
     let pods = journey.hub_get("pods -n shop -l app=web")?;
