@@ -2,9 +2,10 @@
 //!
 //! The leader's part; a controller of the house's one shape. Touches no status that another controller wrote.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use federation_types::Gvr;
 use hub_client::{ApiError, At, Hub, Queue, ReconcileError, WriteOptions, drive};
@@ -14,11 +15,13 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::route::Problem;
-use crate::snapshot::Named;
+use crate::snapshot::{IngressObject, Named};
 use crate::watch::Outcome;
 
 /// Statuses that are written at once.
 const WIDTH: usize = 4;
+/// Between two looks at what builds came to.
+const LOOK_PAUSE: Duration = Duration::from_millis(100);
 /// Field manager and reporter of what is written here.
 const COMPONENT: &str = "fedgate-ingress";
 
@@ -31,6 +34,14 @@ enum Action {
     Report(Problem),
 }
 
+/// What the last build says of one Ingress.
+#[derive(Debug, Clone)]
+struct Told {
+    ingress: Arc<IngressObject>,
+    ours: bool,
+    problems: Vec<Problem>,
+}
+
 /// Follows `outcomes` until `stop`; runs in one process at a time.
 pub async fn publish(
     hub: Hub,
@@ -41,13 +52,14 @@ pub async fn publish(
     let queue = Queue::new();
     let wanted: Arc<[Value]> = addresses.iter().map(|address| entry(address)).collect();
     let reported = Arc::new(Mutex::new(BTreeSet::new()));
-    let current = outcomes.clone();
+    // Guards what the last build says by Ingress; replaced as a whole, never held across an await.
+    let latest = Arc::new(Mutex::new(Arc::new(BTreeMap::new())));
+    let current = latest.clone();
     let reconcile = |key: Named| {
         let (hub, wanted, reported, current) = (hub.clone(), wanted.clone(), reported.clone(), current.clone());
         async move {
-            // Cloned out, so that the lock of the channel is not held while the hub answers.
-            let outcome = current.borrow().clone();
-            let actions = plan(&key, &outcome, &wanted, &reported.lock());
+            let told = Arc::clone(&current.lock());
+            let actions = told.get(&key).map_or_else(Vec::new, |told| plan(told, &wanted, &reported.lock()));
             for action in actions {
                 commit(&hub, &key, action, &reported).await?;
             }
@@ -56,10 +68,17 @@ pub async fn publish(
     };
     let feed = async {
         while outcomes.changed().await.is_ok() {
-            let outcome = outcomes.borrow_and_update();
-            if outcome.synced {
-                outcome.ingresses.iter().for_each(|ingress| queue.add(ingress.key.clone()));
-            }
+            let now = {
+                let outcome = outcomes.borrow_and_update();
+                if !outcome.synced {
+                    continue;
+                }
+                Arc::new(by_ingress(&outcome))
+            };
+            let before = std::mem::replace(&mut *latest.lock(), now.clone());
+            changed(&before, &now).for_each(|key| queue.add(key.clone()));
+            // Thousands of Ingresses are looked through here: not for each of a thousand edits a second.
+            tokio::time::sleep(LOOK_PAUSE).await;
         }
     };
     tokio::select! {
@@ -68,11 +87,35 @@ pub async fn publish(
     }
 }
 
+fn by_ingress(outcome: &Outcome) -> BTreeMap<Named, Told> {
+    let told = |ingress: &Arc<IngressObject>| Told {
+        ingress: ingress.clone(),
+        ours: outcome.accepted.contains(&ingress.key),
+        problems: Vec::new(),
+    };
+    let mut all: BTreeMap<Named, Told> =
+        outcome.ingresses.iter().map(|ingress| (ingress.key.clone(), told(ingress))).collect();
+    for problem in &outcome.problems {
+        if let Some(told) = all.get_mut(&problem.ingress).filter(|told| told.ingress.uid == problem.uid) {
+            told.problems.push(problem.clone());
+        }
+    }
+    all
+}
+
+/// The Ingresses of which something else is said than before.
+fn changed<'t>(before: &'t BTreeMap<Named, Told>, now: &'t BTreeMap<Named, Told>) -> impl Iterator<Item = &'t Named> {
+    let same = |was: &Told, is: &Told| {
+        Arc::ptr_eq(&was.ingress, &is.ingress) && was.ours == is.ours && was.problems == is.problems
+    };
+    now.iter().filter(move |(key, is)| !before.get(key).is_some_and(|was| same(was, is))).map(|(key, _)| key)
+}
+
 /// Pure: what is to be done for one Ingress.
-fn plan(key: &Named, outcome: &Outcome, wanted: &[Value], reported: &BTreeSet<String>) -> Vec<Action> {
-    let Some(ingress) = outcome.ingresses.iter().find(|ingress| ingress.key == *key) else { return Vec::new() };
+fn plan(told: &Told, wanted: &[Value], reported: &BTreeSet<String>) -> Vec<Action> {
+    let Told { ingress, ours, problems } = told;
     let mut actions = Vec::new();
-    if outcome.accepted.contains(key) {
+    if *ours {
         if !wanted.is_empty() && !same(&ingress.published, wanted) {
             actions.push(Action::Publish(wanted.to_vec()));
         }
@@ -80,8 +123,8 @@ fn plan(key: &Named, outcome: &Outcome, wanted: &[Value], reported: &BTreeSet<St
         // It was ours and changed its class: what we wrote goes, what another wrote stays.
         actions.push(Action::Publish(Vec::new()));
     }
-    let problems = outcome.problems.iter().filter(|problem| problem.ingress == *key && problem.uid == ingress.uid);
-    actions.extend(problems.filter(|problem| !reported.contains(&event_name(problem))).cloned().map(Action::Report));
+    let new = problems.iter().filter(|problem| !reported.contains(&event_name(problem)));
+    actions.extend(new.cloned().map(Action::Report));
     actions
 }
 
@@ -170,7 +213,7 @@ mod tests {
 
     use serde_json::{Value, json};
 
-    use super::{Action, entry, event, event_name, plan};
+    use super::{Action, by_ingress, changed, entry, event, event_name, plan};
     use crate::route::{Problem, ProblemKind};
     use crate::snapshot::{IngressObject, Named};
     use crate::watch::Outcome;
@@ -203,11 +246,9 @@ mod tests {
             if ours {
                 outcome.accepted.insert(Named::new("n", "i"));
             }
-            let actions = plan(&Named::new("n", "i"), &outcome, &wanted, &BTreeSet::new());
+            let actions = plan(&by_ingress(&outcome)[&Named::new("n", "i")], &wanted, &BTreeSet::new());
             assert_eq!(actions, expected, "{published:?} {ours}");
         }
-        let outcome = Outcome { ingresses: vec![ingress("i", &[])], ..Outcome::default() };
-        assert!(plan(&Named::new("n", "gone"), &outcome, &wanted, &BTreeSet::new()).is_empty());
     }
 
     /// Ingress: 74
@@ -221,11 +262,30 @@ mod tests {
         };
         let mut outcome = Outcome { ingresses: vec![ingress("i", &[])], ..Outcome::default() };
         outcome.problems.push(problem.clone());
-        let key = Named::new("n", "i");
-        assert_eq!(plan(&key, &outcome, &[], &BTreeSet::new()), [Action::Report(problem.clone())]);
-        assert!(plan(&key, &outcome, &[], &[event_name(&problem)].into()).is_empty());
+        outcome.problems.push(Problem { uid: "the one before".into(), ..problem.clone() });
+        let told = &by_ingress(&outcome)[&Named::new("n", "i")];
+        assert_eq!(plan(told, &[], &BTreeSet::new()), [Action::Report(problem.clone())]);
+        assert!(plan(told, &[], &[event_name(&problem)].into()).is_empty());
         let object = event(&problem, "2026-01-01T00:00:00Z");
         assert_eq!(object["reason"], "ServiceNotFound");
         assert_eq!(object["involvedObject"]["uid"], "i");
+    }
+    /// Ingress: 72
+    #[test]
+    fn only_what_changed_is_looked_at() {
+        let (a, b) = (ingress("a", &[]), ingress("b", &[]));
+        let mut outcome = Outcome { ingresses: vec![a, b], ..Outcome::default() };
+        let names = |before: &Outcome, now: &Outcome| {
+            let (before, now) = (by_ingress(before), by_ingress(now));
+            changed(&before, &now).map(|key| key.name.to_string()).collect::<Vec<_>>()
+        };
+        assert_eq!(names(&Outcome::default(), &outcome), ["a", "b"]);
+        let before = outcome.clone();
+        assert!(names(&before, &outcome).is_empty());
+        outcome.accepted.insert(Named::new("n", "b"));
+        assert_eq!(names(&before, &outcome), ["b"]);
+        let before = outcome.clone();
+        outcome.ingresses[0] = ingress("a", &[json!({"ip": "10.0.0.1"})]);
+        assert_eq!(names(&before, &outcome), ["a"]);
     }
 }
