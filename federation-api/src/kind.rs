@@ -57,7 +57,16 @@ const GENERATION: &[(&str, &[&str])] = &[
     ("discovery.k8s.io", &["endpointslices"]),
     (
         "fedgate.dev",
-        &["clusteroverrides", "clusterplacements", "clusters", "overrides", "placementbindings", "placements"],
+        &[
+            "clusteringressparameters",
+            "clusteroverrides",
+            "clusterplacements",
+            "clusters",
+            "ingressparameters",
+            "overrides",
+            "placementbindings",
+            "placements",
+        ],
     ),
     ("flowcontrol.apiserver.k8s.io", &["flowschemas", "prioritylevelconfigurations"]),
     ("networking.k8s.io", &["ingressclasses", "ingresses", "networkpolicies"]),

@@ -16,8 +16,12 @@ use crate::filter::{self, Arrived, Stop};
 use crate::peer::Peer;
 use crate::proxy::head;
 use crate::route::{Route, RouteTable};
-use crate::snapshot::{IngressClass, IngressObject, Named, ServiceObject, Snapshot, TlsSecret, UserList};
+use crate::snapshot::{
+    IngressClass, IngressObject, Named, ParametersObject, ServiceObject, Snapshot, TlsSecret, UserList,
+};
 
+/// Group and version of our own kinds.
+const OURS: &str = "fedgate.dev/v1alpha1";
 /// The key of RFC 8037 appendix A.2: of which kind the keys are makes no difference here.
 const KEYS: &str =
     r#"{"keys": [{"kty": "OKP", "crv": "Ed25519", "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}]}"#;
@@ -57,6 +61,12 @@ pub async fn snapshot(hub: &Hub) -> Result<Snapshot, ApiError> {
         clusters: group(&slices),
         ..Snapshot::default()
     };
+    if snapshot.classes.iter().any(|class| class.parameters.is_some()) {
+        let mut all = list(hub, OURS, "ingressparameters").await?;
+        all.extend(list(hub, OURS, "clusteringressparameters").await?);
+        let read = all.iter().map(|object| Arc::new(ParametersObject::read(object)));
+        snapshot.parameters = Some(read.map(|one| (one.key.clone(), one)).collect());
+    }
     stand_in(&mut snapshot);
     Ok(snapshot)
 }

@@ -52,7 +52,7 @@ pub struct Snapshot {
     /// Addresses of the names outside that are allowed and resolved.
     pub external: BTreeMap<Box<str>, Vec<IpAddr>>,
     /// Parameters of classes by namespace (empty for the cluster's) and name; `None` while nobody has said which there are.
-    pub parameters: Option<BTreeSet<Named>>,
+    pub parameters: Option<BTreeMap<Named, Arc<ParametersObject>>>,
 }
 
 impl Snapshot {
@@ -182,6 +182,15 @@ pub struct ParametersRef {
     pub kind: String,
     /// The namespace is empty where the scope is the cluster.
     pub key: Named,
+}
+
+/// IngressParameters or ClusterIngressParameters: what annotations say that an Ingress of the class does not have.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ParametersObject {
+    /// The namespace is empty where the scope is the cluster.
+    pub key: Named,
+    /// By name without prefix.
+    pub defaults: BTreeMap<String, String>,
 }
 
 /// A Service, reduced to its ports.
@@ -334,6 +343,16 @@ fn parameters(given: &Value) -> ParametersRef {
         group: text::str_at(given, &["apiGroup"]).to_owned(),
         kind: text::str_at(given, &["kind"]).to_owned(),
         key: Named::new(namespace, text::str_at(given, &["name"])),
+    }
+}
+
+impl ParametersObject {
+    /// Reads parameters as the API server answers them.
+    #[must_use]
+    pub fn read(object: &Value) -> Self {
+        let defaults = text::at(object, &["spec", "defaults"]).and_then(Value::as_object).into_iter().flatten();
+        let defaults = defaults.filter_map(|(name, value)| Some((name.clone(), value.as_str()?.to_owned())));
+        Self { key: Named::of(object), defaults: defaults.collect() }
     }
 }
 

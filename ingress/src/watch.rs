@@ -21,7 +21,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::route::{BuildOptions, Problem, ProblemKind, RouteTable, build};
-use crate::snapshot::{IngressClass, IngressObject, Named, SecretObject, ServiceObject, Snapshot};
+use crate::snapshot::{IngressClass, IngressObject, Named, ParametersObject, SecretObject, ServiceObject, Snapshot};
 
 use names::Names;
 
@@ -70,7 +70,7 @@ struct Followed {
     secrets: BTreeMap<Named, FollowedSecret>,
     default_certificate: Option<Named>,
     /// Of namespaces and of the cluster, once a class of ours names any.
-    parameters: Option<[Reflection<Named>; 2]>,
+    parameters: Option<[Reflection<ParametersObject>; 2]>,
 }
 
 struct FollowedSecret {
@@ -114,7 +114,7 @@ impl Watcher {
             }
             tokio::time::sleep(BUILD_PAUSE).await;
             let Some(mut now) = followed.snapshot(&known) else { continue };
-            now.parameters = followed.parameters(&now, &mut tasks);
+            now.parameters = followed.parameters(&now, &mut tasks).or_else(|| known.parameters.clone());
             now.external = names.of(now.wanted_names(&self.config.build.external_names));
             let waiting = followed.secrets(&mut now, &known, &mut tasks);
             self.swap(&now, followed.endpoints_synced(), &waiting);
@@ -239,7 +239,7 @@ impl Followed {
     }
 
     /// The parameters of classes that there are, if a class of ours names any and the hub has said which there are.
-    fn parameters(&mut self, now: &Snapshot, tasks: &mut Tasks) -> Option<BTreeSet<Named>> {
+    fn parameters(&mut self, now: &Snapshot, tasks: &mut Tasks) -> Option<BTreeMap<Named, Arc<ParametersObject>>> {
         let ours = |class: &&IngressClass| class.controller == label::INGRESS_CONTROLLER;
         if !now.classes.iter().filter(ours).any(|class| class.parameters.is_some()) {
             return None;
@@ -247,11 +247,11 @@ impl Followed {
         let followed = self.parameters.get_or_insert_with(|| {
             ["ingressparameters", "clusteringressparameters"].map(|resource| {
                 let all = Collection::all(Gvr::new("fedgate.dev/v1alpha1", resource));
-                tasks.follow(all, tasks.stop.clone(), |o| Some(Named::new(text::namespace(o), text::name(o))))
+                tasks.follow(all, tasks.stop.clone(), |o| Some(ParametersObject::read(o)))
             })
         });
         let synced = followed.iter().all(|reflection| reflection.state().synced);
-        let known = || followed.iter().flat_map(Reflection::all).map(|(_, named)| (*named).clone()).collect();
+        let known = || followed.iter().flat_map(Reflection::all).map(|(_, one)| (one.key.clone(), one)).collect();
         synced.then(known)
     }
 

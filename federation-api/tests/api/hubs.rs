@@ -194,3 +194,38 @@ async fn a_mirror_feeds_a_ring_beside_the_store() {
     assert!(!refused.code.is_success(), "nobody can reach the member that runs it");
     hub.get(&format!("{path}/p.east")).await.expect(200);
 }
+
+#[tokio::test]
+async fn parameters_of_ingress_classes_are_kinds_like_others() {
+    let hub = Hub::start().await;
+    let group = "/apis/fedgate.dev/v1alpha1";
+    let paths = [
+        ("IngressParameters", format!("{group}/namespaces/default/ingressparameters")),
+        ("ClusterIngressParameters", format!("{group}/clusteringressparameters")),
+    ];
+    for (kind, path) in paths {
+        let object = |name: &str, spec: Value| json!({"apiVersion": "fedgate.dev/v1alpha1", "kind": kind, "metadata": {"name": name}, "spec": spec});
+        let made =
+            hub.post(&path, &object("usual", json!({"defaults": {"proxy-read-timeout": "120"}}))).await.expect(201);
+        assert_eq!(made["metadata"]["generation"], 1);
+        assert_eq!(made["spec"]["defaults"], json!({"proxy-read-timeout": "120"}));
+        for (defaults, wanted) in [
+            (
+                json!({"nginx.ingress.kubernetes.io/limit-rps": "5"}),
+                "must be the name of an annotation without its prefix",
+            ),
+            (json!({"": "5"}), "must be the name of an annotation without its prefix"),
+        ] {
+            let (reason, message) = hub.post(&path, &object("odd", json!({"defaults": defaults}))).await.refused(422);
+            assert!(reason == "Invalid" && message.contains(wanted), "{message}");
+        }
+        let (_, message) = hub
+            .post(&path, &json!({"apiVersion": "fedgate.dev/v1alpha1", "kind": kind, "metadata": {"name": "none"}}))
+            .await
+            .refused(422);
+        assert!(message.contains("spec: Required value"), "{message}");
+        let accept = [("accept", "application/json;as=Table;v=v1;g=meta.k8s.io")];
+        let table = hub.send(Method::GET, &path, &accept, Bytes::new()).await.expect(200);
+        assert_eq!(table["rows"][0]["cells"].as_array().expect("cells")[..2], [json!("usual"), json!(1)]);
+    }
+}

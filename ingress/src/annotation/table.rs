@@ -25,6 +25,46 @@ pub struct Row {
     pub guards: bool,
 }
 
+/// Annotations that can be said for a whole class: those that keep nobody out and name nothing of a namespace.
+const CLASS_WIDE: &[&str] = &[
+    "affinity",
+    "affinity-mode",
+    "cors-allow-credentials",
+    "cors-allow-headers",
+    "cors-allow-methods",
+    "cors-allow-origin",
+    "cors-expose-headers",
+    "cors-max-age",
+    "enable-access-log",
+    "enable-cors",
+    "force-ssl-redirect",
+    "limit-allowlist",
+    "limit-burst-multiplier",
+    "limit-connections",
+    "limit-rate",
+    "limit-rate-after",
+    "limit-rpm",
+    "limit-rps",
+    "limit-whitelist",
+    "load-balance",
+    "preserve-trailing-slash",
+    "proxy-body-size",
+    "proxy-connect-timeout",
+    "proxy-next-upstream",
+    "proxy-next-upstream-timeout",
+    "proxy-next-upstream-tries",
+    "proxy-read-timeout",
+    "proxy-send-timeout",
+    "replay-body-size",
+    "ssl-redirect",
+];
+
+/// Whether an annotation can be a default of a class.
+#[must_use]
+pub fn is_class_wide(name: &str) -> bool {
+    CLASS_WIDE.binary_search(&name).is_ok()
+}
+
 /// The row of an annotation, by its name without prefix.
 #[must_use]
 pub fn row(name: &str) -> Option<&'static Row> {
@@ -235,12 +275,13 @@ static ROWS: &[Row] = &[
 
 #[cfg(test)]
 mod tests {
-    use super::{ROWS, row};
+    use super::{CLASS_WIDE, ROWS, row};
 
     #[test]
     fn rows_are_in_order_and_found() {
         assert!(ROWS.windows(2).all(|pair| pair[0].name < pair[1].name));
         assert!(ROWS.iter().all(|one| row(one.name).is_some()));
         assert!(row("colour").is_none());
+        assert!(CLASS_WIDE.is_sorted() && CLASS_WIDE.iter().all(|name| row(name).is_some_and(|row| !row.guards)));
     }
 }

@@ -9,6 +9,7 @@ mod mirror;
 mod mutual;
 mod names;
 mod pages;
+mod parameters;
 mod passthrough;
 mod patterns;
 mod tls;
@@ -43,10 +44,6 @@ use upkeeps::{Unheard, Upkeeps};
 
 /// The value of the annotation `kubernetes.io/ingress.class` that means us.
 const LEGACY_CLASS: &str = "fedgate";
-
-/// What an IngressClass may have as parameters, by scope.
-const PARAMETERS: &str = "IngressParameters";
-const CLUSTER_PARAMETERS: &str = "ClusterIngressParameters";
 
 /// What the composition root decides about building.
 #[derive(Debug, Clone, Default)]
@@ -106,7 +103,9 @@ pub fn build(snapshot: &Snapshot, before: Option<&RouteTable>, options: &BuildOp
         snapshot.ingresses.iter().map(|ingress| &**ingress).filter(|ingress| classes.serves(ingress)).collect();
     // The oldest wins, then the name: that order decides every conflict below.
     ingresses.sort_by(|a, b| (&a.created, &a.key).cmp(&(&b.created, &b.key)));
-    let read = |ingress: &'_ IngressObject| annotation::read_within(&ingress.annotations, &ingress.key.namespace);
+    let read = |ingress: &'_ IngressObject| {
+        annotation::read_within(&parameters::with_defaults(snapshot, ingress), &ingress.key.namespace)
+    };
     let read: Vec<(&IngressObject, Reading)> = ingresses.iter().map(|ingress| (*ingress, read(ingress))).collect();
     let plain = Arc::default();
     let (upkeeps, unheard) = Upkeeps::read(&ingresses);
@@ -119,7 +118,6 @@ pub fn build(snapshot: &Snapshot, before: Option<&RouteTable>, options: &BuildOp
         index: SliceIndex::new(&snapshot.clusters),
         patterned: patterns::patterned_hosts(&read),
         mutuals,
-        classes: snapshot.classes.iter().map(|class| (class.name.as_str(), class)).collect(),
         ids: Identities {
             before: before.map(|table| &table.endpoints),
             now: HashMap::new(),
@@ -167,7 +165,6 @@ struct Builder<'s> {
     /// Hosts whose paths are patterns, with the namespace that has them first: only its own Ingresses ask for that.
     patterned: HashMap<&'s str, &'s str>,
     mutuals: MutualHosts<'s>,
-    classes: HashMap<&'s str, &'s IngressClass>,
     ids: Identities<'s>,
     table: RouteTable,
     /// Further names, and the hosts that they stand for.
@@ -258,7 +255,9 @@ impl<'s> Builder<'s> {
         }
         self.mirror = mirror.and_then(|wish| self.mirror(ingress, wish));
         for finding in findings {
-            let message = format!("metadata.annotations[{}]: {}", finding.name, finding.message);
+            let own = ingress.annotations.contains_key(&finding.name);
+            let field = if own { "metadata.annotations" } else { "spec.ingressClassName: defaults of its class" };
+            let message = format!("{field}[{}]: {}", finding.name, finding.message);
             self.problem(ingress, ProblemKind::Annotation, message);
         }
         let hosts = ingress.rules.iter().map(|rule| &rule.host).filter(|host| !host.is_empty());
@@ -295,29 +294,6 @@ impl<'s> Builder<'s> {
             let message =
                 format!("{field}: {host}{} already belongs to the older Ingress {}", path.path, older.ingress);
             self.problem(ingress, ProblemKind::PathTaken, message);
-        }
-    }
-
-    /// What the class of this Ingress names as its parameters must be ours and there.
-    fn parameters(&mut self, ingress: &IngressObject) {
-        let class = ingress.class.as_deref().and_then(|class| self.classes.get(class));
-        let Some((class, given)) = class.and_then(|class| Some((&class.name, class.parameters.as_ref()?))) else {
-            return;
-        };
-        let kind = if given.key.namespace.is_empty() { CLUSTER_PARAMETERS } else { PARAMETERS };
-        let name = format!("{} {}", given.kind, given.key.to_string().trim_start_matches('/'));
-        if given.group != label::GROUP || given.kind != kind {
-            let message = format!(
-                "spec.ingressClassName: the parameters of IngressClass {class} are {name} of group {:?}, not {kind} of group {:?}",
-                given.group,
-                label::GROUP
-            );
-            self.problem(ingress, ProblemKind::ParametersUnsupported, message);
-        } else if self.snapshot.parameters.as_ref().is_some_and(|known| !known.contains(&given.key)) {
-            let message = format!(
-                "spec.ingressClassName: the parameters of IngressClass {class} are missing: there is no {name}"
-            );
-            self.problem(ingress, ProblemKind::ParametersMissing, message);
         }
     }
 

@@ -13,8 +13,8 @@ use serde_json::{Value, json};
 
 use crate::annotation;
 use crate::snapshot::{
-    BackendRef, IngressClass, IngressObject, Named, PathKind, PortRef, SecretObject, ServiceObject, Snapshot,
-    TlsSecret, UserList,
+    BackendRef, IngressClass, IngressObject, Named, ParametersObject, PathKind, PortRef, SecretObject, ServiceObject,
+    Snapshot, TlsSecret, UserList,
 };
 
 /// Reads a Secret's certificate and key; `None` where one is missing.
@@ -43,6 +43,7 @@ pub fn write(snapshot: &Snapshot) -> Value {
         "slices": slices.map(write_slice).collect::<Vec<_>>(),
         "userLists": snapshot.user_lists.iter().map(|(key, users)| write_users(key, users)).collect::<Vec<_>>(),
         "secrets": snapshot.secrets.iter().map(|(key, secret)| write_secret(key, secret)).collect::<Vec<_>>(),
+        "parameters": snapshot.parameters.iter().flatten().map(|(_, one)| write_parameters(one)).collect::<Vec<_>>(),
     })
 }
 
@@ -65,9 +66,18 @@ pub fn read(kept: &Value) -> Snapshot {
         user_lists: list("userLists").filter_map(users).collect(),
         // They are resolved anew.
         external: BTreeMap::new(),
-        // Nothing is reported from disk.
-        parameters: None,
+        // What is reported from disk is told to nobody.
+        parameters: kept.get("parameters").map(|_| list("parameters").map(parameters).collect()),
     }
+}
+
+fn parameters(object: &Value) -> (Named, Arc<ParametersObject>) {
+    let read = Arc::new(ParametersObject::read(object));
+    (read.key.clone(), read)
+}
+
+fn write_parameters(parameters: &ParametersObject) -> Value {
+    json!({"metadata": metadata(&parameters.key), "spec": {"defaults": parameters.defaults}})
 }
 
 fn metadata(key: &Named) -> Value {
@@ -199,7 +209,7 @@ mod tests {
     use federation_types::label;
     use serde_json::json;
 
-    use super::{read, write};
+    use super::{parameters, read, write};
     use crate::snapshot::{IngressClass, IngressObject, Named, ServiceObject, Snapshot, TlsSecret, UserList};
 
     #[test]
@@ -251,7 +261,12 @@ mod tests {
                 .into(),
             secrets: [(Named::new("n", "t"), Arc::new(secret))].into(),
             external: BTreeMap::new(),
-            parameters: None,
+            parameters: Some(
+                [parameters(&json!({
+                    "metadata": {"namespace": "n", "name": "p"}, "spec": {"defaults": {"limit-rps": "5"}},
+                }))]
+                .into(),
+            ),
         };
         let after = read(&write(&before));
         assert_eq!(after.ingresses, before.ingresses);

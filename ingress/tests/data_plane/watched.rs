@@ -267,3 +267,23 @@ async fn parameters_that_a_class_names_are_looked_for() {
     drop(tokio::time::timeout(PATIENCE, taken_back).await.expect("in time").expect("the watcher runs"));
     watched.stop().await;
 }
+
+/// Ingress: 84
+#[tokio::test]
+async fn what_parameters_say_is_followed_as_it_changes() {
+    let hub = filled();
+    let parameters = json!({"apiGroup": "fedgate.dev", "kind": "ClusterIngressParameters", "name": "p"});
+    hub.set("ingressclasses", vec![json!({
+        "metadata": {"name": "fedgate"}, "spec": {"controller": label::INGRESS_CONTROLLER, "parameters": parameters},
+    })]);
+    let mut watched = Watched::start(&hub, None);
+    for (defaults, wanted) in [(json!({"colour": "red"}), true), (json!({"limit-rps": "5"}), false)] {
+        hub.set("clusteringressparameters", vec![json!({"metadata": {"name": "p"}, "spec": {"defaults": defaults}})]);
+        let told = watched.outcomes.wait_for(|outcome| {
+            let said = outcome.problems.iter().any(|problem| problem.message.contains("spec.defaults[colour]"));
+            outcome.synced && said == wanted
+        });
+        drop(tokio::time::timeout(PATIENCE, told).await.expect("in time").expect("the watcher runs"));
+    }
+    watched.stop().await;
+}

@@ -23,6 +23,7 @@ pub(super) fn check(facts: &Facts, resource: &Resource, new: &Value, errors: &mu
             check_select(new, spec, &path, errors);
             check_rules(spec, &path, errors);
         }
+        "IngressParameters" | "ClusterIngressParameters" => check_defaults(spec, &path, errors),
         _ => {}
     }
 }
@@ -90,6 +91,18 @@ fn check_cluster(spec: &Value, path: &FieldPath<'_>, errors: &mut Vec<FieldError
             invalid(errors, &at_item.child("key"), key, format::label_key(key));
         }
         invalid(errors, &at_item.child("value"), value, format::label_value(value));
+    }
+}
+
+/// Names of annotations, without a prefix; what each means is for the ingress.
+fn check_defaults(spec: &Value, path: &FieldPath<'_>, errors: &mut Vec<FieldError>) {
+    let at_defaults = path.child("defaults");
+    let allowed = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    for name in at(spec, "defaults").as_object().into_iter().flatten().map(|(name, _)| name) {
+        if name.is_empty() || !name.bytes().all(allowed) {
+            let detail = "must be the name of an annotation without its prefix, such as proxy-read-timeout";
+            errors.push(FieldError::invalid(&at_defaults.key(name), name.as_str(), detail));
+        }
     }
 }
 

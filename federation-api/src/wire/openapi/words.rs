@@ -157,6 +157,17 @@ const WORDS: &[Words] = &[
     ),
     words("OverrideStatus", "Has nothing to say yet.", &[("conditions", CONDITIONS)]),
     words(
+        "IngressParameters",
+        "What Ingresses of a class get whose own annotations do not say otherwise; spec.parameters of an IngressClass names it.",
+        &[("spec", "The defaults.")],
+    ),
+    words("ClusterIngressParameters", "The same for the whole cluster.", &[("spec", "The defaults.")]),
+    words(
+        "IngressParametersSpec",
+        "The defaults.",
+        &[("defaults", "Annotations of an Ingress by name without prefix, such as proxy-read-timeout, to values.")],
+    ),
+    words(
         "Rule",
         "Changes for the clusters that match. Typed changes come first, patches last.",
         &[

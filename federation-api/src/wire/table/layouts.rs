@@ -70,8 +70,10 @@ pub(super) static ALL: &[Layout] = layouts! {
     }
     "fedgate.dev" {
         "Cluster" "Name#|Ready|Version|Region|Nodes|Age|Zones*|Provider*|Server*|CPU*|Memory*" ours::member;
+        "ClusterIngressParameters" "Name#|Defaults:integer|Age" ours::ingress_parameters;
         "ClusterOverride" "Name#|Select|Rules:integer|Age" ours::overrides;
         "ClusterPlacement" "Name#|Select|Clusters|Replicas|Priority:integer|Age" ours::placement;
+        "IngressParameters" "Name#|Defaults:integer|Age" ours::ingress_parameters;
         "Override" "Name#|Select|Rules:integer|Age" ours::overrides;
         "Placement" "Name#|Select|Clusters|Replicas|Priority:integer|Age" ours::placement;
         "PlacementBinding" "Name#|Template|Clusters|Applied|Age|Placement*|Unschedulable*|Epoch:integer*" ours::binding;

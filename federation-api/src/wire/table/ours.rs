@@ -49,6 +49,11 @@ pub(super) fn overrides(row: &Row<'_>) -> Vec<Value> {
     vec![row.name(), selected(row).into(), row.list("spec.rules").len().into(), row.age()]
 }
 
+pub(super) fn ingress_parameters(row: &Row<'_>) -> Vec<Value> {
+    let defaults = row.at("spec.defaults").as_object().map_or(0, serde_json::Map::len);
+    vec![row.name(), defaults.into(), row.age()]
+}
+
 pub(super) fn binding(row: &Row<'_>) -> Vec<Value> {
     let template = match row.text("spec.template.namespace") {
         "" => format!("{}/{}", row.text("spec.template.kind"), row.text("spec.template.name")),

@@ -7,10 +7,11 @@ use federation_types::endpoint::{carry_over, group, marker};
 use federation_types::{ClusterName, label};
 use serde_json::{Value, json};
 
+use crate::route::policy::{BodyLimit, WhenHttps};
 use crate::route::{
     Balance, BuildOptions, Delivery, ExternalNames, Locality, ProblemKind, RouteTable, Way, Wish, build,
 };
-use crate::snapshot::{IngressClass, IngressObject, Named, ServiceObject, Snapshot, TlsSecret};
+use crate::snapshot::{IngressClass, IngressObject, Named, ParametersObject, ServiceObject, Snapshot, TlsSecret};
 
 fn ingress(name: &str, created: &str, spec: Value) -> Arc<IngressObject> {
     let mut spec = spec;
@@ -520,6 +521,54 @@ fn what_a_service_publishes_counts_whatever_its_kind() {
     }
 }
 
+fn defaults(namespace: &str, given: &Value) -> (Named, Arc<ParametersObject>) {
+    let object = json!({"metadata": {"namespace": namespace, "name": "p"}, "spec": {"defaults": given}});
+    let read = ParametersObject::read(&object);
+    (read.key.clone(), Arc::new(read))
+}
+
+/// Ingress: 84
+#[test]
+fn what_a_class_says_holds_where_its_ingresses_say_nothing() {
+    let parameters = json!({"apiGroup": "fedgate.dev", "kind": "ClusterIngressParameters", "name": "p"});
+    let class = IngressClass::read(&json!({
+        "metadata": {"name": "fedgate"}, "spec": {"controller": label::INGRESS_CONTROLLER, "parameters": parameters},
+    }));
+    let of = |given: &Value, own: &Value| {
+        let mut object = ingress("i", "1", json!({"rules": [rule("h", "/", "Prefix", "a")]}));
+        Arc::make_mut(&mut object).annotations = own
+            .as_object()
+            .expect("an object")
+            .iter()
+            .map(|(name, value)| (name.clone(), value.as_str().expect("a text").to_owned()))
+            .collect();
+        let mut all = snapshot(vec![object]);
+        all.classes = vec![class.clone()];
+        all.parameters = Some([defaults("", given)].into());
+        built(&all)
+    };
+    let policy = |table: &RouteTable| table.find("h", "/").expect("a route").policy.clone();
+    let given = json!({"limit-rps": "5", "proxy-body-size": "8m", "force-ssl-redirect": "true"});
+    let table = of(&given, &json!({"proxy-body-size": "1m"}));
+    let found = policy(&table);
+    assert_eq!(found.limits.as_ref().and_then(|limits| limits.second).map(|rate| rate.count), Some(5));
+    assert_eq!((found.bodies, found.https.when), (BodyLimit::Bytes(1 << 20), WhenHttps::Always), "its own word counts");
+    assert!(table.problems().is_empty(), "{:?}", table.problems());
+    // What keeps somebody out, or is of one namespace, is nothing that a class could say.
+    for (given, wanted) in [
+        (json!({"auth-type": "basic"}), "spec.defaults[auth-type]"),
+        (json!({"configuration-snippet": "deny all;"}), "spec.defaults[configuration-snippet]"),
+        (json!({"whitelist-source-range": "10.0.0.0/8"}), "spec.defaults[whitelist-source-range]"),
+        (json!({"colour": "red"}), "spec.defaults[colour]"),
+        (json!({"proxy-read-timeout": "soon"}), "defaults of its class[proxy-read-timeout]"),
+    ] {
+        let table = of(&given, &json!({}));
+        let told: Vec<_> = table.problems().iter().map(|problem| &*problem.message).collect();
+        assert!(told.len() == 1 && told[0].contains(wanted), "{given} {told:?}");
+        assert_eq!(policy(&table).closed, None);
+    }
+}
+
 /// Ingress: 46
 #[test]
 fn parameters_of_a_class_are_ours_and_there_or_reported() {
@@ -529,7 +578,7 @@ fn parameters_of_a_class_are_ours_and_there_or_reported() {
         }))
     };
     let ours = |kind: &str, scope: &str| json!({"apiGroup": "fedgate.dev", "kind": kind, "scope": scope, "namespace": "n", "name": "p"});
-    let known = |namespace: &str| Some([Named::new(namespace, "p")].into());
+    let known = |namespace: &str| Some([defaults(namespace, &json!({}))].into());
     for (parameters, there, wanted) in [
         (Value::Null, Some([].into()), None),
         (ours("IngressParameters", "Namespace"), known("n"), None),
