@@ -235,6 +235,11 @@ impl Fields {
         self.cluster.push_str(endpoint.cluster.as_str());
     }
 
+    /// Its request is not traced.
+    pub fn untraced(&mut self) {
+        (self.span, self.trace) = (None, None);
+    }
+
     /// The endpoint that was named last gets the request with this head.
     pub fn asks(&mut self, endpoint: &EndpointKey, headers: &mut HeaderMap) {
         if let Some(span) = &mut self.span {

@@ -464,10 +464,15 @@ fn leave(version: Version, response: &mut Response<AnswerBody>) {
     }
 }
 
-/// Says in the line where its request goes, unless that route leaves no lines.
+/// Says in the line where its request goes, unless that route leaves no lines, or no traces.
 fn note_route(route: &Route, line: &mut Option<Line>) {
     match line.take() {
-        Some(taken) if !route.policy.logged => *line = taken.unlogged(),
+        Some(mut taken) if !(route.policy.logged && route.policy.traced) => {
+            if !route.policy.traced {
+                taken.untraced();
+            }
+            *line = if route.policy.logged { Some(taken) } else { taken.unlogged() };
+        }
         taken => *line = taken,
     }
     if let Some(line) = line {

@@ -76,6 +76,7 @@ pub(super) fn forwarding(reader: &mut Reader<'_>, policy: &mut Policy) {
     policy.protocol = reader.one_of("backend-protocol", &protocols);
     policy.passthrough = reader.flag("ssl-passthrough").unwrap_or(false);
     policy.logged = reader.flag("enable-access-log").unwrap_or(true);
+    policy.traced = reader.flag("enable-opentelemetry").unwrap_or(true);
 }
 
 pub(super) fn rewrite(target: &str) -> Option<Rewrite> {

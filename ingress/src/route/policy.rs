@@ -44,6 +44,8 @@ pub struct Policy {
     pub passthrough: bool,
     /// Whether requests may get an access line.
     pub logged: bool,
+    /// Its requests may be traced.
+    pub traced: bool,
     /// Changes of the heads of answers.
     pub answers: Option<Box<AnswerRules>>,
     /// Changes of what endpoints see.
@@ -76,6 +78,7 @@ impl Default for Policy {
             protocol: None,
             passthrough: false,
             logged: true,
+            traced: true,
             answers: None,
             requests: None,
             connection: None,
@@ -108,6 +111,7 @@ impl Policy {
             protocol: _,
             passthrough,
             logged: _,
+            traced: _,
             answers,
             requests,
             connection,

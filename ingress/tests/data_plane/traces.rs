@@ -17,6 +17,7 @@ use tokio::net::TcpListener;
 
 use crate::failures::closed;
 use crate::fixture::{Gate, PATIENCE, Upstream, ask, snapshot};
+use crate::policies::with;
 
 const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
 const PARENT: &str = "00f067aa0ba902b7";
@@ -176,6 +177,40 @@ async fn who_is_not_traced_says_so_and_the_log_names_the_trace_of_who_is() {
     };
     assert!(line.contains(&format!("\"trace_id\":\"{TRACE}\"")), "{line}");
     std::fs::remove_file(&path).expect("removed");
+}
+
+/// Ingress: 77, 78
+#[tokio::test]
+async fn an_ingress_may_want_no_lines_and_no_traces() {
+    let (good, collecting) = (Upstream::start("good").await, Collecting::start().await);
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("log");
+    for (number, (log, trace)) in [("false", "true"), ("true", "false"), ("false", "false")].into_iter().enumerate() {
+        let annotations = [("enable-access-log", log), ("enable-opentelemetry", trace)];
+        let gate = Gate::start(&with(snapshot(&[good.address]), &annotations), |config| {
+            let collector = format!("http://{}", collecting.address).parse().expect("a collector");
+            config.traces = Some(TraceConfig { collector, ratio: 1.0 });
+            config.access_log = AccessLog { target: LogTarget::File(path.clone()), ..AccessLog::default() };
+        });
+        let wanted = format!("GET /wanted-{number} HTTP/1.1\r\nHost: a.example\r\nConnection: close\r\n\r\n");
+        assert_eq!(ask(gate.http, &wanted).await.status, 200);
+        // Of no route, so that it leaves both; it comes after what was asked before.
+        let last = "GET / HTTP/1.1\r\nHost: a b\r\nConnection: close\r\n\r\n";
+        assert_eq!(ask(gate.http, last).await.status, 400);
+    }
+    let spans = collecting.spans(5).await;
+    let paths: Vec<String> = spans.iter().map(|span| attribute(span, "url.path")).filter(|path| path != "/").collect();
+    assert_eq!(paths, ["/wanted-0", ""], "a span of the request and one of its endpoint");
+    let began = Instant::now();
+    let text = loop {
+        let text = std::fs::read_to_string(&path).expect("a log");
+        if text.matches("\"status\":400").count() == 3 {
+            break text;
+        }
+        assert!(began.elapsed() < PATIENCE, "{text}");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    };
+    assert!(text.contains("/wanted-1") && !text.contains("/wanted-0") && !text.contains("/wanted-2"), "{text}");
 }
 
 /// Ingress: 78
