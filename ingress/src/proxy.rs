@@ -5,6 +5,7 @@
 pub mod body;
 mod extauth;
 pub mod forward;
+mod grants;
 pub mod guard;
 pub mod head;
 mod id;
@@ -88,6 +89,8 @@ pub struct Proxy {
     limiter: Arc<Limiter>,
     /// Answers tell clients to go elsewhere.
     draining: AtomicBool,
+    /// What authentication services have said.
+    grants: grants::Grants,
     pub ids: RequestIds,
 }
 
@@ -123,6 +126,7 @@ impl Proxy {
             journal: shared.journal,
             limiter: shared.limiter,
             draining: AtomicBool::new(false),
+            grants: grants::Grants::default(),
             ids: RequestIds::default(),
         }
     }

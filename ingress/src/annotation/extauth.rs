@@ -3,13 +3,18 @@
 //! Source: ingress-nginx `internal/ingress/annotations/authreq`.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use http::uri::PathAndQuery;
 use http::{HeaderName, HeaderValue, Method, Uri};
 
 use super::ExternalWish;
 use super::read::Reader;
-use crate::route::extauth::{ExternalAuth, SignIn};
+use crate::route::balance::HashKey;
+use crate::route::extauth::{CacheRule, ExternalAuth, SignIn, Validity};
+
+/// Longest time for which an answer is believed.
+const CACHE_MAX: Duration = Duration::from_secs(86_400);
 
 const WANTED: &str = "a URL of a Service, http or https, such as http://auth.NAMESPACE.svc.cluster.local/check";
 
@@ -36,10 +41,54 @@ pub(super) fn wish(reader: &mut Reader<'_>) -> Option<ExternalWish> {
     }
     let wanted = reader.header("auth-request-redirect");
     let always_cookie = reader.flag("auth-always-set-cookie").unwrap_or(false);
+    let cache = cache(reader);
     let (service, port, tls, target, host) = service?;
     let copied = names.unwrap_or_default();
-    let rules = ExternalAuth { method, target, host, copied, signin: signin.flatten(), always_cookie, wanted };
+    let rules = ExternalAuth { method, target, host, copied, signin: signin.flatten(), always_cookie, wanted, cache };
     Some(ExternalWish { service, port, tls, rules: Arc::new(rules) })
+}
+
+/// Whose answers are kept; without times as there, five minutes for 200, 202 and 401.
+fn cache(reader: &mut Reader<'_>) -> Option<CacheRule> {
+    // A user is known by what it is derived from.
+    let key = reader
+        .parsed_with("auth-cache-key", |text| text.replace("$remote_user", "$http_authorization").parse::<HashKey>());
+    let valid = match reader.text("auth-cache-duration") {
+        Some(text) => {
+            let valid = durations(text);
+            if valid.is_none() {
+                reader.wrong("auth-cache-duration", "a list such as 200 202 10m, 401 30s");
+            }
+            valid
+        }
+        None => durations("200 202 401 5m"),
+    };
+    Some(CacheRule { key: key?, valid: valid? })
+}
+
+fn durations(text: &str) -> Option<Validity> {
+    let mut all = Vec::new();
+    for entry in text.split(',').map(str::trim).filter(|entry| !entry.is_empty()) {
+        let (codes, time) = entry.rsplit_once(' ').unwrap_or(("200 301 302", entry));
+        let digits = time.bytes().take_while(u8::is_ascii_digit).count();
+        let count: u64 = time[..digits].parse().ok()?;
+        let time = match &time[digits..] {
+            "ms" => Duration::from_millis(count),
+            "s" => Duration::from_secs(count),
+            "m" => Duration::from_secs(count.checked_mul(60)?),
+            "h" => Duration::from_secs(count.checked_mul(3600)?),
+            "d" => Duration::from_secs(count.checked_mul(86_400)?),
+            _ => return None,
+        };
+        for code in codes.split_ascii_whitespace() {
+            let status = match code {
+                "any" => None,
+                code => Some(code.parse().ok().filter(|status| (100..600).contains(status))?),
+            };
+            all.push((status, time.min(CACHE_MAX)));
+        }
+    }
+    (!all.is_empty()).then(|| all.into())
 }
 
 type Place = ((String, String), u16, bool, PathAndQuery, HeaderValue);

@@ -14,8 +14,10 @@ use rustls::pki_types::UnixTime;
 use super::Proxy;
 use super::body::{AnswerBody, RequestBody};
 use super::forward::{Answered, Trip};
+use super::grants::{self, Said};
 use super::head;
 use crate::access::Line;
+use crate::clock;
 use crate::filter::{self, Admitted, Stop};
 use crate::peer::Peer;
 use crate::refusal::Refusal;
@@ -127,6 +129,10 @@ impl Proxy {
         line: &mut Option<Line>,
     ) -> Result<Grant, Stop> {
         let rules = &*external.rules;
+        let place = rules.cache.as_ref().and_then(|_| grants::place(external, super::asked(parts, host, peer)));
+        if let Some(said) = place.as_ref().and_then(|place| self.grants.find(place, clock::now())) {
+            return granted(rules, said, shown, stopped(parts, host, peer));
+        }
         let mut asked = question(rules, parts, peer, self);
         asked.headers_mut().extend(shown.iter().cloned());
         let wire = external.route.wiring.wire(&peer.scheme);
@@ -136,17 +142,33 @@ impl Proxy {
         let status = response.status();
         let (head, incoming) = response.into_parts();
         drain(AnswerBody::upstream(incoming, lease, self.timeouts.idle, in_flight)).await;
-        if status.is_success() {
-            let values = |name| head.headers.get_all(name).iter().cloned();
-            let fields = rules.copied.iter().flat_map(|name| values(name).map(move |value| (name.clone(), value)));
-            let (fields, cookies) = (fields.chain(shown).collect(), values(&SET_COOKIE).collect());
-            return Ok(Grant { fields, cookies, always: rules.always_cookie });
+        let values = |name| head.headers.get_all(name).iter().cloned();
+        let fields = rules.copied.iter().flat_map(|name| values(name).map(move |value| (name.clone(), value)));
+        let (fields, cookies) = (fields.collect(), values(&SET_COOKIE).collect());
+        let said = Said { status, fields, cookies, challenges: values(&WWW_AUTHENTICATE).collect() };
+        if let (Some(place), Some(time)) = (place, grants::holds(external, status, &head.headers)) {
+            self.grants.keep(place, said.clone(), (clock::now(), time));
         }
-        Err(match status {
-            StatusCode::UNAUTHORIZED => unknown(rules, &head.headers, stopped(parts, host, peer)),
-            StatusCode::FORBIDDEN => FORBIDDEN.into(),
-            _ => BROKEN.into(),
-        })
+        granted(rules, said, shown, stopped(parts, host, peer))
+    }
+}
+
+/// What comes of an answer, of now or of before.
+fn granted(
+    rules: &ExternalAuth,
+    said: Said,
+    shown: Vec<(HeaderName, HeaderValue)>,
+    stopped: Stopped<'_>,
+) -> Result<Grant, Stop> {
+    let Said { status, mut fields, challenges, cookies } = said;
+    match status {
+        status if status.is_success() => {
+            fields.extend(shown);
+            Ok(Grant { fields, cookies, always: rules.always_cookie })
+        }
+        StatusCode::UNAUTHORIZED => Err(unknown(rules, challenges, stopped)),
+        StatusCode::FORBIDDEN => Err(FORBIDDEN.into()),
+        _ => Err(BROKEN.into()),
     }
 }
 
@@ -192,15 +214,15 @@ fn question(rules: &ExternalAuth, parts: &Parts, peer: &Peer, proxy: &Proxy) -> 
 }
 
 /// Who is not known signs in, or hears how.
-fn unknown(rules: &ExternalAuth, headers: &HeaderMap, stopped: Stopped<'_>) -> Stop {
+fn unknown(rules: &ExternalAuth, challenges: Vec<HeaderValue>, stopped: Stopped<'_>) -> Stop {
     let place = rules.signin.as_ref().and_then(|signin| signin.place(stopped));
     let mut reply = match place {
         Some(place) => filter::Reply::new(StatusCode::FOUND, "sent to sign in", [(LOCATION, place)]),
         None => filter::Reply::new(StatusCode::UNAUTHORIZED, "the authentication service knows nobody", []),
     };
     if reply.status == StatusCode::UNAUTHORIZED {
-        for challenge in headers.get_all(WWW_AUTHENTICATE) {
-            reply.headers.append(WWW_AUTHENTICATE, challenge.clone());
+        for challenge in challenges {
+            reply.headers.append(WWW_AUTHENTICATE, challenge);
         }
     }
     Stop::Reply(reply)

@@ -4,12 +4,14 @@
 
 use std::fmt::Write as _;
 use std::sync::Arc;
+use std::time::Duration;
 
 use http::uri::PathAndQuery;
 use http::{HeaderName, HeaderValue, Method};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
 use crate::route::Route;
+use crate::route::balance::HashKey;
 
 /// What is asked of whom.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,6 +27,28 @@ pub struct ExternalAuth {
     pub always_cookie: bool,
     /// What it is told that the client wants, instead of the client's own target.
     pub wanted: Option<HeaderValue>,
+    /// Whose answers hold for how long.
+    pub cache: Option<CacheRule>,
+}
+
+/// How long answers hold.
+pub type Validity = Box<[(Option<u16>, Duration)]>;
+
+/// For which requests an answer holds that one of them got, and for how long.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CacheRule {
+    pub key: HashKey,
+    /// By status; none is every status that is not named.
+    pub valid: Validity,
+}
+
+impl CacheRule {
+    /// How long an answer of this status holds.
+    #[must_use]
+    pub fn holds(&self, status: u16) -> Option<Duration> {
+        let of = |wanted: Option<u16>| self.valid.iter().find(|(known, _)| *known == wanted).map(|(_, time)| *time);
+        of(Some(status)).or_else(|| of(None))
+    }
 }
 
 /// Questions of a route, and who answers them.

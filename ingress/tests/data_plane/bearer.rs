@@ -119,3 +119,52 @@ async fn nobody_is_let_in_where_it_is_not_clear_whose_tokens_count() {
         assert!(told, "{annotations:?} {set:?}");
     }
 }
+
+/// Ingress: 85
+#[tokio::test]
+async fn what_a_service_said_holds_for_who_says_the_same() {
+    let main = Recorder::start().await;
+    let cached = |duration: &str| {
+        let given = [
+            ("auth-url", "http://web.n.svc/check"),
+            ("auth-cache-key", "$remote_user$cookie_session"),
+            ("auth-cache-duration", duration),
+            ("auth-response-headers", "X-User"),
+        ];
+        // One worker, since each remembers for itself.
+        Gate::start(&with(snapshot(&[main.address]), &given), |config| config.workers = 1)
+    };
+    let asked = || main.take().iter().filter(|seen| seen.line == "GET /check").count();
+    let gate = cached("200 1h, 401 403 1h");
+    for (fields, status, questions) in [
+        ("x-check: 200\r\nx-bare: 1\r\nAuthorization: Bearer a\r\n", 200, 1),
+        ("x-check: 401\r\nx-bare: 1\r\nAuthorization: Bearer a\r\n", 200, 0),
+        ("x-check: 401\r\nx-bare: 1\r\nAuthorization: Bearer b\r\n", 401, 1),
+        ("x-check: 200\r\nx-bare: 1\r\nAuthorization: Bearer b\r\n", 401, 0),
+        ("x-check: 403\r\nx-bare: 1\r\nCookie: session=a\r\n", 403, 1),
+        ("x-check: 200\r\nx-bare: 1\r\nCookie: session=a\r\n", 403, 0),
+        ("x-check: 500\r\nx-bare: 1\r\nCookie: session=b\r\n", 500, 1),
+        ("x-check: 200\r\nx-bare: 1\r\nCookie: session=b\r\n", 200, 1),
+        // Nothing is said: everybody who says nothing would be the same.
+        ("x-check: 200\r\nx-bare: 1\r\n", 200, 1),
+        ("x-check: 401\r\nx-bare: 1\r\n", 401, 1),
+        // It gives a cookie: that is for this client alone.
+        ("x-check: 200\r\nCookie: session=c\r\n", 200, 1),
+        ("x-check: 401\r\nCookie: session=c\r\n", 401, 1),
+    ] {
+        assert_eq!((send(&gate, fields).await.status, asked()), (status, questions), "{fields}");
+    }
+    let elsewhere = "GET /admin HTTP/1.1\r\nHost: a.example\r\nConnection: close\r\nx-check: 403\r\nAuthorization: Bearer a\r\n\r\n";
+    assert_eq!((ask(gate.http, elsewhere).await.status, asked()), (403, 1), "another path is another question");
+    send(&gate, "Authorization: Bearer a\r\nX-User: root\r\n").await;
+    assert_eq!(main.take().pop().expect("a request").headers["x-user"], "alice");
+    let short = cached("200 1ms");
+    for check in ["200", "401"] {
+        let fields = format!("x-check: {check}\r\nx-bare: 1\r\nAuthorization: Bearer z\r\n");
+        assert_eq!(send(&short, &fields).await.status.to_string(), check);
+        let began = std::time::Instant::now();
+        while began.elapsed() < std::time::Duration::from_millis(5) {
+            tokio::task::yield_now().await;
+        }
+    }
+}

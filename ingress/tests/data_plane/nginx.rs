@@ -112,10 +112,10 @@ async fn answer(
         }
     }
     if asks {
-        response = response
-            .header("x-user", "alice")
-            .header("set-cookie", "session=1")
-            .header("www-authenticate", "Own realm=x");
+        response = response.header("x-user", "alice").header("www-authenticate", "Own realm=x");
+        if wish("x-bare").is_none() {
+            response = response.header("set-cookie", "session=1");
+        }
     }
     Ok(response.body(Full::from("from the endpoint")).expect("an answer"))
 }

@@ -134,32 +134,46 @@ impl HashKey {
         let mut said = false;
         for part in &self.0 {
             let before = digest.bytes;
-            part.feed(asked, &mut digest);
+            part.feed(asked, &mut |bytes| digest.feed(bytes));
             said |= digest.bytes != before && !matches!(part, Part::Text(_));
             digest.boundary();
         }
         said.then_some(digest.state)
     }
+
+    /// What the request says, each part with its length; `None` when all of its variables are empty.
+    #[must_use]
+    pub fn bytes(&self, asked: Asked<'_>) -> Option<Vec<u8>> {
+        let (mut all, mut said) = (Vec::new(), false);
+        for part in &self.0 {
+            let mut own = Vec::new();
+            part.feed(asked, &mut |bytes| own.extend_from_slice(bytes));
+            said |= !own.is_empty() && !matches!(part, Part::Text(_));
+            all.extend_from_slice(&u32::try_from(own.len()).unwrap_or(u32::MAX).to_be_bytes());
+            all.append(&mut own);
+        }
+        said.then_some(all)
+    }
 }
 
 impl Part {
-    fn feed(&self, asked: Asked<'_>, to: &mut Digest) {
+    fn feed(&self, asked: Asked<'_>, to: &mut impl FnMut(&[u8])) {
         let Parts { uri, headers, method, .. } = asked.parts;
         match self {
-            Self::Text(text) => to.feed(text.as_bytes()),
-            Self::RequestUri => to.feed(uri.path_and_query().map_or("/", |target| target.as_str()).as_bytes()),
-            Self::Uri => to.feed(uri.path().as_bytes()),
-            Self::Args => to.feed(uri.query().unwrap_or("").as_bytes()),
-            Self::Host => to.feed(asked.host.as_bytes()),
+            Self::Text(text) => to(text.as_bytes()),
+            Self::RequestUri => to(uri.path_and_query().map_or("/", |target| target.as_str()).as_bytes()),
+            Self::Uri => to(uri.path().as_bytes()),
+            Self::Args => to(uri.query().unwrap_or("").as_bytes()),
+            Self::Host => to(asked.host.as_bytes()),
             Self::Remote => match asked.remote {
-                IpAddr::V4(v4) => to.feed(&v4.octets()),
-                IpAddr::V6(v6) => to.feed(&v6.octets()),
+                IpAddr::V4(v4) => to(&v4.octets()),
+                IpAddr::V6(v6) => to(&v6.octets()),
             },
-            Self::Scheme => to.feed(asked.scheme.as_bytes()),
-            Self::Method => to.feed(method.as_str().as_bytes()),
-            Self::Header(name) => headers.get_all(name).iter().for_each(|value| to.feed(value.as_bytes())),
-            Self::Cookie(name) => to.feed(cookie(headers, name).unwrap_or(b"")),
-            Self::Arg(name) => to.feed(argument(uri.query().unwrap_or(""), name).unwrap_or("").as_bytes()),
+            Self::Scheme => to(asked.scheme.as_bytes()),
+            Self::Method => to(method.as_str().as_bytes()),
+            Self::Header(name) => headers.get_all(name).iter().for_each(|value| to(value.as_bytes())),
+            Self::Cookie(name) => to(cookie(headers, name).unwrap_or(b"")),
+            Self::Arg(name) => to(argument(uri.query().unwrap_or(""), name).unwrap_or("").as_bytes()),
         }
     }
 }
