@@ -109,6 +109,16 @@ struct Search {
     verdict: Refusal,
 }
 
+impl Fate {
+    /// The failure of this request.
+    fn of(self, request: Request<RequestBody>) -> Failed {
+        match self {
+            Self::Unsent(cause) => Failed::Unsent(Box::new(request), cause),
+            Self::Lost { cause, fresh } => Failed::Lost { cause, fresh },
+        }
+    }
+}
+
 impl Proxy {
     /// Finds an endpoint that answers; asks another one where that is safe.
     pub(super) async fn forward(
@@ -133,11 +143,7 @@ impl Proxy {
                 endpoint.took(FAILURE_COST, now);
             }
             let spare = if copies { request.body().copy().map(|body| copy_of(&request, body)) } else { None };
-            let failed = match fate {
-                Fate::Unsent(cause) => Failed::Unsent(Box::new(request), cause),
-                Fate::Lost { cause, fresh } => Failed::Lost { cause, fresh },
-            };
-            request = self.after(failed, &mut search, (trip, &endpoint, spare), line)?;
+            request = self.after(fate.of(request), &mut search, (trip, &endpoint, spare), line)?;
             now = clock::now();
         }
         loop {
