@@ -183,10 +183,7 @@ impl Proxy {
                 endpoint.took(FAILURE_COST, clock::now());
             }
             request = self.after(failed, &mut search, (trip, &endpoint, spare), line)?;
-            if search.tries > AT_ONCE {
-                tokio::time::sleep(BREATH).await;
-            }
-            now = clock::now();
+            now = search.breath().await;
         }
     }
 
@@ -418,6 +415,14 @@ impl Search {
             last: None,
             verdict: NO_ENDPOINT,
         }
+    }
+
+    /// A moment before the later tries; the time after it.
+    async fn breath(&self) -> u64 {
+        if self.tries > AT_ONCE {
+            tokio::time::sleep(BREATH).await;
+        }
+        clock::now()
     }
 
     /// Who is asked next.

@@ -151,7 +151,7 @@ enum Entry {
 fn hub(ground: &Ground, started: &Result<u32>) -> Result<Entry> {
     let pid = *started.as_ref().map_err(|error| anyhow::anyhow!("{error:#}"))?;
     let endpoints = ground.hub.endpoints()?;
-    Ok(Entry::Hub { pid, http: endpoints.ingress, https: endpoints.ingress_tls, log: ground.hub.log() })
+    Ok(Entry::Hub { pid, http: endpoints.ingress, https: endpoints.ingress_tls, log: product::access_log(ground) })
 }
 
 impl Entry {

@@ -27,12 +27,19 @@ pub struct Endpoints {
 
 pub struct Hub {
     dir: PathBuf,
+    /// What else it is told on its command line.
+    words: Vec<String>,
     child: Option<Child>,
 }
 
 impl Hub {
     pub fn new(dir: PathBuf) -> Self {
-        Self { dir, child: None }
+        Self { dir, words: Vec::new(), child: None }
+    }
+
+    /// From its next start on.
+    pub fn tell(&mut self, words: impl IntoIterator<Item = String>) {
+        self.words.extend(words);
     }
 
     /// Starts the server and returns when it says that it is ready.
@@ -47,7 +54,7 @@ impl Hub {
         }
         let binary = paths::fedgate();
         let mut serve = members.command(&binary.to_string_lossy(), ["serve", "--data-dir"]);
-        serve.arg(&self.dir).env("HOME", &self.dir).env_remove("KUBECONFIG");
+        serve.arg(&self.dir).args(&self.words).env("HOME", &self.dir).env_remove("KUBECONFIG");
         let log = File::options().create(true).append(true).open(self.log())?;
         let child = serve.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log).spawn();
         self.child = Some(child.context("start fedgate serve")?);

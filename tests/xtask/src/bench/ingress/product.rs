@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 use std::fs;
+use std::path::PathBuf;
 
 use anyhow::{Context, Result};
 use serde_json::Value;
@@ -61,6 +62,9 @@ fn ingress(name: &str, host: &str, paths: &[String], rest: &str) -> String {
 /// # Errors
 /// It did not start or refused something.
 pub fn start(ground: &mut Ground, site: &Site) -> Result<u32> {
+    let log = access_log(ground).display().to_string();
+    let words = ["--ingress-access-log", &log, "--ingress-access-log-format", "combined"];
+    ground.hub.tell(words.map(str::to_owned));
     ground.start_hub()?;
     let service = format!(
         "---\n{{apiVersion: v1, kind: Service, metadata: {{name: web, annotations: {{{EVERYWHERE}}}}}, spec: \
@@ -75,6 +79,11 @@ pub fn start(ground: &mut Ground, site: &Site) -> Result<u32> {
     hub(ground, &format!("create secret tls web --cert={certificate} --key={key}"))?;
     hub(ground, &format!("apply -f {}", manifest.display()))?;
     ground.hub.pid().context("the hub does not run")
+}
+
+/// A line a request, in the words of nginx.
+pub fn access_log(ground: &Ground) -> PathBuf {
+    ground.dir.join("fedgate-access.log")
 }
 
 /// Adds the many routes, an Ingress a host.

@@ -180,6 +180,17 @@ impl Stage {
         Vitals::of(self.playground.pid())
     }
 
+    /// What it holds when kept connections have been let go.
+    ///
+    /// # Errors
+    /// More descriptors stay than there were at the start.
+    pub fn settled(&self, start: &Vitals) -> Result<Vitals> {
+        until("connections are let go", LET_GO, || {
+            let now = self.vitals()?;
+            start.has_let_go(&now).map(|()| now)
+        })
+    }
+
     /// Once kept connections have been let go.
     ///
     /// # Errors

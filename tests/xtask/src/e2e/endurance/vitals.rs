@@ -39,6 +39,14 @@ impl Vitals {
     }
 
     /// # Errors
+    /// `after` holds more descriptors than those that come and go.
+    pub fn has_let_go(&self, after: &Self) -> Result<()> {
+        let (before, after) = (self.descriptors, after.descriptors);
+        ensure!(after <= before + FEW, "descriptors grew from {before} to {after}");
+        Ok(())
+    }
+
+    /// # Errors
     /// `after` holds more than what comes and goes.
     pub fn not_outgrown_by(&self, after: &Self) -> Result<()> {
         let grown = [
