@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use http::header::{HeaderName, HeaderValue};
-use http::{Request, Response, StatusCode};
+use http::{HeaderMap, Request, Response, StatusCode};
 use hyper::body::Incoming;
 
 use crate::access::Line;
@@ -148,14 +148,7 @@ impl Proxy {
         }
         loop {
             let Some(endpoint) = search.next(self, trip, now) else { return Err(search.verdict) };
-            if let Some(line) = line {
-                line.tried(search.sent, &endpoint.key);
-                line.asks(&endpoint.key, request.headers_mut());
-            }
-            if search.sent > 1 {
-                self.shard.count(Count::Retry);
-                request.headers_mut().insert(ATTEMPT, HeaderValue::from(search.sent));
-            }
+            self.asks((search.sent, &endpoint), request.headers_mut(), line);
             let in_flight = (trip.way == Way::Cheaper).then(|| (endpoint.enter(), Instant::now()));
             let spare = if copies { request.body().copy().map(|body| copy_of(&request, body)) } else { None };
             let target = Target { endpoint: &endpoint, wire: trip.wire, ends: trip.ends };
@@ -193,6 +186,18 @@ impl Proxy {
         let Some(unsure) = picked.filter(|picked| picked.is_unreachable()) else { return picked };
         self.probe(trip, unsure);
         backend.pick(wish).filter(|other| !other.is_unreachable()).or(picked)
+    }
+
+    /// Notes who is asked, and tells it in the head what it may want to know of that.
+    fn asks(&self, (sent, endpoint): (usize, &Endpoint), headers: &mut HeaderMap, line: &mut Option<Line>) {
+        if let Some(line) = line {
+            line.tried(sent, &endpoint.key);
+            line.asks(&endpoint.key, headers);
+        }
+        if sent > 1 {
+            self.shard.count(Count::Retry);
+            headers.insert(ATTEMPT, HeaderValue::from(sent));
+        }
     }
 
     /// A seat where the backend has only so many.
