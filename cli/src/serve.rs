@@ -73,8 +73,8 @@ impl Server {
             false => None,
         };
         let mut taken = handover::take(&dir, &config).await?;
-        // Not before the store is ours: another server's answer to "where" stays.
-        if taken.is_none() {
+        // Not before the store is ours, or without one the addresses: another server's answer to "where" stays.
+        if taken.is_none() && !config.is_ingress_alone() {
             dir.not_ready()?;
         }
         let callers = planes::Callers::new(local.as_ref(), &config)?;
@@ -91,6 +91,9 @@ impl Server {
         if config.runs(Role::Ingress) {
             let doors = taken.as_mut().map(handover::Taken::doors).unwrap_or_default();
             let opened = planes::ingress(&callers, (&config, doors), &mut report, &mut tasks, &parts)?;
+            if taken.is_none() && config.is_ingress_alone() {
+                dir.not_ready()?;
+            }
             (addresses.ingress, addresses.ingress_tls) = (dialled(opened.http), dialled(opened.https));
             shared = opened.shared;
         }

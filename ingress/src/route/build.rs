@@ -255,7 +255,8 @@ impl<'s> Builder<'s> {
         }
         self.mirror = mirror.and_then(|wish| self.mirror(ingress, wish));
         for finding in findings {
-            let own = ingress.annotations.contains_key(&finding.name);
+            let said = |by: &BTreeMap<String, String>| by.contains_key(&finding.name);
+            let own = said(&ingress.annotations) || !said(&parameters::with_defaults(self.snapshot, ingress));
             let field = if own { "metadata.annotations" } else { "spec.ingressClassName: defaults of its class" };
             let message = format!("{field}[{}]: {}", finding.name, finding.message);
             self.problem(ingress, ProblemKind::Annotation, message);

@@ -567,6 +567,10 @@ fn what_a_class_says_holds_where_its_ingresses_say_nothing() {
         assert!(told.len() == 1 && told[0].contains(wanted), "{given} {told:?}");
         assert_eq!(policy(&table).closed, None);
     }
+    // What an Ingress leaves out is its own fault, and not that of its class.
+    let table = of(&json!({}), &json!({"auth-type": "basic"}));
+    let told: Vec<_> = table.problems().iter().map(|problem| &*problem.message).collect();
+    assert!(told.len() == 1 && told[0].starts_with("metadata.annotations[auth-secret]: "), "{told:?}");
 }
 
 /// Ingress: 46
