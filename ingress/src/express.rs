@@ -38,6 +38,8 @@ use ask::Ask;
 
 /// Bytes that are asked for at once.
 const READ: usize = 4 * 1024;
+/// Bytes of memory that a silent connection keeps of each kind.
+const KEPT: usize = 8 * 1024;
 /// Bodies of requests up to this many bytes take the short way, whole.
 const BODY_MAX: u64 = 64 * 1024;
 /// How long the rest of such a body may take.
@@ -149,7 +151,9 @@ pub async fn serve(
     });
     loop {
         if express.inbox.is_empty() {
-            let until = (Instant::now() + proxy.timeouts.head).min(express.old);
+            express.rest();
+            // Who comes with a request as it gets old hears of it with the answer.
+            let until = (Instant::now() + proxy.timeouts.head).min(express.old + linger);
             express.alarm.set(until);
             let stopped = |cx: &mut Context<'_>| drained.as_mut().poll(cx).is_ready();
             if !express.request(stopped).await {
@@ -170,12 +174,27 @@ impl Express<'_> {
     /// Waits for bytes of a request; false if the connection ended instead, or shall.
     async fn request(&mut self, mut stopped: impl FnMut(&mut Context<'_>) -> bool) -> bool {
         poll_fn(|cx| {
-            if stopped(cx) || self.alarm.is_due(cx) {
+            let read = poll_into(&mut self.stream, &mut self.inbox, cx);
+            if read.is_pending() && (stopped(cx) || self.alarm.is_due(cx)) {
                 return Poll::Ready(false);
             }
-            poll_into(&mut self.stream, &mut self.inbox, cx).map(|read| matches!(read, Ok(1..)))
+            read.map(|read| matches!(read, Ok(1..)))
         })
         .await
+    }
+
+    /// Gives back what one large request or answer took: most connections are silent most of the time.
+    fn rest(&mut self) {
+        for buffer in [&mut self.inbox, &mut self.reply] {
+            if buffer.capacity() > KEPT && buffer.is_empty() {
+                *buffer = BytesMut::new();
+            }
+        }
+        for buffer in [&mut self.out, &mut self.told] {
+            if buffer.capacity() > KEPT {
+                *buffer = Vec::new();
+            }
+        }
     }
 
     /// Waits for the rest of a request of so many bytes; false if it takes its time.
@@ -212,30 +231,34 @@ impl Express<'_> {
         self.own = trial.length;
         let target = Target { endpoint: &trial.endpoint, wire: &trial.wire, ends: None };
         let prior = |fate| Turn::General(Some(Prior { endpoint: trial.endpoint.clone(), began: trial.now, fate }));
-        let (mut link, fresh) = match self.proxy.pool.take_bare(target) {
-            Some(link) => {
-                self.proxy.shard.count(Count::Reused);
-                (link, false)
-            }
-            None => match Link::connect(target, &self.proxy.timeouts).await {
-                Ok(link) => {
-                    trial.endpoint.reached(clock::now());
-                    (link, true)
+        let (answer, mut link) = loop {
+            let (mut link, fresh) = match self.proxy.pool.take_bare(target) {
+                Some(link) => {
+                    self.proxy.shard.count(Count::Reused);
+                    (link, false)
                 }
-                Err(error) => return prior(Fate::Unsent(connect_cause(&error))),
-            },
-        };
-        let answer = match self.answer(&mut link, &trial).await {
-            Ok(answer) => answer,
-            Err(Fault::Client) => {
-                // It was not there for its answer, and that is what its line says.
-                drop(self.line(&trial));
-                return Turn::End;
-            }
-            Err(Fault::Unsent(cause)) => return prior(Fate::Unsent(cause)),
-            Err(Fault::Endpoint(cause)) => {
-                // What happens to a kept connection says nothing about its endpoint, unless it stays silent.
-                return prior(Fate::Lost { cause, fresh: fresh || cause == Cause::ResponseTimeout });
+                None => match Link::connect(target, &self.proxy.timeouts).await {
+                    Ok(link) => {
+                        trial.endpoint.reached(clock::now());
+                        (link, true)
+                    }
+                    Err(error) => return prior(Fate::Unsent(connect_cause(&error))),
+                },
+            };
+            match self.answer(&mut link, &trial).await {
+                Ok(answer) => break (answer, link),
+                Err(Fault::Client) => {
+                    // It was not there for its answer, and that is what its line says.
+                    drop(self.line(&trial));
+                    return Turn::End;
+                }
+                // Nobody has seen anything of the request: the next one will do.
+                Err(Fault::Unsent(_)) if !fresh => {}
+                Err(Fault::Unsent(cause)) => return prior(Fate::Unsent(cause)),
+                Err(Fault::Endpoint(cause)) => {
+                    // What happens to a kept connection says nothing about its endpoint, unless it stays silent.
+                    return prior(Fate::Lost { cause, fresh: fresh || cause == Cause::ResponseTimeout });
+                }
             }
         };
         let (mut line, tally) = self.account(&trial, &answer);

@@ -46,6 +46,7 @@ mod stall;
 mod stream;
 mod tls;
 pub mod trace;
+mod turn;
 pub mod watch;
 mod worker;
 

@@ -23,6 +23,7 @@ use crate::proxy::{Proxy, Shared};
 use crate::route::RouteTable;
 use crate::tls::{self, TlsError};
 use crate::trace::{self, Exporter, TraceConfig, Traces};
+use crate::turn;
 use crate::worker::Worker;
 
 /// Why the data plane could not start.
@@ -196,7 +197,8 @@ fn bind_all(addresses: Vec<Listen>, tls: bool) -> Result<Vec<Listener>, StartErr
 }
 
 fn spawn(name: String, body: impl FnOnce(Runtime) + Send + 'static) -> Result<oneshot::Receiver<()>, StartError> {
-    let runtime = Builder::new_current_thread().enable_all().build().map_err(StartError::Thread)?;
+    let runtime =
+        Builder::new_current_thread().enable_all().on_thread_park(turn::passed).build().map_err(StartError::Thread)?;
     let (farewell, ended) = oneshot::channel();
     let run = move || {
         body(runtime);

@@ -13,8 +13,6 @@ use crate::proxy::head::{is_hop_by_hop, may_be_nominated};
 
 /// Fields that such an answer has at most.
 const FIELDS: usize = 100;
-/// More digits than any length has that a disk could hold.
-const LENGTH_DIGITS: usize = 18;
 
 /// What the bytes of an endpoint are so far.
 pub enum Reading {
@@ -63,8 +61,10 @@ pub struct Setting<'s> {
 struct Seen {
     length: Option<u64>,
     chunked: bool,
-    /// In the way of old: it ends with the connection.
+    /// There are codings, the last of which may be another one.
     coded: bool,
+    /// What is said of the length is no length, or several.
+    unclear: bool,
     close: bool,
     keep: bool,
     date: bool,
@@ -118,9 +118,10 @@ fn rewrite((response, length): (&Response<'_, '_>, usize), setting: Setting<'_>,
     for field in &*response.headers {
         copy(field, &mut seen, nominated, out)?;
     }
-    if seen.chunked && response.version == Some(0) {
+    if !bodiless && ((seen.coded && response.version == Some(0)) || (!seen.coded && seen.unclear)) {
         return None;
     }
+    let known = seen.length.filter(|_| !seen.unclear);
     let body = match &seen {
         _ if bodiless => Body::Length(0),
         Seen { chunked: true, .. } => Body::Chunked,
@@ -128,7 +129,7 @@ fn rewrite((response, length): (&Response<'_, '_>, usize), setting: Setting<'_>,
         Seen { length: Some(length), .. } => Body::Length(*length),
         _ => Body::Close,
     };
-    match (seen.length.filter(|_| bodiless || matches!(body, Body::Length(_))), body) {
+    match (known.filter(|_| bodiless || matches!(body, Body::Length(_))), body) {
         // Of what has no body only answers to HEAD speak of one here.
         (Some(_), _) if matches!(status.as_u16(), 204 | 304) => {}
         (Some(length), _) => {
@@ -152,7 +153,8 @@ fn rewrite((response, length): (&Response<'_, '_>, usize), setting: Setting<'_>,
     out.extend_from_slice(if setting.last { b"connection: close\r\n\r\n" } else { b"\r\n" });
     let persistent = if response.version == Some(1) { !seen.close } else { seen.keep && !seen.close };
     // Who frames an answer twice may frame the next one in the middle of this.
-    let clear = body != Body::Close && !(seen.chunked && seen.length.is_some());
+    let clear = body != Body::Close && !seen.unclear && !(seen.coded && seen.length.is_some());
+    let clear = clear && (status != StatusCode::NO_CONTENT || (!seen.coded && seen.length.unwrap_or(0) == 0));
     let answer = Answer { status, length, body, goes_on: persistent && clear, last: setting.last };
     Some(Reading::Head(answer))
 }
@@ -165,23 +167,17 @@ fn copy(field: &Header<'_>, seen: &mut Seen, nominated: impl Fn(&str) -> bool, o
     let name = std::str::from_utf8(lower).ok()?;
     let passes = match name {
         "content-length" => {
-            let digits = (1..=LENGTH_DIGITS).contains(&field.value.len()) && field.value.iter().all(u8::is_ascii_digit);
-            if !digits {
-                return None;
+            for part in field.value.split(|byte| *byte == b',') {
+                let length = digits(part.trim_ascii());
+                seen.unclear |= length.is_none() || seen.length.is_some_and(|before| Some(before) != length);
+                seen.length = length;
             }
-            let length = field.value.iter().fold(0, |sum, digit| sum * 10 + u64::from(digit - b'0'));
-            if seen.length.is_some_and(|before| before != length) {
-                return None;
-            }
-            seen.length = Some(length);
             false
         }
         "transfer-encoding" => {
-            match field.value {
-                coding if coding.eq_ignore_ascii_case(b"chunked") => seen.chunked = true,
-                coding if coding.eq_ignore_ascii_case(b"identity") => seen.coded = true,
-                _ => return None,
-            }
+            // The last coding of the last field says how it ends (RFC 9112 §6.3).
+            let last = field.value.rsplit(|byte| *byte == b',').next().unwrap_or(field.value);
+            (seen.coded, seen.chunked) = (true, last.trim_ascii().eq_ignore_ascii_case(b"chunked"));
             false
         }
         "connection" => false,
@@ -203,4 +199,10 @@ fn copy(field: &Header<'_>, seen: &mut Seen, nominated: impl Fn(&str) -> bool, o
         out.truncate(before);
     }
     Some(())
+}
+
+fn digits(text: &[u8]) -> Option<u64> {
+    let digit = |byte: &u8| byte.is_ascii_digit().then(|| u64::from(byte - b'0'));
+    let sum = |sum: u64, byte: &u8| sum.checked_mul(10)?.checked_add(digit(byte)?);
+    text.iter().try_fold(0, sum).filter(|_| !text.is_empty())
 }

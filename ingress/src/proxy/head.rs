@@ -337,7 +337,7 @@ fn speaks_http(upgrade: &HeaderValue) -> bool {
 
 /// Fields by which proxies say whom they speak for.
 pub fn is_forwarding(name: &str) -> bool {
-    name.starts_with("x-forwarded-") || name == "forwarded" || name == "x-real-ip"
+    name.starts_with("x-forwarded-") || matches!(name, "forwarded" | "x-real-ip" | "x-scheme")
 }
 
 /// Framing, routing, forwarding and credentials are not for the other side to nominate.

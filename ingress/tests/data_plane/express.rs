@@ -85,6 +85,14 @@ async fn a_client_sees_the_same_on_both_ways() {
         ("GET", "HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\n\r\n"),
         ("GET", "HTTP/1.1 999 What\r\nContent-Length: 0\r\n\r\n"),
         ("GET", "HTTP/1.1 200 OK\r\nA : b\r\nContent-Length: 0\r\n\r\n"),
+        ("GET", "HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n1\r\na\r\n0\r\n\r\n"),
+        ("GET", "HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\n\r\n"),
+        ("GET", "HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip\r\n\r\nzipped"),
+        ("GET", "HTTP/1.1 200 OK\r\nContent-Length: 2, 3\r\n\r\nok"),
+        ("GET", "HTTP/1.1 200 OK\r\nContent-Length: 99999999999999999999\r\n\r\nok"),
+        ("GET", "HTTP/1.1 204 No Content\r\nContent-Length:\r\n\r\n"),
+        ("GET", "HTTP/1.1 204 No Content\r\nContent-Length: 5\r\n\r\nhello"),
+        ("GET", "HTTP/1.1 304 Not Modified\r\nContent-Length: -1\r\n\r\n"),
         ("GET", "nonsense"),
         ("GET", ""),
     ] {
@@ -243,6 +251,75 @@ async fn an_early_answer_to_a_body_is_passed_on() {
     stream.write_all(post.as_bytes()).await.expect("written");
     let head = read_head(&mut stream).await;
     assert!(head.starts_with("HTTP/1.1 413") || head.starts_with("HTTP/1.1 502"), "{head}");
+}
+
+/// Ingress: 22
+#[tokio::test]
+async fn what_comes_late_after_an_answer_never_becomes_the_next_one() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let address = listener.local_addr().expect("bound");
+    std::thread::spawn(move || {
+        let listener = listener.into_std().expect("a socket");
+        listener.set_nonblocking(false).expect("a socket");
+        while let Ok((stream, _)) = listener.accept() {
+            std::thread::spawn(move || late(stream));
+        }
+    });
+    let gate = Gate::start(&snapshot(&[address]), |config| config.workers = 1);
+    let mut clients = tokio::task::JoinSet::new();
+    for _ in 0..8 {
+        let to = gate.http;
+        clients.spawn(async move {
+            let mut stream = TcpStream::connect(to).await.expect("connect");
+            for _ in 0..40 {
+                // What has come by now is known; what comes in the very moment of the next request cannot be told from its answer.
+                tokio::time::sleep(Duration::from_millis(5)).await;
+                stream.write_all(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n").await.expect("written");
+                let head = read_head(&mut stream).await;
+                assert!(head.contains("content-length: 2"), "{head}");
+                let mut body = [0; 2];
+                stream.read_exact(&mut body).await.expect("a body");
+                assert_eq!(&body, b"ok");
+            }
+        });
+    }
+    clients.join_all().await;
+}
+
+/// Answers, and a little later once more, unasked.
+fn late(mut stream: std::net::TcpStream) {
+    use std::io::{Read as _, Write as _};
+    let mut bytes = [0; 4096];
+    while stream.read(&mut bytes).is_ok_and(|read| read > 0) {
+        if stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok").is_err() {
+            return;
+        }
+        let began = std::time::Instant::now();
+        while began.elapsed() < Duration::from_micros(40) {
+            std::hint::spin_loop();
+        }
+        if stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil").is_err() {
+            return;
+        }
+    }
+}
+
+/// Ingress: 59
+#[tokio::test]
+async fn a_connection_that_gets_old_loses_no_request() {
+    let (address, _) = steady(|_| with_body("ok")).await;
+    let age = Duration::from_millis(300);
+    let gate = Gate::start(&snapshot(&[address]), |config| config.timeouts.connection = age);
+    let mut stream = TcpStream::connect(gate.http).await.expect("connect");
+    let mut last = false;
+    while !last {
+        stream.write_all(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n").await.expect("written");
+        let head = read_head(&mut stream).await;
+        assert!(head.contains("200 OK"), "{head:?}");
+        stream.read_exact(&mut [0; 2]).await.expect("a body");
+        last = head.contains("connection: close");
+        tokio::time::sleep(Duration::from_millis(7)).await;
+    }
 }
 
 /// Ingress: 22

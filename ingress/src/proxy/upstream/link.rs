@@ -3,6 +3,7 @@
 //! Knows sockets and handshakes; must not know HTTP.
 
 use std::io;
+use std::mem::MaybeUninit;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
@@ -53,6 +54,13 @@ impl Link {
 }
 
 impl Link {
+    /// Whether the system has something of it that the runtime may not know of yet; of TLS only the runtime can say.
+    pub fn has_news(&self) -> bool {
+        let Self::Plain(stream) = self else { return false };
+        let peeked = socket2::SockRef::from(stream).peek(&mut [MaybeUninit::uninit()]);
+        !matches!(peeked, Err(error) if error.kind() == io::ErrorKind::WouldBlock)
+    }
+
     /// Whether nothing has come over it, not even its end: asks the system only if there is news.
     pub fn is_quiet(&mut self) -> bool {
         let mut byte = [0];

@@ -20,6 +20,7 @@ use crate::proxy::upstream::link::Link;
 use crate::proxy::upstream::shared::{Shared, Stream};
 use crate::proxy::upstream::{ConnectError, Driver, ExchangeError, Target, Upstream};
 use crate::route::RouteTable;
+use crate::turn;
 
 /// How long an HTTP/2 connection without streams is kept: servers that close one say so beforehand.
 const SHARED_KEEP_ALIVE: u64 = 60_000;
@@ -44,6 +45,8 @@ pub struct Pool {
 struct Idle {
     kept: Kept,
     since: u64,
+    /// The worker's turn at that time.
+    turn: u64,
 }
 
 /// A connection in use, and the pool that it goes back to.
@@ -94,7 +97,12 @@ impl Pool {
             return Some(Lease { held: Held::Stream(stream), pool: self.clone(), key: Some(key) });
         }
         let held = match self.pop(key)? {
-            Kept::Bare(link) => Held::Bare(Some(link)),
+            Kept::Bare(mut link) => {
+                if !link.is_quiet() {
+                    return self.take(target);
+                }
+                Held::Bare(Some(link))
+            }
             Kept::Spoken(upstream) => Held::Own(upstream),
         };
         Some(Lease { held, pool: self.clone(), key: Some(key) })
@@ -116,15 +124,24 @@ impl Pool {
     }
 
     fn pop(&self, key: Key) -> Option<Kept> {
-        let now = clock::now();
-        let mut idle = self.idle.lock();
-        let kept = idle.get_mut(&key)?;
-        let young = kept.pop().filter(|idle| now.saturating_sub(idle.since) < self.keep_alive);
-        if young.is_none() {
-            // The last one in is too old, so all are.
-            kept.clear();
+        let (now, turn) = (clock::now(), turn::current());
+        loop {
+            let mut idle = self.idle.lock();
+            let kept = idle.get_mut(&key)?;
+            // Rather one that the runtime has looked at since.
+            let at = kept.iter().rposition(|idle| idle.turn != turn).or(kept.len().checked_sub(1))?;
+            let found = kept.remove(at);
+            if now.saturating_sub(found.since) >= self.keep_alive {
+                // Those before it are older still.
+                kept.drain(..at);
+                continue;
+            }
+            drop(idle);
+            let sound = if found.turn == turn { found.kept.without_news() } else { Some(found.kept) };
+            if sound.is_some() {
+                return sound;
+            }
         }
-        young.map(|idle| idle.kept)
     }
 
     /// Keeps a connection over which an answer came through whole.
@@ -197,12 +214,21 @@ impl Pool {
         let mut idle = self.idle.lock();
         let kept = idle.entry(key).or_default();
         if kept.len() < self.per_endpoint {
-            kept.push(Idle { kept: connection, since: clock::now() });
+            kept.push(Idle { kept: connection, since: clock::now(), turn: turn::current() });
         }
     }
 }
 
 impl Kept {
+    /// The connection, unless something came over it after its answer: that would become the next one.
+    fn without_news(self) -> Option<Self> {
+        let link = match self {
+            Self::Bare(link) => link,
+            Self::Spoken(upstream) => upstream.into_link()?,
+        };
+        (!link.has_news()).then_some(Self::Bare(link))
+    }
+
     fn is_reusable(&mut self) -> bool {
         match self {
             Self::Bare(link) => link.is_quiet(),
