@@ -129,7 +129,7 @@ impl Proxy {
         line: &mut Option<Line>,
     ) -> Result<Grant, Stop> {
         let rules = &*external.rules;
-        let place = rules.cache.as_ref().and_then(|_| grants::place(external, super::asked(parts, host, peer)));
+        let place = rules.cache.as_ref().and_then(|_| grants::place(external, super::asked(parts, host, peer), &shown));
         if let Some(said) = place.as_ref().and_then(|place| self.grants.find(place, clock::now())) {
             return granted(rules, said, shown, stopped(parts, host, peer));
         }

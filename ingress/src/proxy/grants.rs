@@ -36,16 +36,17 @@ pub struct Grants {
     kept: Mutex<HashMap<Place, (u64, Said)>>,
 }
 
-/// Where the answer about a request is kept; nowhere if its service is always asked.
-pub fn place(external: &External, asked: Asked<'_>) -> Option<Place> {
+/// Where the answer about a request is kept, of whose client `shown` is told; nowhere if its service is always asked.
+pub fn place(external: &External, asked: Asked<'_>, shown: &[(HeaderName, HeaderValue)]) -> Option<Place> {
     let rules = &*external.rules;
     let said = rules.cache.as_ref()?.key.bytes(asked)?;
     let mut digest = Context::new(&SHA256);
     let ingress = external.route.ingress.to_string();
     let service = [ingress.as_bytes(), rules.host.as_bytes(), rules.target.as_str().as_bytes()];
-    // What may be had at one path says nothing of another, whatever the key leaves out.
-    let place = [asked.host.as_bytes(), asked.parts.uri.path().as_bytes()];
-    for part in service.into_iter().chain(place).chain([&*said]) {
+    // What may be had at one path says nothing of another, whatever the key leaves out; nor do methods and certificates.
+    let place = [asked.host.as_bytes(), asked.parts.uri.path().as_bytes(), asked.parts.method.as_str().as_bytes()];
+    let shown = shown.iter().flat_map(|(name, value)| [name.as_str().as_bytes(), value.as_bytes()]);
+    for part in service.into_iter().chain(place).chain([&*said]).chain(shown) {
         digest.update(&(part.len() as u64).to_be_bytes());
         digest.update(part);
     }

@@ -156,6 +156,15 @@ async fn what_a_service_said_holds_for_who_says_the_same() {
     }
     let elsewhere = "GET /admin HTTP/1.1\r\nHost: a.example\r\nConnection: close\r\nx-check: 403\r\nAuthorization: Bearer a\r\n\r\n";
     assert_eq!((ask(gate.http, elsewhere).await.status, asked()), (403, 1), "another path is another question");
+    let changing = |check: &str| {
+        format!(
+            "DELETE / HTTP/1.1\r\nHost: a.example\r\nConnection: close\r\nx-check: {check}\r\nx-bare: 1\r\nAuthorization: Bearer a\r\n\r\n"
+        )
+    };
+    for (check, questions) in [("403", 1), ("200", 0)] {
+        let answer = ask(gate.http, &changing(check)).await;
+        assert_eq!((answer.status, asked()), (403, questions), "another method is another question");
+    }
     send(&gate, "Authorization: Bearer a\r\nX-User: root\r\n").await;
     assert_eq!(main.take().pop().expect("a request").headers["x-user"], "alice");
     let short = cached("200 1ms");

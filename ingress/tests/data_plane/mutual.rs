@@ -17,6 +17,7 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 use crate::fixture::{Answer, Gate, Upstream, ask, backend, options, snapshot};
+use crate::nginx::Recorder;
 use crate::secure::Seen;
 
 pub struct Authority {
@@ -315,4 +316,29 @@ async fn the_oldest_of_the_hosts_own_namespace_decides_for_the_whole_host() {
     let table = gate.routes.load();
     let told = |name: &str| table.problems().iter().any(|p| &*p.ingress.name == name && p.message.contains("auth-tls"));
     assert!(told("i102") && told("i103") && told("i104") && told("i5") && !told("i101"), "{:?}", table.problems());
+}
+
+/// Ingress: 49, 85
+#[tokio::test]
+async fn what_a_service_said_of_one_certificate_says_nothing_of_another() {
+    let main = Recorder::start().await;
+    let ours = authority("root", None);
+    let mut all = snapshot(&[main.address]);
+    authorities(&mut all, "ca", &ours.pem);
+    let asks = json!({
+        "auth-tls-secret": "n/ca", "auth-url": "http://web.n.svc/check",
+        "auth-cache-key": "$remote_user", "auth-cache-duration": "200 403 1h",
+    });
+    with(&mut all, 1, "n", ("a.example", asks));
+    // One worker, since each remembers for itself.
+    let gate = Gate::start(&all, |config| config.workers = 1);
+    let (alice, bob) = (config(Some(&identity(&ours, "alice"))), config(Some(&identity(&ours, "bob"))));
+    for (who, check, status, questions) in
+        [(&alice, 200, 200, 1), (&alice, 403, 200, 0), (&bob, 403, 403, 1), (&bob, 200, 403, 0), (&alice, 403, 200, 0)]
+    {
+        let fields = format!("Authorization: Bearer a\r\nx-bare: 1\r\nx-check: {check}\r\nConnection: close\r\n");
+        let answer = request(&mut connect(&gate, who, "a.example").await, "a.example", &fields).await;
+        let asked = main.take().iter().filter(|seen| seen.line == "GET /check").count();
+        assert_eq!((answer.status, asked), (status, questions));
+    }
 }
