@@ -60,7 +60,8 @@ impl Proxy {
         }
         let (mirror, pool, timeouts) = (Arc::clone(mirror), Arc::clone(&self.pool), self.timeouts.clone());
 
-        self.tasks.spawn(async move {
+        // Not one of the tasks that a drain waits for: what is under way ends with the worker.
+        tokio::spawn(async move {
             let _copy = copy;
             let sent = send(&mirror, &pool, request, &timeouts);
             if tokio::time::timeout(timeouts.response, sent).await.is_err() {

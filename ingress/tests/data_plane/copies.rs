@@ -108,6 +108,26 @@ async fn nobody_waits_for_a_copy() {
     }
 }
 
+/// Ingress: 54, 81
+#[tokio::test]
+async fn no_drain_waits_for_a_copy() {
+    let main = Recorder::start().await;
+    // It takes the copy and says nothing.
+    let deaf = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let mut all = with(snapshot(&[main.address]), &[("mirror-target", "http://copy.n.svc$request_uri")]);
+    add_service(&mut all, "copy", deaf.local_addr().expect("bound"));
+    let gate = Gate::start(&all, |config| {
+        (config.timeouts.drain, config.timeouts.response) = (PATIENCE * 4, PATIENCE * 4);
+    });
+    assert_eq!(ask(gate.http, &to_host("GET /", "")).await.status, 200);
+    let (mut copy, _) = tokio::time::timeout(PATIENCE, deaf.accept()).await.expect("a copy").expect("accept");
+    gate.shutdown.cancel();
+    // The worker's end closes what it left open.
+    let mut sent = Vec::new();
+    let ended = tokio::time::timeout(PATIENCE, copy.read_to_end(&mut sent)).await;
+    assert!(ended.is_ok(), "the drain lasts");
+}
+
 /// Ingress: 81
 #[tokio::test]
 async fn answers_go_out_no_faster_than_their_route_says() {
