@@ -6,6 +6,7 @@ use http::HeaderName;
 
 use super::own_secret;
 use super::read::Reader;
+use super::snippet::told_name;
 
 /// Seconds by which clocks may differ where the Ingress does not say.
 const LEEWAY: u32 = 60;
@@ -56,8 +57,7 @@ pub(super) fn wish(reader: &mut Reader<'_>, namespace: &str) -> Option<BearerWis
     let headers = reader.parsed_with("auth-jwt-headers", |text| {
         let pair = |pair: &str| {
             let (name, claim) = pair.split_once('=').ok_or(format!("{pair:?} is not FIELD=CLAIM"))?;
-            let name = HeaderName::from_bytes(name.trim().as_bytes()).map_err(|_| format!("{name:?} is no field"))?;
-            Ok::<_, String>((name, claim.trim().to_owned()))
+            Ok::<_, String>((told_name(name)?, claim.trim().to_owned()))
         };
         text.split(',').map(str::trim).filter(|pair| !pair.is_empty()).map(pair).collect::<Result<Vec<_>, _>>()
     });

@@ -6,10 +6,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::uri::PathAndQuery;
-use http::{HeaderName, HeaderValue, Method, Uri};
+use http::{HeaderValue, Method, Uri};
 
 use super::ExternalWish;
 use super::read::Reader;
+use super::snippet::told_name;
 use crate::route::balance::HashKey;
 use crate::route::extauth::{CacheRule, ExternalAuth, SignIn, Validity};
 
@@ -29,8 +30,11 @@ pub(super) fn wish(reader: &mut Reader<'_>) -> Option<ExternalWish> {
     let method = reader.one_of("auth-method", &[0, 1, 2].map(|at| (methods[at].0, at))).map(|at| methods[at].1.clone());
     let names = reader.parsed_with("auth-response-headers", |text| {
         let names = text.split(',').map(str::trim).filter(|name| !name.is_empty());
-        names.map(|name| HeaderName::from_bytes(name.as_bytes())).collect::<Result<Box<[_]>, _>>()
+        names.map(told_name).collect::<Result<Box<[_]>, _>>()
     });
+    if names.is_none() && reader.text("auth-response-headers").is_some() {
+        reader.close();
+    }
     let param = reader.token("auth-signin-redirect-param");
     let signin = reader.text("auth-signin").map(|text| SignIn::read(text, param.as_deref().unwrap_or("rd")));
     if matches!(signin, Some(None)) {

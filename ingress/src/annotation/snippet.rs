@@ -3,6 +3,7 @@
 //! Read as nginx reads its files, and refused as a whole where anything else stands in it.
 //! Source: nginx `ngx_conf_read_token`, headers-more, `ngx_http_headers_module`.
 
+use http::header::{CONTENT_ENCODING, EXPECT};
 use http::{HeaderName, HeaderValue};
 
 use super::read::Reader;
@@ -90,6 +91,16 @@ fn parse(text: &str) -> Result<(AnswerRules, RequestRules), String> {
 fn field_name(text: &str) -> Result<HeaderName, String> {
     let name = HeaderName::from_bytes(text.trim().as_bytes()).map_err(|_| format!("{text:?} is no name of a field"))?;
     if OURS.contains(&name.as_str()) {
+        return Err(format!("the field {name} is not a user's to set"));
+    }
+    Ok(name)
+}
+
+/// The name of a field that somebody else's answer or token fills in for endpoints.
+pub(super) fn told_name(text: &str) -> Result<HeaderName, String> {
+    let name = field_name(text)?;
+    // How a body is to be read and awaited is said of the body that comes, by who sends it.
+    if [EXPECT, CONTENT_ENCODING].contains(&name) {
         return Err(format!("the field {name} is not a user's to set"));
     }
     Ok(name)

@@ -149,6 +149,47 @@ fn origins_and_their_wildcards() {
     assert!(reading(&[("cors-allow-origin", "https://a.example")]).policy.cors.is_none(), "not enabled");
 }
 
+/// Ingress: 74, 83
+#[test]
+fn fields_that_frame_and_route_are_not_told_by_services_and_tokens() {
+    let named = |field: &str| {
+        reading(&[
+            ("auth-jwt-secret", "keys"),
+            ("auth-jwt-issuer", "https://issuer.example"),
+            ("auth-jwt-audiences", "shop"),
+            ("auth-jwt-headers", &format!("X-User=sub, {field}=sub")),
+            ("auth-url", "http://a.b.svc/"),
+            ("auth-response-headers", &format!("X-Groups, {field}")),
+        ])
+    };
+    for field in [
+        "Connection",
+        "Content-Length",
+        "CONTENT-ENCODING",
+        "Expect",
+        "hOST",
+        "Keep-Alive",
+        "Proxy-Connection",
+        "TE",
+        "Trailer",
+        "transfer-encoding",
+        "Upgrade",
+    ] {
+        let told = named(field);
+        assert!(told.policy.closed.is_some(), "{field}");
+        for name in ["auth-jwt-headers", "auth-response-headers"] {
+            let said = told.findings.iter().find(|finding| finding.name == name).expect(field);
+            assert!(said.message.contains(&field.to_lowercase()), "{name}: {}", said.message);
+        }
+        let alone = reading(&[("auth-url", "http://a.b.svc/"), ("auth-response-headers", field)]);
+        assert!(alone.policy.closed.is_some() && alone.findings.len() == 1, "{field}");
+    }
+    let fine = named("X-Hosted");
+    assert_eq!((fine.policy.closed, fine.findings.len()), (None, 0));
+    assert_eq!(fine.bearer.expect("tokens").headers[1].0, "x-hosted");
+    assert_eq!(fine.extauth.expect("a service").rules.copied[1], "x-hosted");
+}
+
 #[test]
 fn guards_that_cannot_be_read_close_the_route() {
     let fine = reading(&[("whitelist-source-range", "10.0.0.0/8, 192.168.1.7,fd00::/8")]);
