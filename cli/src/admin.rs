@@ -45,6 +45,7 @@ pub fn listen(
     let run = async move {
         loop {
             let accepted = tokio::select! {
+                biased;
                 () = stop.cancelled() => return,
                 accepted = listener.accept() => accepted,
             };

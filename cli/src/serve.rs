@@ -100,7 +100,7 @@ impl Server {
         if config.runs(Role::Dns) {
             addresses.dns = dialled(planes::dns(&callers, &config, &mut report, &mut tasks, &parts)?);
         }
-        let routes = report.routes.clone();
+        let (routes, handed_over) = (report.routes.clone(), report.handed_over.clone());
         let failed = |e| {
             Failure::local(format!("cannot listen on {}", config.admin_addr), e)
                 .fix("give another --admin-addr, or end what listens there")
@@ -112,15 +112,16 @@ impl Server {
         shared.push(socket.try_clone().map_err(failed)?);
         let (bound, run) = admin::listen(socket, Arc::new(report), parts.clone()).map_err(failed)?;
         addresses.admin = dialled(bound);
+        if let (Some(taken), Some(routes)) = (taken, routes) {
+            taken.finish(routes).await?;
+        }
+        // Until here whoever asks on the same socket is answered by the process that serves.
         tasks.spawn(async move {
             run.await;
             Ok(())
         });
-        if let (Some(taken), Some(routes)) = (taken, routes) {
-            taken.finish(routes).await?;
-        }
         if config.is_ingress_alone() {
-            let ends = handover::Ends { stop: stop.clone(), parts };
+            let ends = handover::Ends { handed_over, stop: stop.clone(), parts };
             tasks.spawn(handover::offer(dir.hand_over(), shared, ends));
         }
         Ok(Self { dir, addresses, tasks, stop, hub: callers.administrator(), local })

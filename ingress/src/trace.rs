@@ -25,6 +25,8 @@ pub use export::{Collector, CollectorError, Exporter};
 const QUEUE: usize = 2048;
 /// Bytes of what a client says that are kept of it.
 const SAID: usize = 256;
+/// Bytes of a method that are kept; none that is known is longer.
+const METHOD: usize = 64;
 
 /// Which requests are traced, and where their spans go.
 #[derive(Debug, Clone, PartialEq)]
@@ -135,12 +137,18 @@ impl Asked {
             sender: peer.client(headers),
             https: peer.scheme == "https",
             version: request.version(),
-            method: request.method().clone(),
+            method: method(request.method()),
             host,
             path: text(request.uri().path().as_bytes()),
             agent: field(http::header::USER_AGENT),
         }
     }
+}
+
+/// The method, cut: a client's own may be as long as a head, and many spans wait.
+fn method(said: &Method) -> Method {
+    let bytes = said.as_str().as_bytes();
+    Method::from_bytes(&bytes[..bytes.len().min(METHOD)]).expect("the beginning of a token is one")
 }
 
 impl Span {

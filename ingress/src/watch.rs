@@ -36,6 +36,8 @@ pub struct WatchConfig {
     pub build: BuildOptions,
     /// Where the last snapshot is kept for a start without the hub; it holds private keys.
     pub snapshot: Option<PathBuf>,
+    /// Once another process has taken over and keeps the snapshot.
+    pub handed_over: CancellationToken,
 }
 
 /// What the last build came to.
@@ -177,6 +179,9 @@ impl Watcher {
 
     async fn save(&self, known: &Snapshot) {
         let Some(path) = self.config.snapshot.clone() else { return };
+        if self.config.handed_over.is_cancelled() {
+            return;
+        }
         let kept = disk::write(known);
         let written = tokio::task::spawn_blocking(move || hub_client::persist::save(&path, &kept)).await;
         match written {

@@ -54,6 +54,8 @@ pub(super) struct Taken {
 
 /// How this process is told to end.
 pub(super) struct Ends {
+    /// Said first, if it is another process that goes on.
+    pub(super) handed_over: CancellationToken,
     pub(super) stop: CancellationToken,
     pub(super) parts: CancellationToken,
 }
@@ -155,8 +157,10 @@ pub(super) async fn offer(path: PathBuf, sockets: Vec<TcpListener>, ends: Ends) 
     };
     if ends.parts.run_until_cancelled(taken).await.is_some() {
         tracing::info!("another process has taken over, this one drains");
-        ends.stop.cancel();
+        ends.handed_over.cancel();
+        // Nothing is accepted any more before anybody hears of a shutdown: the new process is asked whether it is ready.
         ends.parts.cancel();
+        ends.stop.cancel();
     }
     Ok(())
 }

@@ -35,7 +35,9 @@ impl<'a> Callers<'a> {
     pub(super) fn new(local: Option<&'a Local>, config: &ServeConfig) -> Result<Self, Failure> {
         match local {
             Some(local) => Ok(Self::InProcess(local)),
-            None => kubeconfig::hub(config.hub_kubeconfig.as_deref()).map(Self::Remote),
+            None => kubeconfig::hub(config.hub_kubeconfig.as_deref())
+                .map(Self::Remote)
+                .map_err(|failure| failure.fix("give --hub-kubeconfig FILE, a kubeconfig that leads to the hub")),
         }
     }
 
@@ -162,7 +164,11 @@ pub(super) fn ingress(
         ..ingress::BuildOptions::default()
     };
     let routes = Arc::new(ArcSwap::from_pointee(ingress::RouteTable::default()));
-    let kept = ingress::WatchConfig { build: build.clone(), snapshot: Some(snapshot(config, "ingress")) };
+    let kept = ingress::WatchConfig {
+        build: build.clone(),
+        snapshot: Some(snapshot(config, "ingress")),
+        handed_over: report.handed_over.clone(),
+    };
     let hub = callers.component("ingress");
     let watcher = ingress::Watcher::new(hub.clone(), routes.clone(), kept);
     let settings = ingress::IngressConfig {
@@ -277,12 +283,14 @@ pub(super) struct Report {
     pub(super) metrics: Vec<Render>,
     /// What the ingress serves, where it runs here.
     pub(super) routes: Option<watch::Receiver<ingress::watch::Outcome>>,
+    /// Another process has taken over.
+    pub(super) handed_over: CancellationToken,
     stop: CancellationToken,
 }
 
 impl Report {
     pub(super) fn new(api: Option<Api>, stop: CancellationToken) -> Self {
-        Self { api, metrics: Vec::new(), routes: None, stop }
+        Self { api, metrics: Vec::new(), routes: None, handed_over: CancellationToken::new(), stop }
     }
 }
 

@@ -119,6 +119,42 @@ fn ingress(dir: &Path, hub: &Path, log: &str, more: &[&str]) -> Process {
     Process::serve(dir, log, &flags)
 }
 
+/// The first line of the answer of who is asked whether it is ready.
+fn readiness(admin: SocketAddr) -> String {
+    let mut stream = TcpStream::connect(admin).expect("it listens");
+    stream.set_read_timeout(Some(PATIENCE)).expect("set");
+    stream.write_all(b"GET /readyz HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").expect("it is asked");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).expect("it answers");
+    answer.lines().next().unwrap_or("nothing").to_owned()
+}
+
+/// Ingress: 76
+#[test]
+fn a_process_that_cannot_serve_yet_is_not_asked_whether_it_is_ready() {
+    use rustix::process::{Pid, Signal, kill_process};
+    let (hub_dir, dir) = (TempDir::new().expect("a directory"), TempDir::new().expect("a directory"));
+    let hub = hub(hub_dir.path());
+    let mut old = ingress(dir.path(), hub_dir.path(), "old.log", &[]);
+    let endpoints = until("the ingress is ready", || old.endpoints());
+    let admin: SocketAddr = endpoints["admin"].as_str().and_then(|at| at.parse().ok()).expect("an address");
+    let is_ready = || readiness(admin) == "HTTP/1.1 200 OK";
+    until("the old one is ready", || is_ready().then_some(()));
+    until("it can be taken over", || std::fs::metadata(dir.path().join("hand-over.sock")).ok());
+    until("the old one keeps its routes", || std::fs::remove_file(dir.path().join("ingress.snapshot")).ok());
+    // No hub and no snapshot: the new one has no routes.
+    kill_process(Pid::from_child(&hub.child), Signal::STOP).expect("the hub stops");
+    let new = ingress(dir.path(), hub_dir.path(), "new.log", &["--take-over"]);
+    until("the new one has the sockets", || new.has_said("new.log", "taking over from").then_some(()));
+    let began = Instant::now();
+    while began.elapsed() < Duration::from_secs(1) {
+        assert_eq!(readiness(admin), "HTTP/1.1 200 OK", "the old one serves, and says so");
+    }
+    kill_process(Pid::from_child(&hub.child), Signal::CONT).expect("the hub goes on");
+    assert!(until("the old one ends", || old.child.try_wait().expect("a child")).success());
+    assert!(is_ready(), "the new one serves, and says so");
+}
+
 /// Ingress: 76
 #[test]
 fn a_new_process_takes_over_and_no_request_is_lost() {

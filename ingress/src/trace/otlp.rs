@@ -125,8 +125,7 @@ fn method(method: &Method) -> Vec<Value> {
     match known(method) {
         Some(known) => vec![text("http.request.method", known)],
         None => {
-            let original: String = method.as_str().chars().take(64).collect();
-            vec![text("http.request.method", "_OTHER"), text("http.request.method_original", &original)]
+            vec![text("http.request.method", "_OTHER"), text("http.request.method_original", method.as_str())]
         }
     }
 }

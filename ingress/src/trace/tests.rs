@@ -4,10 +4,10 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::time::Instant;
 
-use http::{Request, StatusCode};
+use http::{Method, Request, StatusCode};
 
 use super::context::{Context, TRACEPARENT, TRACESTATE};
-use super::{QUEUE, Traces};
+use super::{METHOD, QUEUE, Traces};
 use crate::peer::Peer;
 
 const PARENT: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-0";
@@ -45,6 +45,19 @@ async fn callers_decide_for_their_traces_and_the_share_for_others() {
             None if continued => assert_eq!(request.headers()[TRACEPARENT], parent, "left as it was"),
             None => assert!(told.is_some_and(|told| !told.sampled), "endpoints hear that it is not traced"),
         }
+    }
+}
+
+#[test]
+fn little_is_kept_of_a_long_method() {
+    let (traces, _spans) = Traces::new(1.0, Arc::default());
+    let long = "B".repeat(60_000);
+    for (said, kept) in [("GET", "GET"), ("BREW", "BREW"), (&long, &long[..METHOD])] {
+        let mut request = request("");
+        *request.method_mut() = Method::from_bytes(said.as_bytes()).expect("a token");
+        let span = traces.begin(Instant::now(), &peer(), &mut request).expect("all are traced");
+        assert_eq!(span.asked.method.as_str(), kept);
+        assert_eq!(request.method().as_str(), said, "the request itself goes on as it was");
     }
 }
 

@@ -129,7 +129,7 @@ struct Watched {
 impl Watched {
     fn start(hub: &FakeHub, disk: Option<&std::path::Path>) -> Self {
         let routes = Arc::new(ArcSwap::default());
-        let config = WatchConfig { build: options(), snapshot: disk.map(Into::into) };
+        let config = WatchConfig { build: options(), snapshot: disk.map(Into::into), ..WatchConfig::default() };
         let watcher = Watcher::new(hub.connect(), routes.clone(), config);
         let (outcomes, stop) = (watcher.outcomes(), CancellationToken::new());
         let task = tokio::spawn(watcher.run(stop.clone()));

@@ -4,7 +4,7 @@
 
 use std::path::Path;
 
-use clap::Args;
+use clap::{ArgGroup, Args};
 use federation_types::{Gvr, text};
 use http::{Method, Request, Uri};
 use hub_client::{At, Collection, Hub, WriteOptions};
@@ -24,12 +24,13 @@ const EXAMPLE: &str = "fedgate route shift shop.example/cart --to west=20%";
 
 /// Arguments of `shift`.
 #[derive(Debug, Args)]
+#[command(group(ArgGroup::new("shares").required(true).args(["to", "reset"])))]
 pub struct Shift {
     /// For example shop.example/cart; the path may be left out
     #[arg(value_name = "HOST/PATH")]
     pub target: String,
     /// Percentages by cluster; what is left goes to the clusters that are not named
-    #[arg(long, value_name = "CLUSTER=20%,…", required_unless_present = "reset", conflicts_with = "reset")]
+    #[arg(long, value_name = "CLUSTER=20%,…")]
     pub to: Option<Shares>,
     /// Back to the nearest clusters
     #[arg(long)]
@@ -191,7 +192,7 @@ mod tests {
             (&["--to", "west=20"], "not of the form"),
             (&["--to", "west=1%,west=2%"], "named twice"),
             (&["--to", "west=1%", "--reset"], "cannot be used with"),
-            (&[], "required"),
+            (&[], "<--to <CLUSTER=20%,…>|--reset>"),
         ] {
             let error = parse(words).expect_err("it makes no sense");
             assert!(error.contains(said), "{words:?}: {error}");
