@@ -16,6 +16,7 @@ mod planes;
 use std::net::TcpListener;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use federation_api::Api;
 use hub_client::Hub;
@@ -50,6 +51,19 @@ pub(crate) struct Local {
     pub(crate) tls_secrets: Arc<ingress::NamedSecrets>,
 }
 
+/// The stop of the parts: what asks whether to send us more hears of it at once, they go on until that has been noticed.
+fn later(stop: &CancellationToken, delay: Duration, tasks: &mut JoinSet<Result<(), Failure>>) -> CancellationToken {
+    let parts = if delay.is_zero() { stop.clone() } else { CancellationToken::new() };
+    let (asked, last) = (stop.clone(), parts.clone());
+    tasks.spawn(async move {
+        asked.cancelled().await;
+        last.run_until_cancelled(tokio::time::sleep(delay)).await;
+        last.cancel();
+        Ok(())
+    });
+    parts
+}
+
 impl Server {
     /// Starts all parts that `config` names; returns when they listen.
     ///
@@ -58,15 +72,7 @@ impl Server {
     pub async fn start(config: ServeConfig, stop: CancellationToken) -> Result<Self, Failure> {
         let dir = Dir::make(&config.data_dir)?;
         let mut tasks = JoinSet::new();
-        // What asks whether to send us more hears of the stop at once, the parts go on until that has been noticed.
-        let parts = if config.shutdown_delay.is_zero() { stop.clone() } else { CancellationToken::new() };
-        let (asked, last, delay) = (stop.clone(), parts.clone(), config.shutdown_delay);
-        tasks.spawn(async move {
-            asked.cancelled().await;
-            last.run_until_cancelled(tokio::time::sleep(delay)).await;
-            last.cancel();
-            Ok(())
-        });
+        let parts = later(&stop, config.shutdown_delay, &mut tasks);
         let mut addresses = Addresses::default();
         let local = match config.runs(Role::Api) {
             true => Some(hub::open(&config).await?),
