@@ -15,6 +15,7 @@ use crate::filter::rate::Limiter;
 use crate::filter::{self, Arrived, Stop};
 use crate::peer::Peer;
 use crate::proxy::head;
+use crate::route::canary::Prospects;
 use crate::route::{Route, RouteTable};
 use crate::snapshot::{
     IngressClass, IngressObject, Named, ParametersObject, ServiceObject, Snapshot, TlsSecret, UserList,
@@ -157,10 +158,20 @@ pub fn explain(table: &RouteTable, question: Question) -> Vec<Step> {
             return steps;
         }
     }
-    for canary in found.route.canaries.routes() {
-        tell("canary", format!("Ingress {} may take it to {}", canary.ingress, canary.backend.name));
+    let mut taker = found.route;
+    match found.route.canaries.prospects(&parts.headers) {
+        Prospects::Taken(canary) => {
+            tell("canary", format!("Ingress {} takes it, as the request asks for it", canary.ingress));
+            taker = canary;
+        }
+        Prospects::Drawn(all) => {
+            for (percent, canary) in all {
+                let backend = &canary.backend.name;
+                tell("canary", format!("Ingress {} takes {percent} % of such requests to {backend}", canary.ingress));
+            }
+        }
     }
-    steps.extend(backend(found.route));
+    steps.extend(backend(taker));
     steps
 }
 

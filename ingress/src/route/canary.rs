@@ -59,6 +59,15 @@ impl PartialEq for HeaderWish {
     }
 }
 
+/// Where a request goes that others may take over.
+#[derive(Debug)]
+pub enum Prospects<'c> {
+    /// It asks for this one.
+    Taken(&'c Arc<Route>),
+    /// It asks for none: so many of a hundred go there.
+    Drawn(Vec<(u64, &'c Arc<Route>)>),
+}
+
 impl CanaryRule {
     /// What a request's head says, if it says something.
     fn wanted(&self, headers: &HeaderMap) -> Option<bool> {
@@ -129,6 +138,21 @@ impl Canaries {
         drawn
     }
 
+    /// Who takes such a request for certain, or who takes which of 100 such requests.
+    #[must_use]
+    pub fn prospects(&self, headers: &HeaderMap) -> Prospects<'_> {
+        let mut may = Vec::new();
+        for (rule, route) in &self.all {
+            match rule.wanted(headers) {
+                Some(true) => return Prospects::Taken(route),
+                Some(false) => {}
+                None if rule.share() > 0 => may.push(((rule.share() * 100) >> 32, route)),
+                None => {}
+            }
+        }
+        Prospects::Drawn(may)
+    }
+
     /// All routes, for those who look at every one.
     pub fn routes(&self) -> impl Iterator<Item = &Arc<Route>> {
         self.all.iter().map(|(_, route)| route)
@@ -148,7 +172,7 @@ mod tests {
 
     use http::{HeaderMap, HeaderName, HeaderValue};
 
-    use super::{Canaries, CanaryRule, HeaderWish};
+    use super::{Canaries, CanaryRule, HeaderWish, Prospects};
     use crate::route::{Backend, Route};
     use crate::snapshot::Named;
 
@@ -175,6 +199,20 @@ mod tests {
             weight: 0,
             total: 100,
         }
+    }
+
+    #[test]
+    fn who_asks_for_a_canary_is_told_of_it() {
+        let weighed = CanaryRule { weight: 25, ..by_header(HeaderWish::Words) };
+        let both = canaries(vec![weighed, by_header(HeaderWish::Value("me".into()))]);
+        let of = |fields: &[(&'static str, &'static str)]| match both.prospects(&head(fields)) {
+            Prospects::Taken(route) => format!("{}", route.ingress),
+            Prospects::Drawn(all) => format!("{:?}", all.iter().map(|(percent, _)| percent).collect::<Vec<_>>()),
+        };
+        assert_eq!(of(&[("x-canary", "always")]), "n/canary-0");
+        assert_eq!(of(&[("x-canary", "me")]), "n/canary-1");
+        assert_eq!(of(&[("x-canary", "never")]), "[]");
+        assert_eq!(of(&[]), "[25]");
     }
 
     #[test]
