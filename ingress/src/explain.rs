@@ -158,21 +158,27 @@ pub fn explain(table: &RouteTable, question: Question) -> Vec<Step> {
             return steps;
         }
     }
-    let mut taker = found.route;
-    match found.route.canaries.prospects(&parts.headers) {
+    taken(found.route, &parts, &mut steps);
+    steps
+}
+
+/// Whose endpoints the request goes to.
+fn taken(route: &Arc<Route>, parts: &Parts, steps: &mut Vec<Step>) {
+    let mut taker = route;
+    let mut tell = |outcome| steps.push(Step { name: "canary", outcome });
+    match route.canaries.prospects(&parts.headers) {
         Prospects::Taken(canary) => {
-            tell("canary", format!("Ingress {} takes it, as the request asks for it", canary.ingress));
+            tell(format!("Ingress {} takes it, as the request asks for it", canary.ingress));
             taker = canary;
         }
         Prospects::Drawn(all) => {
             for (percent, canary) in all {
                 let backend = &canary.backend.name;
-                tell("canary", format!("Ingress {} takes {percent} % of such requests to {backend}", canary.ingress));
+                tell(format!("Ingress {} takes {percent} % of such requests to {backend}", canary.ingress));
             }
         }
     }
     steps.extend(backend(taker));
-    steps
 }
 
 fn stopped(stop: &Stop) -> String {
