@@ -11,6 +11,8 @@ use super::parse::Parser;
 pub(crate) const ACCUMULATOR: &str = "@result";
 /// The loop variable of what is no loop but a binding.
 pub(crate) const UNUSED: &str = "#unused";
+/// Nodes up to which parts of an expression are copied: a chain of mappers doubles with each.
+const COPIED_MAX: usize = 10_000;
 const SORT_INPUT: &str = "@__sortBy_input__";
 
 /// What became of a call.
@@ -274,6 +276,10 @@ impl Maker<'_, '_> {
             None => return Err((args[0].id, format!("{name}() variable name must be a simple identifier"))),
         };
         let body = args.pop().expect("it has two arguments");
+        // The target stands there twice, and so does what stands twice in it.
+        if self.parser.issues.offsets.len() > COPIED_MAX {
+            return Err((target.id, format!("expression is too complex: {name}() within more than {COPIED_MAX} nodes")));
+        }
         let copy = self.copy(&target);
         let has = self.member(target, "hasValue", Vec::new());
         let value = self.member(copy, "value", Vec::new());

@@ -117,3 +117,12 @@ fn patches_are_made_of_objects() {
         assert_eq!(made, json!([{"op": "add", "path": "/a/b~1c~0", "value": {"d": [1]}}]));
     });
 }
+
+/// Protocol: R3
+#[test]
+fn a_chain_of_mappers_does_not_double_without_end() {
+    let chain = |length: usize| format!("optional.of(1){}.hasValue()", ".optMap(y, y + x)".repeat(length));
+    assert!(compile(&chain(6)).is_ok());
+    let complaint = format!("{:?}", compile(&chain(60)).err().expect("too complex"));
+    assert!(complaint.contains("expression is too complex"), "{complaint}");
+}
