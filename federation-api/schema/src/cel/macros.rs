@@ -278,7 +278,10 @@ impl Maker<'_, '_> {
         let body = args.pop().expect("it has two arguments");
         // The target stands there twice, and so does what stands twice in it.
         if self.parser.issues.offsets.len() > COPIED_MAX {
-            return Err((target.id, format!("expression is too complex: {name}() within more than {COPIED_MAX} nodes")));
+            return Err((
+                target.id,
+                format!("expression is too complex: {name}() within more than {COPIED_MAX} nodes"),
+            ));
         }
         let copy = self.copy(&target);
         let has = self.member(target, "hasValue", Vec::new());
