@@ -6,6 +6,7 @@ mod bearer;
 mod delivery;
 mod endpoints;
 mod extauth;
+mod form;
 mod group;
 mod mirror;
 mod mutual;
@@ -13,6 +14,7 @@ mod read;
 mod snippet;
 pub mod table;
 mod upkeep;
+mod values;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -91,8 +93,12 @@ fn own_secret<'a>(named: &'a str, namespace: &str) -> Option<&'a str> {
         Some(_) => return None,
         None => named,
     };
+    is_secret(name).then_some(name)
+}
+
+fn is_secret(name: &str) -> bool {
     let sound = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'-' | b'.');
-    (!name.is_empty() && name.bytes().all(sound)).then_some(name)
+    !name.is_empty() && name.bytes().all(sound)
 }
 
 /// A Service that is asked whether a request may pass.
@@ -133,6 +139,18 @@ pub struct Finding {
     /// Without prefix.
     pub name: String,
     pub message: String,
+    pub weight: Weight,
+}
+
+/// What comes of an annotation that is not followed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Weight {
+    /// Nothing, as with ingress-nginx.
+    Nothing,
+    /// The Ingress is served without it.
+    Lost,
+    /// Nobody is let in.
+    Closes,
 }
 
 /// What becomes of one annotation that was found on an object.
@@ -148,20 +166,21 @@ pub struct Judged {
     pub closes: bool,
 }
 
-/// Says of each annotation, by name without prefix, what becomes of it.
+/// Says of each annotation of an Ingress in `namespace`, by name without prefix, what becomes of it.
 #[must_use]
-pub fn judge(annotations: &BTreeMap<String, String>) -> Vec<Judged> {
-    let findings = read(annotations).findings;
+pub fn judge(annotations: &BTreeMap<String, String>, namespace: &str) -> Vec<Judged> {
+    let findings = read_within(annotations, namespace).findings;
     let judged = |name: &String| {
         let row = table::row(name);
         let found = findings.iter().find(|finding| finding.name == *name);
         let (verdict, why) = match (found, row.map(|row| row.verdict)) {
+            (Some(Finding { weight: Weight::Nothing, message, .. }), _) => ("ignored", message.clone()),
             (Some(finding), _) => ("refused", finding.message.clone()),
             (None, Some(table::Verdict::Differs(how))) => ("differs", how.to_owned()),
             (None, Some(table::Verdict::Ignored(why))) => ("ignored", why.to_owned()),
             (None, _) => ("works", String::new()),
         };
-        Judged { name: name.clone(), verdict, why, closes: found.is_some() && row.is_some_and(|row| row.guards) }
+        Judged { name: name.clone(), verdict, why, closes: found.is_some_and(|it| it.weight == Weight::Closes) }
     };
     annotations.keys().map(judged).collect()
 }
@@ -208,6 +227,12 @@ pub fn read_within(annotations: &BTreeMap<String, String>, namespace: &str) -> R
     let delivery = delivery::wish(&mut reader);
     let upkeep = upkeep::wish(&mut reader);
     let canary = delivery::canary(&mut reader);
+    if canary.is_some() {
+        reader.pass_over(
+            table::is_of_canaries,
+            "is not followed on a canary: its requests meet the rules of the Ingress that has its path",
+        );
+    }
     let users = group::users(&mut reader, namespace);
     let bearer = bearer::wish(&mut reader, namespace);
     let mutual = mutual::wish(&mut reader, namespace);

@@ -98,7 +98,7 @@ fn verdicts(objects: &[Value]) -> (String, usize) {
         let all = text::at(object, &["metadata", "annotations"]).and_then(Value::as_object).into_iter().flatten();
         let found = annotation::of_routing(all.filter_map(|(key, value)| Some((key.as_str(), value.as_str()?))));
         let namespace = Some(text::namespace(object)).filter(|name| !name.is_empty()).unwrap_or("default");
-        for judged in annotation::judge(&found) {
+        for judged in annotation::judge(&found, namespace) {
             refused += usize::from(judged.verdict == "refused");
             closed += usize::from(judged.closes);
             let why = if judged.closes { format!("{}; its routes answer 503", judged.why) } else { judged.why };

@@ -36,7 +36,7 @@ pub(super) fn tls(reader: &mut Reader<'_>, namespace: &str) -> TlsWish {
         verify: reader.one_of("proxy-ssl-verify", &switch).unwrap_or(false),
         name: reader.token("proxy-ssl-name").map(|name| name.to_ascii_lowercase()),
         sni: reader.one_of("proxy-ssl-server-name", &switch).unwrap_or(true),
-        versions: versions(reader).unwrap_or_default(),
+        versions: reader.parsed("proxy-ssl-protocols", versions).unwrap_or_default(),
     };
     if wish.verify && wish.secret.is_none() {
         reader.wrong("proxy-ssl-verify", "possible without proxy-ssl-secret and its ca.crt");
@@ -45,16 +45,12 @@ pub(super) fn tls(reader: &mut Reader<'_>, namespace: &str) -> TlsWish {
 }
 
 /// Older ones than 1.2 are passed over, if a newer one is there, too.
-fn versions(reader: &mut Reader<'_>) -> Option<TlsVersions> {
-    let listed = reader.text("proxy-ssl-protocols")?;
+pub(super) fn versions(listed: &str) -> Option<TlsVersions> {
     let names = |version: &str| listed.split_ascii_whitespace().any(|word| word == version);
     match (names("TLSv1.2"), names("TLSv1.3")) {
         (true, true) => Some(TlsVersions::All),
         (true, false) => Some(TlsVersions::Only12),
         (false, true) => Some(TlsVersions::Only13),
-        (false, false) => {
-            reader.wrong("proxy-ssl-protocols", "a list with TLSv1.2 or TLSv1.3");
-            None
-        }
+        (false, false) => None,
     }
 }

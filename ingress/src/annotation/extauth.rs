@@ -6,71 +6,57 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::uri::PathAndQuery;
-use http::{HeaderValue, Method, Uri};
+use http::{HeaderName, HeaderValue, Method, Uri};
 
 use super::ExternalWish;
 use super::read::Reader;
 use super::snippet::told_name;
-use crate::route::balance::HashKey;
+use crate::route::balance::{HashKey, KeyError};
 use crate::route::extauth::{CacheRule, ExternalAuth, SignIn, Validity};
 
 /// Longest time for which an answer is believed.
 const CACHE_MAX: Duration = Duration::from_secs(86_400);
-
-const WANTED: &str = "a URL of a Service, http or https, such as http://auth.NAMESPACE.svc.cluster.local/check";
+/// What is believed for how long where nothing is said.
+const CACHE_USUAL: &str = "200 202 401 5m";
 
 pub(super) fn wish(reader: &mut Reader<'_>) -> Option<ExternalWish> {
-    let url = reader.text("auth-url")?;
-    let service = service(url);
-    if service.is_none() {
-        reader.wrong("auth-url", WANTED);
-    }
+    let (service, port, tls, target, host) = reader.parsed("auth-url", service)?;
     // Nothing that changes anything: the question is whether a request may pass.
     let methods = [("GET", Method::GET), ("HEAD", Method::HEAD), ("POST", Method::POST)];
     let method = reader.one_of("auth-method", &[0, 1, 2].map(|at| (methods[at].0, at))).map(|at| methods[at].1.clone());
-    let names = reader.parsed_with("auth-response-headers", |text| {
-        let names = text.split(',').map(str::trim).filter(|name| !name.is_empty());
-        names.map(told_name).collect::<Result<Box<[_]>, _>>()
-    });
-    if names.is_none() && reader.text("auth-response-headers").is_some() {
-        reader.close();
-    }
+    let names = reader.parsed("auth-response-headers", |text| told_names(text).ok());
     let param = reader.token("auth-signin-redirect-param");
-    let signin = reader.text("auth-signin").map(|text| SignIn::read(text, param.as_deref().unwrap_or("rd")));
-    if matches!(signin, Some(None)) {
-        reader.wrong(
-            "auth-signin",
-            "a URL or path, with the variables $host $http_host $scheme $request_uri $escaped_request_uri",
-        );
+    let signin = reader.parsed("auth-signin", |text| SignIn::read(text, param.as_deref().unwrap_or("rd")));
+    if signin.is_none() && reader.text("auth-signin").is_some() {
+        reader.wrong("auth-signin-redirect-param", "a name of visible signs");
     }
     let wanted = reader.header("auth-request-redirect");
     let always_cookie = reader.flag("auth-always-set-cookie").unwrap_or(false);
     let cache = cache(reader);
-    let (service, port, tls, target, host) = service?;
     let copied = names.unwrap_or_default();
-    let rules = ExternalAuth { method, target, host, copied, signin: signin.flatten(), always_cookie, wanted, cache };
+    let rules = ExternalAuth { method, target, host, copied, signin, always_cookie, wanted, cache };
     Some(ExternalWish { service, port, tls, rules: Arc::new(rules) })
 }
 
 /// Whose answers are kept; without times as there, five minutes for 200, 202 and 401.
 fn cache(reader: &mut Reader<'_>) -> Option<CacheRule> {
     // A user is known by what it is derived from.
-    let key = reader
-        .parsed_with("auth-cache-key", |text| text.replace("$remote_user", "$http_authorization").parse::<HashKey>());
-    let valid = match reader.text("auth-cache-duration") {
-        Some(text) => {
-            let valid = durations(text);
-            if valid.is_none() {
-                reader.wrong("auth-cache-duration", "a list such as 200 202 10m, 401 30s");
-            }
-            valid
-        }
-        None => durations("200 202 401 5m"),
-    };
-    Some(CacheRule { key: key?, valid: valid? })
+    let key = reader.parsed("auth-cache-key", |text| cache_key(text).ok())?;
+    if reader.is_odd("auth-cache-duration") {
+        return None;
+    }
+    Some(CacheRule { key, valid: durations(reader.text("auth-cache-duration").unwrap_or(CACHE_USUAL))? })
 }
 
-fn durations(text: &str) -> Option<Validity> {
+pub(super) fn cache_key(text: &str) -> Result<HashKey, KeyError> {
+    text.replace("$remote_user", "$http_authorization").parse()
+}
+
+pub(super) fn told_names(text: &str) -> Result<Box<[HeaderName]>, String> {
+    text.split(',').map(str::trim).filter(|name| !name.is_empty()).map(told_name).collect()
+}
+
+pub(super) fn durations(text: &str) -> Option<Validity> {
     let mut all = Vec::new();
     for entry in text.split(',').map(str::trim).filter(|entry| !entry.is_empty()) {
         let (codes, time) = entry.rsplit_once(' ').unwrap_or(("200 301 302", entry));
@@ -95,7 +81,7 @@ fn durations(text: &str) -> Option<Validity> {
     (!all.is_empty()).then(|| all.into())
 }
 
-type Place = ((String, String), u16, bool, PathAndQuery, HeaderValue);
+pub(super) type Place = ((String, String), u16, bool, PathAndQuery, HeaderValue);
 
 /// `http://NAME.NAMESPACE.svc[.cluster.local|.clusterset.local][:PORT]/path`
 pub(super) fn service(url: &str) -> Option<Place> {

@@ -30,30 +30,19 @@ pub(super) fn redirects(reader: &mut Reader<'_>, policy: &mut Policy) {
     };
     policy.https = Https { when, keeps_slash: reader.flag("preserve-trailing-slash").unwrap_or(false) };
     policy.app_root = reader.header("app-root");
-    if policy.app_root.as_ref().is_some_and(|root| !root.as_bytes().starts_with(b"/")) {
-        reader.wrong("app-root", "an absolute path");
-        policy.app_root = None;
-    }
-    let mut redirect = |to: &str, code: &str, default: StatusCode, last: u32| {
+    let redirect = |to: &str, code: &str, default: StatusCode| {
         let to = reader.url(to)?;
-        let status = reader.number(code, 0).filter(|code| (300..=last).contains(code));
-        let status = status.and_then(|code| StatusCode::from_u16(u16::try_from(code).ok()?).ok());
+        let status = reader.number(code).and_then(|code| StatusCode::from_u16(u16::try_from(code).ok()?).ok());
         Some(Redirect { status: status.unwrap_or(default), to })
     };
-    let temporal = redirect("temporal-redirect", "temporal-redirect-code", StatusCode::FOUND, 307);
-    let permanent = redirect("permanent-redirect", "permanent-redirect-code", StatusCode::MOVED_PERMANENTLY, 308);
+    let temporal = redirect("temporal-redirect", "temporal-redirect-code", StatusCode::FOUND);
+    let permanent = redirect("permanent-redirect", "permanent-redirect-code", StatusCode::MOVED_PERMANENTLY);
     policy.redirect = temporal.or(permanent);
 }
 
 /// What endpoints get to see, and how long anybody may wait.
 pub(super) fn forwarding(reader: &mut Reader<'_>, policy: &mut Policy) {
-    policy.rewrite = reader.text("rewrite-target").and_then(|target| {
-        let rewrite = rewrite(target);
-        if rewrite.is_none() {
-            reader.wrong("rewrite-target", "a path with groups $1 to $9");
-        }
-        rewrite
-    });
+    policy.rewrite = reader.parsed("rewrite-target", rewrite);
     policy.forwarded_prefix = reader.header("x-forwarded-prefix").filter(|_| policy.rewrite.is_some());
     policy.upstream_host = reader.header("upstream-vhost");
     policy.bodies = match reader.bytes("proxy-body-size") {
@@ -105,30 +94,10 @@ pub(super) fn cors(reader: &mut Reader<'_>) -> Option<Box<Cors>> {
     if !reader.flag("enable-cors").unwrap_or(false) {
         return None;
     }
-    let origins = match reader.text("cors-allow-origin") {
-        None => Origins::Any,
-        Some(text) => {
-            let given = text.split(',').map(str::trim).filter(|origin| !origin.is_empty());
-            if given.clone().any(|origin| origin == "*") {
-                Origins::Any
-            } else {
-                let known: Vec<Origin> = given.clone().filter_map(origin).collect();
-                if known.len() < given.count() {
-                    reader.wrong("cors-allow-origin", "a list of origins such as https://*.example.com");
-                }
-                Origins::Listed(known.into())
-            }
-        }
-    };
+    // Of a list with others in it, those that are origins count: without any, everybody would be one.
+    let origins = reader.given("cors-allow-origin").map_or(Origins::Any, |text| origins(text).0);
     let methods = reader.text("cors-allow-methods").unwrap_or(CORS_METHODS);
-    let sound = |method: &str| !method.is_empty() && method.bytes().all(|byte| byte.is_ascii_alphabetic());
-    let methods = if methods.split([',', ' ']).filter(|method| !method.is_empty()).all(sound) {
-        methods
-    } else {
-        reader.wrong("cors-allow-methods", "a list of methods");
-        CORS_METHODS
-    };
-    let max_age = reader.number("cors-max-age", 0).unwrap_or(CORS_MAX_AGE);
+    let max_age = reader.number("cors-max-age").unwrap_or(CORS_MAX_AGE);
     Some(Box::new(Cors {
         origins,
         methods: HeaderValue::from_str(methods).expect("letters, commas and blanks"),
@@ -137,6 +106,22 @@ pub(super) fn cors(reader: &mut Reader<'_>) -> Option<Box<Cors>> {
         credentials: reader.flag("cors-allow-credentials").unwrap_or(true),
         max_age: HeaderValue::from(max_age),
     }))
+}
+
+pub(super) fn are_methods(text: &str) -> bool {
+    let sound = |method: &str| method.bytes().all(|byte| byte.is_ascii_alphabetic());
+    text.split([',', ' ']).filter(|method| !method.is_empty()).all(sound)
+}
+
+/// The origins of a list, and how many of its entries are none.
+pub(super) fn origins(text: &str) -> (Origins, usize) {
+    let given = text.split(',').map(str::trim).filter(|origin| !origin.is_empty());
+    if given.clone().any(|origin| origin == "*") {
+        return (Origins::Any, 0);
+    }
+    let known: Vec<Origin> = given.clone().filter_map(origin).collect();
+    let odd = given.count() - known.len();
+    (Origins::Listed(known.into()), odd)
 }
 
 /// `scheme://host[:port]`, the host with at most one leading `*.`, or `null`.
@@ -165,13 +150,13 @@ pub(super) fn access(reader: &mut Reader<'_>) -> Access {
 }
 
 pub(super) fn limits(reader: &mut Reader<'_>) -> Option<Box<RateLimits>> {
-    let multiplier = reader.number("limit-burst-multiplier", 1).unwrap_or(BURST);
-    let mut rate = |name: &str| {
-        let count = reader.number(name, 0).filter(|count| *count > 0)?;
+    let multiplier = reader.number("limit-burst-multiplier").unwrap_or(BURST);
+    let rate = |name: &str| {
+        let count = reader.number(name).filter(|count| *count > 0)?;
         Some(Rate { count, burst: count.saturating_mul(multiplier) })
     };
     let (second, minute) = (rate("limit-rps"), rate("limit-rpm"));
-    let open = reader.number("limit-connections", 0).filter(|open| *open > 0);
+    let open = reader.number("limit-connections").filter(|open| *open > 0);
     let listed = reader.networks("limit-allowlist").or_else(|| reader.networks("limit-whitelist"));
     let exempt: Box<[Network]> = listed.unwrap_or_default();
     let any = second.is_some() || minute.is_some() || open.is_some();
@@ -180,7 +165,7 @@ pub(super) fn limits(reader: &mut Reader<'_>) -> Option<Box<RateLimits>> {
 
 /// How fast answers go out.
 pub(super) fn rate(reader: &mut Reader<'_>) -> Option<AnswerRate> {
-    let mut kilobytes = |name: &str| reader.number(name, 0).map(|count| u64::from(count) * 1024).filter(|n| *n > 0);
+    let kilobytes = |name: &str| reader.number(name).map(|count| u64::from(count) * 1024).filter(|n| *n > 0);
     let after = kilobytes("limit-rate-after").unwrap_or(0);
     kilobytes("limit-rate").map(|bytes_per_second| AnswerRate { bytes_per_second, after })
 }
@@ -194,7 +179,10 @@ pub(super) fn connection(reader: &mut Reader<'_>) -> Option<HeaderValue> {
 
 /// Users with passwords.
 pub(super) fn users(reader: &mut Reader<'_>, namespace: &str) -> Option<UsersWish> {
-    reader.one_of("auth-type", &[("basic", ())])?;
+    if reader.given("auth-type").is_none() {
+        reader.idle("auth-secret", "is nothing without auth-type: nobody is asked for a password");
+    }
+    reader.text("auth-type")?;
     let map = reader.one_of("auth-secret-type", &[("auth-file", false), ("auth-map", true)]).unwrap_or(false);
     let realm = reader.header("auth-realm");
     let realm = realm.as_ref().and_then(|realm| realm.to_str().ok()).unwrap_or("Authentication Required").to_owned();
@@ -207,42 +195,28 @@ pub(super) fn users(reader: &mut Reader<'_>, namespace: &str) -> Option<UsersWis
 
 /// Which errors a Service of the namespace has a page for.
 pub(super) fn errors(reader: &mut Reader<'_>) -> Option<(Box<[u16]>, String)> {
-    let sound = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
-    let service = reader.text("default-backend").filter(|name| {
-        let named = name.bytes().all(sound);
-        if !named {
-            reader.wrong("default-backend", "the name of a Service in the namespace of the Ingress");
-        }
-        named
-    });
-    let code = |text: &str| text.trim().parse::<u16>().ok().filter(|code| (400..600).contains(code));
-    let codes = reader.text("custom-http-errors").map(|text| text.split(',').map(code).collect::<Option<Box<[u16]>>>());
-    if matches!(codes, Some(None)) {
-        reader.wrong("custom-http-errors", "a list of statuses from 400 to 599");
-    }
-    if matches!(codes, Some(Some(_))) && service.is_none() {
+    let service = reader.text("default-backend");
+    let codes = reader.parsed("custom-http-errors", statuses);
+    if codes.is_some() && service.is_none() {
         reader.wrong("custom-http-errors", "followed without the annotation default-backend");
     }
-    Some((codes.flatten().unwrap_or_default(), service?.to_owned()))
+    Some((codes.unwrap_or_default(), service?.to_owned()))
+}
+
+pub(super) fn is_service(name: &str) -> bool {
+    name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
+}
+
+pub(super) fn statuses(text: &str) -> Option<Box<[u16]>> {
+    let code = |text: &str| text.trim().parse::<u16>().ok().filter(|code| (400..600).contains(code));
+    text.split(',').map(code).collect()
 }
 
 /// Rewritten heads of answers.
 pub(super) fn answers(reader: &mut Reader<'_>) -> Option<Box<AnswerRules>> {
     let from = reader.text("proxy-redirect-from").filter(|from| !matches!(*from, "off" | "default"));
     let to = reader.text("proxy-redirect-to").filter(|to| *to != "off");
-    let mut pair = |name: &str| {
-        let text = reader.text(name).filter(|text| *text != "off")?;
-        let mut words = text.split_whitespace();
-        match (words.next(), words.next(), words.next()) {
-            (Some(from), Some(to), None) if !from.starts_with('~') && !text.contains('$') => {
-                Some((from.into(), to.into()))
-            }
-            _ => {
-                reader.wrong(name, "two words, from what to what, without patterns and variables");
-                None
-            }
-        }
-    };
+    let pair = |name: &str| reader.parsed(name, from_to);
     let rules = AnswerRules {
         cookie_domain: pair("proxy-cookie-domain"),
         cookie_path: pair("proxy-cookie-path"),
@@ -252,17 +226,27 @@ pub(super) fn answers(reader: &mut Reader<'_>) -> Option<Box<AnswerRules>> {
     (rules != AnswerRules::default()).then(|| Box::new(rules))
 }
 
-/// Further names for the hosts of the Ingress.
+/// What becomes what, as the two words of a text.
+pub(super) fn from_to(text: &str) -> Option<(Box<str>, Box<str>)> {
+    let mut words = text.split_whitespace();
+    match (words.next(), words.next(), words.next()) {
+        (Some(from), Some(to), None) if !from.starts_with('~') && !text.contains('$') => Some((from.into(), to.into())),
+        _ => None,
+    }
+}
+
+/// Further names for the hosts of the Ingress; those of a list that are names, whatever else is in it.
 pub(super) fn aliases(reader: &mut Reader<'_>) -> Vec<String> {
-    let Some(text) = reader.text("server-alias") else { return Vec::new() };
+    reader.given("server-alias").map_or_else(Vec::new, |text| aliases_of(text).0)
+}
+
+/// The names of a list, and how many of its entries are none.
+pub(super) fn aliases_of(text: &str) -> (Vec<String>, usize) {
     let sound = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_');
     let (known, odd): (Vec<&str>, Vec<&str>) = text
         .split(',')
         .map(str::trim)
         .filter(|alias| !alias.is_empty())
         .partition(|alias| alias.strip_prefix("*.").unwrap_or(alias).bytes().all(sound));
-    if !odd.is_empty() {
-        reader.wrong("server-alias", "a list of host names; patterns are not supported");
-    }
-    known.into_iter().map(str::to_ascii_lowercase).collect()
+    (known.into_iter().map(str::to_ascii_lowercase).collect(), odd.len())
 }

@@ -4,7 +4,7 @@
 
 use http::HeaderValue;
 
-use super::extauth::service;
+use super::extauth::{Place, service};
 use super::read::Reader;
 
 /// The variable that stands for what the client asked for.
@@ -29,15 +29,13 @@ pub struct MirrorWish {
 pub(super) fn wish(reader: &mut Reader<'_>) -> Option<MirrorWish> {
     let body = reader.one_of("mirror-request-body", &[("on", true), ("off", false)]).unwrap_or(true);
     let own = reader.header("mirror-host");
-    let text = reader.text("mirror-target")?;
-    let (place, follows) = text.strip_suffix(TARGET).map_or((text, false), |place| (place, true));
-    let Some((service, port, tls, target, host)) = service(place) else {
-        reader.wrong(
-            "mirror-target",
-            "a URL of a Service, http or https, such as http://copy.NAMESPACE.svc.cluster.local$request_uri",
-        );
-        return None;
-    };
+    let ((service, port, tls, target, host), follows) = reader.parsed("mirror-target", place)?;
     let prefix = if follows { target.as_str().trim_end_matches('/') } else { target.as_str() };
     Some(MirrorWish { service, port, tls, host: own.unwrap_or(host), prefix: prefix.into(), follows, body })
+}
+
+/// Where copies go, and whether the client's own target follows.
+pub(super) fn place(text: &str) -> Option<(Place, bool)> {
+    let (place, follows) = text.strip_suffix(TARGET).map_or((text, false), |place| (place, true));
+    Some((service(place)?, follows))
 }

@@ -37,7 +37,7 @@ pub struct MutualWish {
 }
 
 pub(super) fn wish(reader: &mut Reader<'_>, namespace: &str) -> Option<MutualWish> {
-    let Some(named) = reader.text("auth-tls-secret") else {
+    let Some(named) = reader.given("auth-tls-secret") else {
         for name in OTHERS {
             if reader.text(name).is_some() {
                 reader.wrong(name, "followed without auth-tls-secret");
@@ -56,25 +56,24 @@ pub(super) fn wish(reader: &mut Reader<'_>, namespace: &str) -> Option<MutualWis
         ("optional_no_ca", Demand::OptionalOfAnybody),
     ];
     let demand = reader.one_of("auth-tls-verify-client", &words);
-    let name = reader.text("auth-tls-match-cn");
-    let pattern = reader.parsed_with("auth-tls-match-cn", |text| {
-        let pattern = text.strip_prefix("CN=").ok_or("it does not begin with CN=".to_owned())?;
-        let built = RegexBuilder::new(pattern).size_limit(PATTERN_MAX).dfa_size_limit(PATTERN_MAX).build();
-        built.map(|_| text.to_owned()).map_err(|error| error.to_string())
-    });
-    if (name.is_some() && pattern.is_none()) || (demand.is_none() && reader.text("auth-tls-verify-client").is_some()) {
+    let pattern = reader.parsed("auth-tls-match-cn", |text| common_name(text).ok());
+    if reader.is_odd("auth-tls-match-cn") || reader.is_odd("auth-tls-verify-client") {
         // Nobody knows who may come: the whole host is closed.
         secret = None;
-    }
-    if name.is_some() && pattern.is_none() {
-        reader.close();
     }
     Some(MutualWish {
         secret,
         demand: demand.unwrap_or(Demand::Always),
-        depth: reader.number("auth-tls-verify-depth", 0).filter(|depth| *depth > 0).unwrap_or(DEPTH),
+        depth: reader.number("auth-tls-verify-depth").filter(|depth| *depth > 0).unwrap_or(DEPTH),
         page: reader.url("auth-tls-error-page"),
         pass: reader.flag("auth-tls-pass-certificate-to-upstream").unwrap_or(false),
         name: pattern,
     })
+}
+
+/// `CN=` and a pattern that can be used.
+pub(super) fn common_name(text: &str) -> Result<String, String> {
+    let pattern = text.strip_prefix("CN=").ok_or("it does not begin with CN=")?;
+    let built = RegexBuilder::new(pattern).size_limit(PATTERN_MAX).dfa_size_limit(PATTERN_MAX).build();
+    built.map(|_| text.to_owned()).map_err(|error| error.to_string())
 }

@@ -26,13 +26,7 @@ const OURS: [&str; 9] = [
 
 /// Takes in what a snippet says; closes the route where that is more than can be followed.
 pub(super) fn read(reader: &mut Reader<'_>, policy: &mut Policy) {
-    let given = reader.text("configuration-snippet").is_some();
-    let Some((answers, requests)) = reader.parsed_with("configuration-snippet", parse) else {
-        if given {
-            reader.close();
-        }
-        return;
-    };
+    let Some((answers, requests)) = reader.parsed("configuration-snippet", |text| parse(text).ok()) else { return };
     if answers != AnswerRules::default() {
         let rules = policy.answers.get_or_insert_default();
         (rules.set, rules.unset, rules.added) = (answers.set, answers.unset, answers.added);
@@ -42,7 +36,7 @@ pub(super) fn read(reader: &mut Reader<'_>, policy: &mut Policy) {
 
 /// # Errors
 /// What it is that cannot be followed.
-fn parse(text: &str) -> Result<(AnswerRules, RequestRules), String> {
+pub(super) fn parse(text: &str) -> Result<(AnswerRules, RequestRules), String> {
     let (mut answers, mut requests) = (AnswerRules::default(), RequestRules::default());
     for (number, words) in directives(text)?.into_iter().enumerate() {
         if number >= DIRECTIVES_MAX {

@@ -2,6 +2,14 @@
 //!
 //! The one list: what is not in it is told as unknown. Source: ingress-nginx 1.15 `internal/ingress/annotations`.
 
+use super::delivery::REPLAY_MAX;
+use super::form::Form;
+use super::values::{
+    ALIASES, AUDIENCES, CACHE_KEY, CACHE_TIMES, CHECK_PATH, CLAIMS, COMMON_NAME, COOKIE_PATH, DOMAIN, FIELD, FROM_TO,
+    HASH_KEY, METHODS, MIRROR, ORIGINS, PATTERN, PLAIN_SNIPPET, RETRIES, REWRITE, SECRET, SERVICE, SERVICE_URL, SHARES,
+    SIGN_IN, STATUSES, SWITCH, TLS_VERSIONS, TOLD_NAMES, VISIBLE,
+};
+
 /// What becomes of an annotation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
@@ -21,6 +29,8 @@ pub struct Row {
     /// Without prefix.
     pub name: &'static str,
     pub verdict: Verdict,
+    /// What its values look like.
+    pub form: Form,
     /// It keeps somebody out: where it is not followed, nobody comes in.
     pub guards: bool,
 }
@@ -65,6 +75,32 @@ pub fn is_class_wide(name: &str) -> bool {
     CLASS_WIDE.binary_search(&name).is_ok()
 }
 
+/// Annotations that are heard on an Ingress that only takes requests of others: about itself, its endpoints and its hosts.
+const OF_CANARIES: &[&str] = &[
+    "affinity",
+    "auth-tls-",
+    "canary",
+    "cluster-shares",
+    "eject-",
+    "from-to-www-redirect",
+    "health-check-",
+    "load-balance",
+    "max-",
+    "proxy-next-upstream",
+    "replay-body-size",
+    "server-alias",
+    "session-cookie-",
+    "slow-start",
+    "upstream-hash-by",
+    "use-regex",
+];
+
+/// Whether an annotation is heard on a canary.
+#[must_use]
+pub fn is_of_canaries(name: &str) -> bool {
+    OF_CANARIES.iter().any(|begin| name.starts_with(begin))
+}
+
 /// The row of an annotation, by its name without prefix.
 #[must_use]
 pub fn row(name: &str) -> Option<&'static Row> {
@@ -77,25 +113,25 @@ pub const fn all() -> &'static [Row] {
     ROWS
 }
 
-const fn works(name: &'static str) -> Row {
-    Row { name, verdict: Verdict::Works, guards: false }
+const fn works(name: &'static str, form: Form) -> Row {
+    Row { name, verdict: Verdict::Works, form, guards: false }
 }
 
 /// One that ingress-nginx has not.
-const fn ours(name: &'static str) -> Row {
-    works(name)
+const fn ours(name: &'static str, form: Form) -> Row {
+    works(name, form)
 }
 
-const fn differs(name: &'static str, how: &'static str) -> Row {
-    Row { name, verdict: Verdict::Differs(how), guards: false }
+const fn differs(name: &'static str, form: Form, how: &'static str) -> Row {
+    Row { name, verdict: Verdict::Differs(how), form, guards: false }
 }
 
 const fn ignored(name: &'static str, why: &'static str) -> Row {
-    Row { name, verdict: Verdict::Ignored(why), guards: false }
+    Row { name, verdict: Verdict::Ignored(why), form: Form::Any, guards: false }
 }
 
 const fn refused(name: &'static str, why: &'static str) -> Row {
-    Row { name, verdict: Verdict::Refused(why), guards: false }
+    Row { name, verdict: Verdict::Refused(why), form: Form::Any, guards: false }
 }
 
 impl Row {
@@ -113,164 +149,164 @@ const SNIPPET: &str = "configuration of nginx is never executed";
 
 #[rustfmt::skip]
 static ROWS: &[Row] = &[
-    works("affinity"),
-    differs("affinity-canary-behavior", "as legacy there: the canary is drawn for each request"),
-    works("affinity-mode"),
-    works("allowlist-source-range").guards(),
-    works("app-root"),
-    works("auth-always-set-cookie"),
-    differs("auth-cache-duration", "a day at most; answers with cookies, Vary or a Cache-Control of their own are not kept"),
-    differs("auth-cache-key", "kept for each path, method and client certificate (there for each location); $remote_user counts as the whole Authorization; who says nothing of the key is always asked about"),
-    ours("auth-jwt-audiences").guards(),
-    ours("auth-jwt-headers").guards(),
-    ours("auth-jwt-issuer").guards(),
-    ours("auth-jwt-leeway").guards(),
-    ours("auth-jwt-secret").guards(),
+    works("affinity", Form::Words(&["cookie"])),
+    differs("affinity-canary-behavior", Form::Words(&["sticky", "legacy"]), "as legacy there: the canary is drawn for each request"),
+    works("affinity-mode", Form::Words(&["balanced", "persistent"])),
+    works("allowlist-source-range", Form::Networks).guards(),
+    works("app-root", Form::Path),
+    works("auth-always-set-cookie", Form::Flag),
+    differs("auth-cache-duration", CACHE_TIMES, "a day at most; answers with cookies, Vary or a Cache-Control of their own are not kept"),
+    differs("auth-cache-key", CACHE_KEY, "kept for each path, method and client certificate (there for each location); $remote_user counts as the whole Authorization; who says nothing of the key is always asked about"),
+    ours("auth-jwt-audiences", AUDIENCES).guards(),
+    ours("auth-jwt-headers", CLAIMS).guards(),
+    ours("auth-jwt-issuer", VISIBLE).guards(),
+    ours("auth-jwt-leeway", Form::Number(0, 300)).guards(),
+    ours("auth-jwt-secret", SECRET).guards(),
     ignored("auth-keepalive", "connections to the service are always kept"),
     ignored("auth-keepalive-requests", "connections to the service are always kept"),
     ignored("auth-keepalive-share-vars", "connections to the service are always kept"),
     ignored("auth-keepalive-timeout", "connections to the service are always kept"),
-    differs("auth-method", "GET, HEAD, POST"),
+    differs("auth-method", Form::Words(&["GET", "HEAD", "POST"]), "GET, HEAD, POST"),
     refused("auth-proxy-set-headers", YET),
-    works("auth-realm"),
-    works("auth-request-redirect"),
-    differs("auth-response-headers", "what a client says under these names is taken off before the question, too (there after it)").guards(),
-    differs("auth-secret", "bcrypt, apr1 and {SHA}; a Secret of the same namespace").guards(),
-    works("auth-secret-type").guards(),
-    differs("auth-signin", "with the variables $host $http_host $scheme $request_uri $escaped_request_uri; no WWW-Authenticate beside the redirect"),
-    works("auth-signin-redirect-param"),
+    works("auth-realm", Form::Header),
+    works("auth-request-redirect", Form::Header),
+    differs("auth-response-headers", TOLD_NAMES, "what a client says under these names is taken off before the question, too (there after it)").guards(),
+    differs("auth-secret", SECRET, "bcrypt, apr1 and {SHA}; a Secret of the same namespace").guards(),
+    works("auth-secret-type", Form::Words(&["auth-file", "auth-map"])).guards(),
+    differs("auth-signin", SIGN_IN, "with the variables $host $http_host $scheme $request_uri $escaped_request_uri; no WWW-Authenticate beside the redirect"),
+    works("auth-signin-redirect-param", Form::Token),
     refused("auth-snippet", SNIPPET).guards(),
-    differs("auth-tls-error-page", "an http or https URL, to which clients are redirected; no paths and no named locations"),
-    differs("auth-tls-match-cn", "compared with each CN of the subject, from its beginning (there anywhere in the subject)").guards(),
-    works("auth-tls-pass-certificate-to-upstream"),
-    differs("auth-tls-secret", "of the same namespace; its hosts are closed to plain HTTP, too, unless it is redirected").guards(),
-    differs("auth-tls-verify-client", "a value that is none of on, off, optional, optional_no_ca closes the host (there it means on)").guards(),
-    works("auth-tls-verify-depth"),
-    differs("auth-type", "basic alone; a digest needs passwords that can be read").guards(),
-    differs("auth-url", "a Service by its name in the cluster: NAME.NAMESPACE.svc, of this namespace or annotated fedgate.dev/auth-service").guards(),
-    differs("backend-protocol", "HTTP, HTTPS, GRPC, GRPCS, AUTO_HTTP; no FCGI"),
-    differs("canary", "a route may have any number of them (there one)"),
-    works("canary-by-cookie"),
-    works("canary-by-header"),
-    differs("canary-by-header-pattern", "patterns with look-around or back-references are refused"),
-    works("canary-by-header-value"),
-    works("canary-weight"),
-    works("canary-weight-total"),
+    differs("auth-tls-error-page", Form::Url, "an http or https URL, to which clients are redirected; no paths and no named locations"),
+    differs("auth-tls-match-cn", COMMON_NAME, "compared with each CN of the subject, from its beginning (there anywhere in the subject)").guards(),
+    works("auth-tls-pass-certificate-to-upstream", Form::Flag),
+    differs("auth-tls-secret", SECRET, "of the same namespace; its hosts are closed to plain HTTP, too, unless it is redirected").guards(),
+    differs("auth-tls-verify-client", Form::Words(&["on", "off", "optional", "optional_no_ca"]), "a value that is none of on, off, optional, optional_no_ca closes the host (there it means on)").guards(),
+    works("auth-tls-verify-depth", Form::Number(0, u32::MAX)),
+    differs("auth-type", Form::Words(&["basic"]), "basic alone; a digest needs passwords that can be read").guards(),
+    differs("auth-url", SERVICE_URL, "a Service by its name in the cluster: NAME.NAMESPACE.svc, of this namespace or annotated fedgate.dev/auth-service").guards(),
+    differs("backend-protocol", Form::Words(&["HTTP", "HTTPS", "GRPC", "GRPCS", "AUTO_HTTP"]), "HTTP, HTTPS, GRPC, GRPCS, AUTO_HTTP; no FCGI"),
+    differs("canary", Form::Flag, "a route may have any number of them (there one)"),
+    works("canary-by-cookie", Form::Token),
+    works("canary-by-header", FIELD),
+    differs("canary-by-header-pattern", PATTERN, "patterns with look-around or back-references are refused"),
+    works("canary-by-header-value", Form::Header),
+    works("canary-weight", Form::Number(0, u32::MAX)),
+    works("canary-weight-total", Form::Number(1, u32::MAX)),
     ignored("client-body-buffer-size", STREAMED),
-    ours("cluster-shares"),
-    differs("configuration-snippet", "more_set_headers, add_header, proxy_set_header with plain values; with anything else nobody is let in").guards(),
-    works("connection-proxy-header"),
-    works("cors-allow-credentials"),
-    works("cors-allow-headers"),
-    works("cors-allow-methods"),
-    differs("cors-allow-origin", "with * no credentials are allowed, as browsers have it"),
-    works("cors-expose-headers"),
-    works("cors-max-age"),
+    ours("cluster-shares", SHARES),
+    differs("configuration-snippet", PLAIN_SNIPPET, "more_set_headers, add_header, proxy_set_header with plain values; with anything else nobody is let in").guards(),
+    works("connection-proxy-header", Form::Words(&["close", "keep-alive"])),
+    works("cors-allow-credentials", Form::Flag),
+    works("cors-allow-headers", Form::HeaderNames),
+    works("cors-allow-methods", METHODS),
+    differs("cors-allow-origin", ORIGINS, "with * no credentials are allowed, as browsers have it"),
+    works("cors-expose-headers", Form::HeaderNames),
+    works("cors-max-age", Form::Number(0, u32::MAX)),
     refused("custom-headers", YET),
-    differs("custom-http-errors", "together with default-backend; there is no global one"),
-    works("default-backend"),
-    works("denylist-source-range").guards(),
+    differs("custom-http-errors", STATUSES, "together with default-backend; there is no global one"),
+    works("default-backend", SERVICE),
+    works("denylist-source-range", Form::Networks).guards(),
     refused("disable-proxy-intercept-errors", YET),
-    ours("eject-errors"),
-    ours("eject-failures"),
-    ours("eject-percent"),
-    works("enable-access-log"),
-    works("enable-cors"),
+    ours("eject-errors", Form::Number(0, u32::MAX)),
+    ours("eject-failures", Form::Number(0, u32::MAX)),
+    ours("eject-percent", Form::Number(0, 100)),
+    works("enable-access-log", Form::Flag),
+    works("enable-cors", Form::Flag),
     refused("enable-global-auth", "there is no global authentication to opt out of"),
     refused("enable-modsecurity", NO_WAF).guards(),
-    differs("enable-opentelemetry", "false traces nothing; true is nothing without the collector that the gateway is started with (--otlp-endpoint)"),
+    differs("enable-opentelemetry", Form::Flag, "false traces nothing; true is nothing without the collector that the gateway is started with (--otlp-endpoint)"),
     refused("enable-owasp-core-rules", NO_WAF).guards(),
     ignored("enable-rewrite-log", "there is no such log"),
     refused("fastcgi-index", "FastCGI is not spoken"),
     refused("fastcgi-params-configmap", "FastCGI is not spoken"),
-    works("force-ssl-redirect"),
-    works("from-to-www-redirect"),
-    ours("health-check-fails"),
-    ours("health-check-interval"),
-    ours("health-check-passes"),
-    ours("health-check-path"),
-    ours("health-check-timeout"),
+    works("force-ssl-redirect", Form::Flag),
+    works("from-to-www-redirect", Form::Flag),
+    ours("health-check-fails", Form::Number(1, u32::MAX)),
+    ours("health-check-interval", Form::Seconds),
+    ours("health-check-passes", Form::Number(1, u32::MAX)),
+    ours("health-check-path", CHECK_PATH),
+    ours("health-check-timeout", Form::Seconds),
     ignored("http2-push-preload", "no browser takes pushes any more"),
-    works("limit-allowlist"),
-    works("limit-burst-multiplier"),
-    differs("limit-connections", TOO_MANY),
-    works("limit-rate"),
-    works("limit-rate-after"),
-    differs("limit-rpm", TOO_MANY),
-    differs("limit-rps", TOO_MANY),
-    works("limit-whitelist"),
-    works("load-balance"),
-    ours("max-requests"),
-    ours("max-wait"),
-    ours("max-waiting"),
-    works("mirror-host"),
-    differs("mirror-request-body", "a copy that is 256 kB behind breaks off (there the request waits for it)"),
-    differs("mirror-target", "a Service of the same namespace by its name in the cluster, also with $request_uri behind; requests as endpoints see them"),
+    works("limit-allowlist", Form::Networks),
+    works("limit-burst-multiplier", Form::Number(1, u32::MAX)),
+    differs("limit-connections", Form::Number(0, u32::MAX), TOO_MANY),
+    works("limit-rate", Form::Number(0, u32::MAX)),
+    works("limit-rate-after", Form::Number(0, u32::MAX)),
+    differs("limit-rpm", Form::Number(0, u32::MAX), TOO_MANY),
+    differs("limit-rps", Form::Number(0, u32::MAX), TOO_MANY),
+    works("limit-whitelist", Form::Networks),
+    works("load-balance", Form::Words(&["round_robin", "ewma"])),
+    ours("max-requests", Form::Number(1, u32::MAX)),
+    ours("max-wait", Form::Seconds),
+    ours("max-waiting", Form::Number(0, u32::MAX)),
+    works("mirror-host", Form::Header),
+    differs("mirror-request-body", SWITCH, "a copy that is 256 kB behind breaks off (there the request waits for it)"),
+    differs("mirror-target", MIRROR, "a Service of the same namespace by its name in the cluster, also with $request_uri behind; requests as endpoints see them"),
     refused("modsecurity-snippet", NO_WAF),
     refused("modsecurity-transaction-id", NO_WAF),
     refused("opentelemetry-operation-name", "a span has the name of its method; its rule is an attribute"),
     refused("opentelemetry-trust-incoming-span", "whether a trace goes on is known before the route"),
-    works("permanent-redirect"),
-    works("permanent-redirect-code"),
-    works("preserve-trailing-slash"),
-    differs("proxy-body-size", "without it the listener's own limit holds (none by default, there 1m)"),
+    works("permanent-redirect", Form::Url),
+    works("permanent-redirect-code", Form::Number(300, 308)),
+    works("preserve-trailing-slash", Form::Flag),
+    differs("proxy-body-size", Form::Bytes(u64::MAX), "without it the listener's own limit holds (none by default, there 1m)"),
     ignored("proxy-buffer-size", "the head of an answer may be as large as the listener allows, 64 kB"),
     ignored("proxy-buffering", STREAMED),
     ignored("proxy-buffers-number", STREAMED),
     ignored("proxy-busy-buffers-size", STREAMED),
-    works("proxy-connect-timeout"),
-    differs("proxy-cookie-domain", TEXTS),
-    differs("proxy-cookie-path", TEXTS),
+    works("proxy-connect-timeout", Form::Seconds),
+    differs("proxy-cookie-domain", FROM_TO, TEXTS),
+    differs("proxy-cookie-path", FROM_TO, TEXTS),
     refused("proxy-http-version", YET),
     ignored("proxy-max-temp-file-size", STREAMED),
-    works("proxy-next-upstream"),
-    works("proxy-next-upstream-timeout"),
-    works("proxy-next-upstream-tries"),
-    works("proxy-read-timeout"),
-    works("proxy-redirect-from"),
-    works("proxy-redirect-to"),
+    works("proxy-next-upstream", RETRIES),
+    works("proxy-next-upstream-timeout", Form::Number(0, u32::MAX)),
+    works("proxy-next-upstream-tries", Form::Number(0, u32::MAX)),
+    works("proxy-read-timeout", Form::Seconds),
+    works("proxy-redirect-from", Form::Text),
+    works("proxy-redirect-to", Form::Text),
     ignored("proxy-request-buffering", STREAMED),
-    works("proxy-send-timeout"),
+    works("proxy-send-timeout", Form::Seconds),
     ignored("proxy-ssl-ciphers", "only suites that are sound today are offered"),
-    differs("proxy-ssl-name", "without it the name is the Service's, SERVICE.NAMESPACE.svc"),
-    differs("proxy-ssl-protocols", "TLSv1.2 and TLSv1.3 are spoken"),
-    works("proxy-ssl-secret").guards(),
-    differs("proxy-ssl-server-name", "sent unless it is off"),
-    works("proxy-ssl-verify").guards(),
+    differs("proxy-ssl-name", Form::Token, "without it the name is the Service's, SERVICE.NAMESPACE.svc"),
+    differs("proxy-ssl-protocols", TLS_VERSIONS, "TLSv1.2 and TLSv1.3 are spoken"),
+    works("proxy-ssl-secret", SECRET).guards(),
+    differs("proxy-ssl-server-name", SWITCH, "sent unless it is off"),
+    works("proxy-ssl-verify", SWITCH).guards(),
     ignored("proxy-ssl-verify-depth", "chains end at the authorities that are named, however long they are"),
     refused("relative-redirects", "redirects are sent as they are written"),
-    ours("replay-body-size"),
-    works("rewrite-target"),
-    works("satisfy").guards(),
+    ours("replay-body-size", Form::Bytes(REPLAY_MAX)),
+    works("rewrite-target", REWRITE),
+    works("satisfy", Form::Words(&["any", "all"])).guards(),
     refused("secure-verify-ca-secret", "it was removed from ingress-nginx in 0.18"),
-    differs("server-alias", "host names and *. names; no patterns"),
+    differs("server-alias", ALIASES, "host names and *. names; no patterns"),
     refused("server-snippet", SNIPPET).guards(),
     refused("service-upstream", "requests always go straight to pods"),
-    works("session-cookie-change-on-failure"),
+    works("session-cookie-change-on-failure", Form::Flag),
     ignored("session-cookie-conditional-samesite-none", "every browser of today takes SameSite=None"),
-    works("session-cookie-domain"),
-    works("session-cookie-expires"),
-    works("session-cookie-max-age"),
-    works("session-cookie-name"),
-    works("session-cookie-path"),
-    works("session-cookie-samesite"),
-    works("session-cookie-secure"),
-    ours("slow-start"),
+    works("session-cookie-domain", DOMAIN),
+    works("session-cookie-expires", Form::Number(0, u32::MAX)),
+    works("session-cookie-max-age", Form::Number(0, u32::MAX)),
+    works("session-cookie-name", Form::Token),
+    works("session-cookie-path", COOKIE_PATH),
+    works("session-cookie-samesite", Form::Words(&["None", "Lax", "Strict"])),
+    works("session-cookie-secure", Form::Flag),
+    ours("slow-start", Form::Seconds),
     refused("ssl-ciphers", "the suites are those of rustls"),
-    differs("ssl-passthrough", "a host that an older Ingress serves stays with that one"),
+    differs("ssl-passthrough", Form::Flag, "a host that an older Ingress serves stays with that one"),
     ignored("ssl-prefer-server-ciphers", "TLS 1.3 and the AEAD suites of 1.2 need no preference"),
-    works("ssl-redirect"),
+    works("ssl-redirect", Form::Flag),
     refused("stream-snippet", SNIPPET).guards(),
-    works("temporal-redirect"),
-    works("temporal-redirect-code"),
-    differs("upstream-hash-by", "some of nginx's variables: $request_uri $uri $args $host $remote_addr $scheme $request_method $http_x $cookie_x $arg_x"),
-    works("upstream-hash-by-subset"),
-    differs("upstream-hash-by-subset-size", "16 at most"),
-    works("upstream-vhost"),
+    works("temporal-redirect", Form::Url),
+    works("temporal-redirect-code", Form::Number(300, 307)),
+    differs("upstream-hash-by", HASH_KEY, "some of nginx's variables: $request_uri $uri $args $host $remote_addr $scheme $request_method $http_x $cookie_x $arg_x"),
+    works("upstream-hash-by-subset", Form::Flag),
+    differs("upstream-hash-by-subset-size", Form::Number(1, u32::MAX), "16 at most"),
+    works("upstream-vhost", Form::Header),
     ignored("use-port-in-redirects", "redirects to HTTPS never name a port"),
-    differs("use-regex", "patterns with look-around or back-references are refused"),
-    works("whitelist-source-range").guards(),
-    differs("x-forwarded-prefix", "set only together with rewrite-target, as there"),
+    differs("use-regex", Form::Flag, "patterns with look-around or back-references are refused"),
+    works("whitelist-source-range", Form::Networks).guards(),
+    differs("x-forwarded-prefix", Form::Header, "set only together with rewrite-target, as there"),
 ];
 
 #[cfg(test)]

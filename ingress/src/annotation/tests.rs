@@ -6,7 +6,7 @@ use std::time::Duration;
 use http::StatusCode;
 
 use super::table::{self, Verdict};
-use super::{Reading, of_routing, read};
+use super::{Reading, Weight, judge, of_routing, read};
 use crate::route::policy::{BodyLimit, Origin, Origins, Piece, Policy, Rate, WhenHttps};
 use crate::route::{Retries, Upkeep};
 
@@ -38,26 +38,18 @@ fn ours_wins_over_nginx_and_others_are_not_for_us() {
 fn every_annotation_that_works_is_read_and_no_other() {
     // A value that fits nowhere: whoever reads it says so.
     for row in table::all() {
-        let told = reading(&[
-            ("enable-cors", "true"),
-            ("rewrite-target", "/x"),
-            ("affinity", "cookie"),
-            ("auth-type", "basic"),
-            ("auth-secret", "users"),
-            ("auth-tls-secret", "authorities"),
-            ("auth-jwt-secret", "keys"),
-            ("auth-jwt-issuer", "https://issuer.example"),
-            ("auth-jwt-audiences", "shop"),
-            ("auth-url", "http://a.b.svc/"),
-            ("canary", "true"),
-            ("canary-by-header", "x"),
-            (row.name, "\u{7f}("),
-        ]);
-        let said = told.findings.iter().any(|finding| finding.name == row.name);
-        let follows = matches!(row.verdict, Verdict::Works | Verdict::Differs(_) | Verdict::Refused(_));
-        let partner = matches!(row.name, "proxy-redirect-from" | "proxy-redirect-to");
-        let code = matches!(row.name, "permanent-redirect-code" | "temporal-redirect-code");
-        assert_eq!(said, follows && !partner && !code, "{}: {:?}", row.name, told.findings);
+        let told = reading(&[(row.name, "\u{7f}(")]);
+        let said = told.findings.iter().find(|finding| finding.name == row.name);
+        match row.verdict {
+            Verdict::Ignored(_) => assert_eq!(said, None, "{}", row.name),
+            Verdict::Refused(_) => assert!(said.is_some_and(|it| it.message.contains("not supported")), "{}", row.name),
+            Verdict::Works | Verdict::Differs(_) => {
+                let message = &said.expect(row.name).message;
+                assert!(message.starts_with("\"\\u{7f}(\"") && message.len() > 12, "{}: {message}", row.name);
+            }
+        }
+        let weight = if row.guards { Weight::Closes } else { Weight::Lost };
+        assert!(said.is_none_or(|said| said.weight == weight), "{}", row.name);
         assert_eq!(told.policy.closed.is_some(), row.guards, "{}", row.name);
     }
     assert!(reading(&[("colour", "red")]).findings[0].message.contains("no annotation that is known"));
@@ -95,6 +87,64 @@ fn redirects() {
         assert_eq!(reading(given).policy.https.when, when, "{given:?}");
     }
     assert!(reading(&[("app-root", "x")]).policy.app_root.is_none());
+}
+
+/// Ingress: 74
+#[test]
+fn bad_values_are_told_with_what_is_wanted_and_count_as_absent() {
+    for (name, value, wanted) in [
+        ("permanent-redirect-code", "999", "\"999\" is not a whole number from 300 to 308"),
+        ("temporal-redirect-code", "abc", "\"abc\" is not a whole number from 300 to 307"),
+        ("session-cookie-samesite", "Foo", "\"Foo\" is not one of None, Lax, Strict"),
+        ("session-cookie-path", "x", "\"x\": session-cookie-path: \"x\" cannot stand in a cookie"),
+        ("affinity", "ip", "\"ip\" is not cookie, which is all that is known here"),
+        ("cors-max-age", "-1", "\"-1\" is not a whole number from 0 on"),
+        ("cors-allow-credentials", "yes", "\"yes\" is not true or false"),
+        ("canary-weight", "10%", "\"10%\" is not a whole number from 0 on"),
+        ("auth-cache-duration", "often", "\"often\" is not a list such as 200 202 10m, 401 30s"),
+        ("upstream-hash-by-subset-size", "0", "\"0\" is not a whole number from 1 on"),
+        ("health-check-interval", "soon", "\"soon\" is not a number of seconds"),
+        ("replay-body-size", "2m", "\"2m\" is not a size such as 512, 8k or 1m, of at most 1048576 bytes"),
+    ] {
+        // Whether or not anything reads it: what it belongs to may be said tomorrow.
+        let told = reading(&[(name, value)]);
+        let [finding] = &told.findings[..] else { panic!("{name}: {:?}", told.findings) };
+        assert_eq!((finding.name.as_str(), finding.message.as_str()), (name, wanted));
+        assert_eq!(Reading { findings: Vec::new(), ..told }, Reading::default(), "{name}");
+        let judged = judge(&[(name.to_owned(), value.to_owned())].into(), "n");
+        assert_eq!((judged[0].verdict, judged[0].why.as_str(), judged[0].closes), ("refused", wanted, false));
+    }
+    let long = reading(&[("app-root", &format!("/{}", "x".repeat(9000)))]);
+    assert!(long.findings[0].message.contains("longer than the 8192 bytes"), "{:?}", long.findings);
+    let others = reading(&[("affinity", "cookie"), ("session-cookie-samesite", "Foo"), ("session-cookie-name", "s")]);
+    assert!(others.delivery.affinity.is_some(), "one bad value of several loses no other");
+    let empty = [("whitelist-source-range", " "), ("auth-secret", "users"), ("proxy-body-size", "")];
+    let told = reading(&empty).findings;
+    let told: Vec<_> = told.iter().map(|it| (it.name.as_str(), it.weight, it.message.as_str())).collect();
+    let wanted = [
+        ("whitelist-source-range", Weight::Nothing, "is empty and keeps nobody out"),
+        ("auth-secret", Weight::Nothing, "is nothing without auth-type: nobody is asked for a password"),
+    ];
+    assert_eq!(told, wanted);
+}
+
+/// Ingress: 74
+#[test]
+fn what_a_canary_passes_over_is_told() {
+    let told = reading(&[
+        ("canary", "true"),
+        ("canary-weight", "10"),
+        ("affinity", "cookie"),
+        ("upstream-hash-by", "$host"),
+        ("auth-type", "basic"),
+        ("auth-secret", "users"),
+        ("proxy-buffering", "off"),
+        ("whitelist-source-range", "10.0.0.0/8"),
+    ]);
+    let names: Vec<_> = told.findings.iter().map(|it| (it.name.as_str(), it.weight)).collect();
+    let passed = |name| (name, Weight::Nothing);
+    assert_eq!(names, [passed("auth-secret"), passed("auth-type"), passed("whitelist-source-range")]);
+    assert!(told.findings[0].message.contains("not followed on a canary"), "{:?}", told.findings);
 }
 
 #[test]

@@ -47,24 +47,21 @@ pub fn of(annotations: &BTreeMap<String, String>) -> Option<UpkeepWish> {
 }
 
 pub(super) fn wish(reader: &mut Reader<'_>) -> UpkeepWish {
-    let percent = reader.number("eject-percent", 0).filter(|percent| *percent <= 100);
-    if percent.is_none() && reader.text("eject-percent").is_some() {
-        reader.wrong("eject-percent", "a number from 0 to 100");
-    }
+    let percent = reader.number("eject-percent");
     UpkeepWish {
         check: check(reader),
         circuit: circuit(reader),
         slow_start: reader.seconds("slow-start").and_then(|time| u64::try_from(time.as_millis()).ok()),
-        broken: reader.number("eject-failures", 0),
-        errors: reader.number("eject-errors", 0),
+        broken: reader.number("eject-failures"),
+        errors: reader.number("eject-errors"),
         percent: percent.and_then(|percent| u8::try_from(percent).ok()),
     }
 }
 
 fn check(reader: &mut Reader<'_>) -> Option<Arc<HealthCheck>> {
-    let check = reader.parsed_with("health-check-path", HealthCheck::new);
+    let check = reader.parsed("health-check-path", |path| HealthCheck::new(path).ok());
     let (interval, timeout) = (reader.seconds("health-check-interval"), reader.seconds("health-check-timeout"));
-    let (fails, passes) = (reader.number("health-check-fails", 1), reader.number("health-check-passes", 1));
+    let (fails, passes) = (reader.number("health-check-fails"), reader.number("health-check-passes"));
     let check = check?;
     let interval = interval.unwrap_or(check.interval);
     let timeout = timeout.unwrap_or(check.timeout.min(interval));
@@ -79,8 +76,8 @@ fn check(reader: &mut Reader<'_>) -> Option<Arc<HealthCheck>> {
 }
 
 fn circuit(reader: &mut Reader<'_>) -> Option<Circuit> {
-    let requests = reader.number("max-requests", 1);
-    let queue = reader.number("max-waiting", 0);
+    let requests = reader.number("max-requests");
+    let queue = reader.number("max-waiting");
     let patience = reader.seconds("max-wait");
     let (requests, queue) = (requests? as usize, queue.unwrap_or(0) as usize);
     Some(Circuit { requests, queue, patience: patience.unwrap_or(PATIENCE) })

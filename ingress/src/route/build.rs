@@ -23,7 +23,7 @@ use std::sync::Arc;
 
 use federation_types::label;
 
-use crate::annotation::{self, Reading, TlsWish};
+use crate::annotation::{self, Finding, Reading, TlsWish};
 use crate::route::backend::Backend;
 use crate::route::canary::CanaryRule;
 use crate::route::cert::{Certs, Taken};
@@ -216,10 +216,17 @@ impl<'s> Builder<'s> {
     fn asked(&mut self, ingress: &IngressObject, reading: Reading) -> Option<CanaryRule> {
         let Reading { mut policy, aliases, www, patterned, delivery, users, endpoints, .. } = reading;
         let Reading { errors, extauth, bearer, mirror, mutual, canary, findings, .. } = reading;
+        self.findings(ingress, findings);
+        self.names(ingress, www, aliases);
         self.policy = Arc::clone(&self.plain);
         (self.endpoint_tls, self.extauth, self.pages, self.mirror) = (None, None, None, None);
         self.asks_for_patterns = patterned;
         self.delivery = delivery.over(&self.options.delivery);
+        if canary.is_some() {
+            // Its requests meet the rules of the Ingress that has its path.
+            self.mutual(ingress, mutual.as_ref());
+            return canary;
+        }
         if let Some(wish) = users {
             policy.users = self.users(ingress, wish);
             if policy.users.is_none() {
@@ -254,22 +261,33 @@ impl<'s> Builder<'s> {
             self.pages = Some(self.pages(ingress, errors));
         }
         self.mirror = mirror.and_then(|wish| self.mirror(ingress, wish));
-        for finding in findings {
-            let said = |by: &BTreeMap<String, String>| by.contains_key(&finding.name);
+        None
+    }
+
+    /// Says what is wrong with the annotations of an Ingress: once what is the same of several.
+    fn findings(&mut self, ingress: &IngressObject, findings: Vec<Finding>) {
+        let mut same = BTreeMap::<(&str, String), Vec<String>>::new();
+        for Finding { name, message, .. } in findings {
+            let said = |by: &BTreeMap<String, String>| by.contains_key(&name);
             let own = said(&ingress.annotations) || !said(&parameters::with_defaults(self.snapshot, ingress));
             let field = if own { "metadata.annotations" } else { "spec.ingressClassName: defaults of its class" };
-            let message = format!("{field}[{}]: {}", finding.name, finding.message);
+            same.entry((field, message)).or_default().push(name);
+        }
+        for ((field, message), names) in same {
+            let message = format!("{field}[{}]: {message}", names.join(", "));
             self.problem(ingress, ProblemKind::Annotation, message);
         }
-        let hosts = ingress.rules.iter().map(|rule| &rule.host).filter(|host| !host.is_empty());
-        for host in hosts {
+    }
+
+    /// Keeps the further names of an Ingress' hosts until all of its rules are known.
+    fn names(&mut self, ingress: &IngressObject, www: bool, aliases: Vec<String>) {
+        for host in ingress.rules.iter().map(|rule| &rule.host).filter(|host| !host.is_empty()) {
             if www && !host.starts_with("*.") {
                 let other = host.strip_prefix("www.").map_or_else(|| format!("www.{host}"), str::to_owned);
                 self.improper.push((other, host.clone(), ingress.key.clone()));
             }
             self.aliases.extend(aliases.iter().map(|alias| (alias.clone(), host.clone())));
         }
-        canary
     }
 
     fn path(&mut self, ingress: &IngressObject, host: &'s str, path: &'s RulePath, field: &str) {

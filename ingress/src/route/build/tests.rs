@@ -741,3 +741,27 @@ fn ten_thousand_routes_are_each_found_in_a_few_steps() {
     // Unoptimised, on a busy machine, with the texts being made; optimised a lookup takes some 100 ns.
     assert!(began.elapsed().as_millis() < 5_000, "{:?}", began.elapsed());
 }
+
+/// Ingress: 74
+#[test]
+fn what_a_canary_passes_over_is_one_problem() {
+    let object = |name: &str, annotations: Value| {
+        let spec = json!({"ingressClassName": "fedgate", "rules": [rule("a.example", "/", "Prefix", "a")]});
+        let created = format!("2026-01-01T00:00:00Z{name}");
+        Arc::new(IngressObject::read(&json!({
+            "metadata": {"name": name, "namespace": "n", "uid": name, "creationTimestamp": created, "annotations": annotations},
+            "spec": spec,
+        })))
+    };
+    let canary = json!({
+        "ingress.fedgate.dev/canary": "true", "ingress.fedgate.dev/canary-weight": "10",
+        "ingress.fedgate.dev/auth-type": "basic", "ingress.fedgate.dev/auth-secret": "nowhere",
+    });
+    let table = built(&snapshot(vec![object("main", json!({})), object("new", canary)]));
+    let [problem] = table.problems() else { panic!("one problem: {:?}", table.problems()) };
+    assert_eq!((problem.kind, &*problem.ingress.name), (ProblemKind::Annotation, "new"));
+    assert!(problem.message.starts_with("metadata.annotations[auth-secret, auth-type]: is not followed"), "{problem}");
+    let route = table.find("a.example", "/").expect("the main one's");
+    let taker = route.canaries.routes().next().expect("the canary");
+    assert!(taker.policy.closed.is_none() && taker.policy.users.is_none(), "as the main one");
+}
