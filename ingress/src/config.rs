@@ -179,7 +179,8 @@ pub struct Timeouts {
     pub handshake: Duration,
     /// TCP connect to an endpoint: short, since another endpoint can answer.
     pub connect: Duration,
-    /// Bytes that an endpoint's machine does not acknowledge: a member that vanished takes its connections along.
+    /// Bytes that an endpoint's machine does not acknowledge, where the request cannot be sent elsewhere, and in tunnels:
+    /// a member that vanished takes its connections along.
     pub unacknowledged: Duration,
     /// From the request being handed over to the head of the answer.
     pub response: Duration,

@@ -30,6 +30,7 @@ use crate::metrics::book::Tally;
 use crate::peer::Peer;
 use crate::proxy::forward::{Fate, Prior, Trip, connect_cause};
 use crate::proxy::upstream::{Link, Target};
+use crate::proxy::vigil::{Vigil, Waiting};
 use crate::proxy::{Proxy, is_misdirected};
 use crate::route::{Endpoint, Found, InFlight, Route, Way, Wire, Wish, normal_path};
 use crate::stream::Downstream;
@@ -93,6 +94,8 @@ struct Trial {
     way: Way,
     /// Bytes of the request.
     length: usize,
+    /// It is more than a head.
+    bodied: bool,
     method: Method,
     last: bool,
     said: Said,
@@ -257,7 +260,10 @@ impl Express<'_> {
                 Err(Fault::Unsent(cause)) => return prior(Fate::Unsent(cause)),
                 Err(Fault::Endpoint(cause)) => {
                     // What happens to a kept connection says nothing about its endpoint, unless it stays silent.
-                    return prior(Fate::Lost { cause, fresh: fresh || cause == Cause::ResponseTimeout });
+                    return prior(Fate::Lost {
+                        cause,
+                        fresh: fresh || matches!(cause, Cause::ResponseTimeout | Cause::Vanished),
+                    });
                 }
             }
         };
@@ -336,6 +342,7 @@ impl Express<'_> {
             now,
             way,
             length: ask.length,
+            bodied: ask.body > 0,
             method: ask.method.clone(),
             last: ask.last || began >= self.old,
             said,
@@ -352,7 +359,8 @@ impl Express<'_> {
         };
         self.told.clear();
         self.reply.clear();
-        self.alarm.set(trial.began + self.proxy.response_limit(&trial.route));
+        let mut vigil = Vigil::new((trial.began, trial.now), self.proxy.response_limit(&trial.route));
+        self.alarm.set(vigil.due());
         let mut sent = 0;
         poll_fn(|cx| {
             while sent < self.out.len() {
@@ -381,7 +389,13 @@ impl Express<'_> {
             if self.is_client_gone(cx) {
                 return Poll::Ready(Err(Fault::Client));
             }
-            if self.alarm.is_due(cx) { failed(Cause::ResponseTimeout) } else { Poll::Pending }
+            while self.alarm.is_due(cx) {
+                if let Some(cause) = self.proxy.look(&mut vigil, trial.waiting(link)) {
+                    return failed(cause);
+                }
+                self.alarm.set(vigil.due());
+            }
+            Poll::Pending
         })
         .await
     }
@@ -452,6 +466,15 @@ impl Express<'_> {
         let mut tally = Tally::new(proxy.shard.clone(), route.number, trial.began, &trial.method);
         tally.status = answer.status;
         (line, tally)
+    }
+}
+
+impl Trial {
+    /// What its wait goes by.
+    fn waiting(&self, link: &Link) -> Waiting<'_> {
+        let retries = &self.route.delivery.retries;
+        let moves = !self.bodied && retries.repeats(&self.method) && retries.covers(Cause::Vanished);
+        Waiting { backend: &self.route.backend, endpoint: &self.endpoint, ends: Some(link.ends()), moves }
     }
 }
 

@@ -19,6 +19,8 @@ pub enum Cause {
     /// The endpoint closed the connection before its answer began.
     Closed,
     ResponseTimeout,
+    /// The endpoint's machine acknowledges nothing any more.
+    Vanished,
     /// What came back is no HTTP.
     BadAnswer,
     /// HTTP/2: the endpoint says that it did nothing with the request.
@@ -38,7 +40,7 @@ pub enum Cause {
 }
 
 /// All causes and their words, in the order of the enum.
-pub const CAUSES: [(Cause, &str); 17] = [
+pub const CAUSES: [(Cause, &str); 18] = [
     (Cause::ConnectRefused, "connect_refused"),
     (Cause::ConnectTimeout, "connect_timeout"),
     (Cause::ConnectFailed, "connect_failed"),
@@ -46,6 +48,7 @@ pub const CAUSES: [(Cause, &str); 17] = [
     (Cause::Reset, "reset"),
     (Cause::Closed, "closed"),
     (Cause::ResponseTimeout, "response_timeout"),
+    (Cause::Vanished, "vanished"),
     (Cause::BadAnswer, "bad_answer"),
     (Cause::RefusedStream, "refused_stream"),
     (Cause::GoAway, "goaway"),
@@ -97,7 +100,8 @@ impl Cause {
     pub fn of_io(error: &io::Error) -> Self {
         match error.kind() {
             io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe => Self::Reset,
-            io::ErrorKind::TimedOut => Self::ResponseTimeout,
+            // The system's own limit for what is not acknowledged.
+            io::ErrorKind::TimedOut => Self::Vanished,
             _ => Self::Closed,
         }
     }

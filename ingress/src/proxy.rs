@@ -19,6 +19,7 @@ mod slow;
 mod tee;
 mod tunnel;
 pub mod upstream;
+pub mod vigil;
 mod websocket;
 
 use std::convert::Infallible;

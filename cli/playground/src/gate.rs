@@ -7,6 +7,9 @@ use std::net::SocketAddr;
 use std::str::FromStr;
 use std::time::Duration;
 
+#[cfg(target_os = "linux")]
+use socket2::SockFilter;
+use socket2::{SockRef, Socket};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, ReadHalf, WriteHalf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
@@ -119,10 +122,17 @@ where
                 listener = None;
                 connections.abort_all();
             }
-            (None, Fault::Fail) | (Some(_), Fault::Partition) => {
+            (None, Fault::Fail) => {
                 if fault.changed().await.is_err() {
                     return;
                 }
+            }
+            (Some(open), Fault::Partition) => {
+                lose_packets(SockRef::from(open), true);
+                if fault.changed().await.is_err() {
+                    return;
+                }
+                lose_packets(SockRef::from(open), false);
             }
             (None, _) => match bind(address).await {
                 Ok(bound) => listener = Some(bound),
@@ -157,11 +167,47 @@ async fn pass(socket: TcpStream, pipe: DuplexStream, fault: watch::Receiver<Faul
     if let Err(e) = socket.set_nodelay(true) {
         tracing::debug!(error = %e, "nodelay refused");
     }
+    let same = SockRef::from(&socket).try_clone();
     let (from_socket, to_socket) = tokio::io::split(socket);
     let (from_pipe, to_pipe) = tokio::io::split(pipe);
+    let cut = cut(same, fault.clone());
     let up = copy(from_socket, to_pipe, fault.clone(), Duration::ZERO);
     let down = copy(from_pipe, to_socket, fault, SLOW);
-    tokio::join!(up, down);
+    tokio::select! {
+        _ = async { tokio::join!(up, down) } => {}
+        () = cut => {}
+    }
+}
+
+/// Loses the packets of a connection for as long as its member is cut off; goes on until dropped.
+async fn cut(socket: io::Result<Socket>, mut fault: watch::Receiver<Fault>) {
+    match socket {
+        Ok(socket) => loop {
+            let now = *fault.borrow_and_update();
+            lose_packets(SockRef::from(&socket), now == Fault::Partition);
+            if fault.changed().await.is_err() {
+                break;
+            }
+        },
+        Err(error) => tracing::debug!(%error, "packets of a connection cannot be lost, it only hangs"),
+    }
+    std::future::pending().await
+}
+
+/// Packets to `socket` are dropped before the system acknowledges them, or no longer.
+fn lose_packets(socket: SockRef<'_>, lost: bool) {
+    // A filter that lets zero bytes of every packet through (BPF_RET | BPF_K).
+    #[cfg(target_os = "linux")]
+    let done = if lost { socket.attach_filter(&[SockFilter::new(0x06, 0, 0, 0)]) } else { socket.detach_filter() };
+    #[cfg(not(target_os = "linux"))]
+    let done = io::Result::Ok(socket).map(|_| ());
+    match done {
+        // There was none to be taken off.
+        Err(error) if lost || error.kind() != io::ErrorKind::NotFound => {
+            tracing::debug!(%error, lost, "packets are not lost, connections only hang");
+        }
+        _ => {}
+    }
 }
 
 async fn copy<A, B>(mut from: ReadHalf<A>, mut to: WriteHalf<B>, mut fault: watch::Receiver<Fault>, late: Duration)
@@ -192,6 +238,7 @@ where
 
 #[cfg(test)]
 mod tests {
+    use socket2::SockRef;
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream};
     use tokio::net::TcpStream;
     use tokio_util::sync::CancellationToken;
@@ -227,5 +274,31 @@ mod tests {
         again.write_all(b"b").await.expect("sent");
         again.read_exact(&mut byte).await.expect("answered");
         assert_eq!(&byte, b"b");
+    }
+
+    #[cfg(target_os = "linux")]
+    #[tokio::test]
+    async fn a_member_that_is_cut_off_acknowledges_nothing_and_answers_again_when_it_is_back() {
+        let gate = Gate::default();
+        let any = "127.0.0.1:0".parse().expect("an address");
+        let (address, _door) = gate.listen(any, echo, CancellationToken::new()).await.expect("a port");
+        let mut standing = TcpStream::connect(address).await.expect("connected");
+        let mut byte = [0];
+        standing.write_all(b"a").await.expect("sent");
+        standing.read_exact(&mut byte).await.expect("answered");
+        gate.set(Fault::Partition);
+        let short = std::time::Duration::from_millis(200);
+        // The door hears of its fault a moment later.
+        while tokio::time::timeout(short, TcpStream::connect(address)).await.is_ok() {}
+        SockRef::from(&standing).set_tcp_user_timeout(Some(short)).expect("a limit");
+        standing.write_all(b"b").await.expect("the system takes it");
+        let error = standing.read_exact(&mut byte).await.expect_err("nothing was acknowledged");
+        assert_eq!(error.kind(), std::io::ErrorKind::TimedOut);
+        let other = tokio::spawn(TcpStream::connect(address));
+        gate.set(Fault::None);
+        let mut other = other.await.expect("no panic").expect("sent again");
+        other.write_all(b"c").await.expect("sent");
+        other.read_exact(&mut byte).await.expect("answered");
+        assert_eq!(&byte, b"c");
     }
 }

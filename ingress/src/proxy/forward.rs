@@ -17,6 +17,7 @@ use crate::failure::Cause;
 use crate::metrics::Count;
 use crate::proxy::body::{Progress, RequestBody, Watch};
 use crate::proxy::upstream::{ConnectError, ExchangeError, Lease, Target};
+use crate::proxy::vigil::{Vigil, Waiting};
 use crate::proxy::{Proxy, TOO_LARGE, own};
 use crate::refusal::Refusal;
 use crate::route::{Backend, Endpoint, InFlight, Route, Seat, Ticket, Way, Wire, Wish};
@@ -26,6 +27,7 @@ const OVERLOAD: Refusal = own(StatusCode::SERVICE_UNAVAILABLE, "the service has 
 const BODY_IDLE: Refusal = Refusal { close: true, ..own(StatusCode::REQUEST_TIMEOUT, "the body stood still") };
 const UPSTREAM_LOST: Refusal = own(StatusCode::BAD_GATEWAY, "the endpoint closed or answered badly");
 const UPSTREAM_SLOW: Refusal = own(StatusCode::GATEWAY_TIMEOUT, "the endpoint did not answer in time");
+const UPSTREAM_GONE: Refusal = own(StatusCode::GATEWAY_TIMEOUT, "the endpoint's machine went silent");
 const CONNECT_FAILED: Refusal = own(StatusCode::BAD_GATEWAY, "no endpoint accepts connections");
 const CONNECT_SLOW: Refusal = own(StatusCode::GATEWAY_TIMEOUT, "no endpoint accepts connections in time");
 const BODY_BROKEN: Refusal =
@@ -106,6 +108,8 @@ struct Search {
     same: Option<Arc<Endpoint>>,
     /// Nobody else may be there: this one over a new connection is worth one try.
     last: Option<Arc<Endpoint>>,
+    /// Another endpoint may get what this one has been sent.
+    moves: bool,
     verdict: Refusal,
 }
 
@@ -152,7 +156,8 @@ impl Proxy {
             let in_flight = (trip.way == Way::Cheaper).then(|| (endpoint.enter(), Instant::now()));
             let spare = if copies { request.body().copy().map(|body| copy_of(&request, body)) } else { None };
             let target = Target { endpoint: &endpoint, wire: trip.wire, ends: trip.ends };
-            let failed = match self.attempt(trip, target, request, search.fresh).await {
+            search.moves = spare.is_some() && repeats && retries.covers(Cause::Vanished);
+            let failed = match self.attempt(trip, target, request, &search).await {
                 Ok((response, lease)) => {
                     let again = self.answered((trip, &endpoint), response.status(), now, line);
                     if let Some(spare) = spare.filter(|spare| {
@@ -230,7 +235,7 @@ impl Proxy {
         }
         search.verdict = verdict(cause);
         // Where one does not answer at all its neighbours hardly will.
-        search.elsewhere = !search.tried.is_empty() || cause == Cause::ConnectTimeout;
+        search.elsewhere = !search.tried.is_empty() || matches!(cause, Cause::ConnectTimeout | Cause::Vanished);
         match failed {
             Failed::Unsent(whole, _) => {
                 let free = cause == Cause::ConnectRefused && search.most > 1 && search.sent < REFUSALS_MAX;
@@ -246,7 +251,8 @@ impl Proxy {
                 let Some(spare) = spare.filter(may) else { return Err(search.verdict) };
                 // A kept connection that was just being closed says nothing about its endpoint, nor about load.
                 let stale = !fresh && !search.fresh;
-                let free = stale || cause.was_not_taken();
+                // Nor does one that nobody hears ask for more than it would have had.
+                let free = stale || cause.was_not_taken() || cause == Cause::Vanished;
                 // It happens once, as connections are new from there on: the tries are left for endpoints that fail.
                 if !(free || self.affords(trip, line)) || !(stale || search.counts(trip.route, self)) {
                     return Err(search.verdict);
@@ -257,7 +263,7 @@ impl Proxy {
                     search.last = search.tried.is_empty().then(|| endpoint.clone());
                     search.tried.push(endpoint.clone());
                 }
-                search.fresh |= stale || !cause.was_not_taken();
+                search.fresh |= stale || !(cause.was_not_taken() || cause == Cause::Vanished);
                 Ok(spare)
             }
         }
@@ -309,7 +315,14 @@ impl Proxy {
             Cause::ConnectRefused | Cause::ConnectFailed | Cause::TlsFailed => {
                 (Count::ConnectFailed, backend.eject(endpoint, now))
             }
-            // It takes connections and says nothing, as a pod behind a broken network does.
+            Cause::Vanished => {
+                endpoint.is_unheard(now);
+                // Is it this connection, or is nobody there?
+                self.probe(trip, endpoint);
+                self.pool.forget(endpoint);
+                (Count::ResponseTimeout, backend.eject(endpoint, now))
+            }
+            // It takes connections and says nothing, as a process that hangs does.
             Cause::ResponseTimeout => (Count::ResponseTimeout, backend.silent(endpoint, now)),
             Cause::RefusedStream | Cause::GoAway => (Count::UpstreamClosed, false),
             _ => (Count::UpstreamClosed, backend.broke(endpoint, now)),
@@ -328,15 +341,16 @@ impl Proxy {
         trip: Trip<'_>,
         target: Target<'_>,
         mut request: Request<RequestBody>,
-        fresh: bool,
+        search: &Search,
     ) -> Result<(Response<Incoming>, Lease), Failed> {
+        let Search { fresh, moves, .. } = *search;
         while !fresh && let Some(lease) = self.pool.take(target) {
             self.shard.count(Count::Reused);
-            match self.exchange(trip, lease, request).await {
+            match self.exchange(trip, lease, request, (target.endpoint, moves)).await {
                 Err(Failed::Unsent(whole, _)) => request = *whole,
                 Err(Failed::Lost { cause, .. }) => {
                     // An answer that does not come is the endpoint's doing whatever the connection.
-                    let fresh = matches!(cause, Cause::ResponseTimeout | Cause::RefusedStream);
+                    let fresh = matches!(cause, Cause::ResponseTimeout | Cause::Vanished | Cause::RefusedStream);
                     return Err(Failed::Lost { cause, fresh });
                 }
                 other => return other,
@@ -352,7 +366,7 @@ impl Proxy {
             }
         };
         target.endpoint.reached(clock::now());
-        self.exchange(trip, lease, request).await
+        self.exchange(trip, lease, request, (target.endpoint, moves)).await
     }
 
     async fn exchange(
@@ -360,16 +374,27 @@ impl Proxy {
         trip: Trip<'_>,
         mut lease: Lease,
         request: Request<RequestBody>,
+        (endpoint, moves): (&Endpoint, bool),
     ) -> Result<(Response<Incoming>, Lease), Failed> {
         let (watch, limit) = (trip.watch, self.response_limit(trip.route));
+        let waiting = Waiting { backend: &trip.route.backend, endpoint, ends: lease.ends(), moves };
+        let mut vigil = Vigil::new((Instant::now(), clock::now()), limit);
         let result = {
             let mut exchange = std::pin::pin!(lease.exchange(request));
             loop {
-                let answer = tokio::time::timeout(limit, exchange.as_mut()).await;
-                // An upload may take longer; its own idle time is watched where it is read.
-                let uploading = watch.is_some_and(|watch| watch.progress() == Progress::Streaming);
-                if answer.is_ok() || !uploading {
-                    break answer;
+                let answer = tokio::time::timeout_at(vigil.due().into(), exchange.as_mut()).await;
+                if let Ok(answer) = answer {
+                    break Ok(answer);
+                }
+                match self.look(&mut vigil, waiting) {
+                    // An upload may take longer; its own idle time is watched where it is read.
+                    Some(Cause::ResponseTimeout)
+                        if watch.is_some_and(|watch| watch.progress() == Progress::Streaming) =>
+                    {
+                        vigil.extend(limit);
+                    }
+                    Some(cause) => break Err(cause),
+                    None => {}
                 }
             }
         };
@@ -384,7 +409,7 @@ impl Proxy {
                 tracing::debug!(%error, "an exchange failed");
                 Err(self.lost(watch, &error))
             }
-            Err(_) => Err(Failed::Lost { cause: Cause::ResponseTimeout, fresh: true }),
+            Err(cause) => Err(Failed::Lost { cause, fresh: true }),
         }
     }
 
@@ -418,6 +443,7 @@ impl Search {
             fresh: false,
             same: None,
             last: None,
+            moves: false,
             verdict: NO_ENDPOINT,
         }
     }
@@ -484,6 +510,7 @@ const fn verdict(cause: Cause) -> Refusal {
         Cause::ConnectTimeout => CONNECT_SLOW,
         Cause::ConnectRefused | Cause::ConnectFailed | Cause::TlsFailed => CONNECT_FAILED,
         Cause::ResponseTimeout => UPSTREAM_SLOW,
+        Cause::Vanished => UPSTREAM_GONE,
         _ => UPSTREAM_LOST,
     }
 }

@@ -38,6 +38,7 @@ impl Proxy {
             match Link::connect(target, &self.timeouts).await {
                 Ok(link) => {
                     endpoint.reached(clock::now());
+                    link.is_left_alone();
                     return Some(link);
                 }
                 Err(error) => {

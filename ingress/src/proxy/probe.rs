@@ -6,7 +6,7 @@ use crate::clock;
 use crate::metrics::Count;
 use crate::proxy::Proxy;
 use crate::proxy::forward::Trip;
-use crate::proxy::upstream::Target;
+use crate::proxy::upstream::{ConnectError, Target};
 use crate::route::Endpoint;
 
 impl Proxy {
@@ -27,6 +27,9 @@ impl Proxy {
                     lease.settle();
                 }
                 Err(error) => {
+                    if matches!(error, ConnectError::Timeout) {
+                        endpoint.is_unanswered(clock::now());
+                    }
                     tracing::debug!(%error, backend = &*backend.name, address = %endpoint.key.address, "still not there");
                     if backend.eject(&endpoint, clock::now()) {
                         shard.count(Count::Ejection);

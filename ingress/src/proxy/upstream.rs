@@ -2,6 +2,7 @@
 //!
 //! An HTTP/1.1 connection is driven by the task of the request that uses it: no task of its own, no wake between tasks.
 
+pub mod hearing;
 mod link;
 mod pool;
 mod shared;
@@ -37,6 +38,8 @@ pub struct Target<'t> {
 pub struct Upstream {
     sender: SendRequest<RequestBody>,
     driver: Driver,
+    /// Ours first.
+    ends: Ends,
 }
 
 /// Who polls a connection.
@@ -79,8 +82,9 @@ impl Upstream {
     async fn start(link: Link, head_bytes: usize) -> Result<Self, ConnectError> {
         let mut builder = http1::Builder::new();
         builder.max_buf_size(head_bytes.max(8 * 1024));
+        let ends = link.ends();
         let (sender, connection) = builder.handshake(TokioIo::new(link)).await.map_err(ConnectError::Setup)?;
-        Ok(Self { sender, driver: Driver::User(Box::new(connection)) })
+        Ok(Self { sender, driver: Driver::User(Box::new(connection)), ends })
     }
 
     /// Sends `request` and waits for the head of the answer.

@@ -193,6 +193,12 @@ impl Backend {
         }
     }
 
+    /// Whether somebody else can be asked.
+    #[must_use]
+    pub fn has_another(&self, endpoint: &Endpoint, now: u64) -> bool {
+        self.endpoints.iter().any(|other| other.id != endpoint.id && !other.ejected(now))
+    }
+
     /// Takes one retry of a request that was sent off the service's budget.
     #[must_use]
     pub fn affords_retry(&self, now: u64) -> bool {

@@ -18,6 +18,9 @@ use latency::Latency;
 /// How long others wait while one request finds out whether an endpoint is back: longer than a connect may take.
 const TRIAL_MS: u64 = 2_000;
 
+/// How long it counts that a connection was found without anybody at its other end.
+const UNHEARD_MS: u64 = 10_000;
+
 /// Least time between two probes of an endpoint.
 const PROBE_MS: u64 = 500;
 
@@ -100,6 +103,10 @@ struct Health {
     ended: AtomicU64,
     /// When it was last found out whether it is back.
     probed: AtomicU64,
+    /// When a connection to it was last found without anybody at its other end; 0 is never.
+    unheard: AtomicU64,
+    /// When nobody answered a new connection either; 0 where that is over.
+    vanished: AtomicU64,
     /// When it was first seen here or came back; 0 is never.
     since: AtomicU64,
     in_flight: AtomicU32,
@@ -217,8 +224,30 @@ impl Endpoint {
         self.health.ended.store(until, Ordering::Relaxed);
     }
 
+    /// Records that over one of its connections nothing is acknowledged any more.
+    pub fn is_unheard(&self, now: u64) {
+        self.health.unheard.store(now, Ordering::Relaxed);
+    }
+
+    /// Records that a new connection was not answered: with what was found before, nobody is there.
+    pub fn is_unanswered(&self, now: u64) {
+        let unheard = self.health.unheard.load(Ordering::Relaxed);
+        if unheard != 0 && now.saturating_sub(unheard) < UNHEARD_MS {
+            self.health.vanished.store(now, Ordering::Relaxed);
+        }
+    }
+
+    /// Whether it went away with what it was sent at `since`.
+    #[must_use]
+    pub fn has_vanished(&self, since: u64) -> bool {
+        self.health.vanished.load(Ordering::Relaxed) >= since
+    }
+
     /// Records a connection that was made: it can be reached.
     pub fn reached(&self, now: u64) {
+        if self.health.vanished.load(Ordering::Relaxed) != 0 {
+            self.health.vanished.store(0, Ordering::Relaxed);
+        }
         let mark = self.health.mark.load(Ordering::Relaxed);
         if mark != 0 && Mark::of(mark) == Mark::Unreachable {
             self.clear(mark, now);

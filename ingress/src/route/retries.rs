@@ -128,6 +128,7 @@ impl Retries {
     pub const fn covers(&self, cause: Cause) -> bool {
         match cause {
             Cause::ResponseTimeout => self.timeout,
+            Cause::Vanished => self.timeout || self.error,
             Cause::BadAnswer => self.invalid_header,
             Cause::Reset | Cause::Closed => self.error,
             _ => self.covers_unsent(),

@@ -27,6 +27,7 @@ mod secure;
 mod smuggle;
 mod traces;
 mod tunnels;
+mod vanished;
 mod watched;
 mod websocket;
 mod wires;

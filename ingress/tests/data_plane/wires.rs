@@ -46,6 +46,19 @@ impl H2 {
     }
 }
 
+/// Where such an endpoint is.
+pub async fn h2_machine() -> SocketAddr {
+    H2::start().await.address
+}
+
+/// Answers the requests of one connection as such an endpoint.
+pub async fn h2_answers(stream: TcpStream) {
+    let builder = hyper::server::conn::http2::Builder::new(TokioExecutor::new());
+    if let Err(error) = builder.serve_connection(TokioIo::new(stream), service_fn(echo)).await {
+        println!("an HTTP/2 connection ended: {error}");
+    }
+}
+
 /// Sends the body back piece by piece as it comes, then what the request's trailers were.
 async fn echo(request: Request<Incoming>) -> Result<Response<Channel<Bytes>>, Infallible> {
     let (parts, mut incoming) = request.into_parts();

@@ -7,6 +7,7 @@ use std::mem::MaybeUninit;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::TcpStream;
@@ -16,13 +17,19 @@ use tokio_rustls::client::TlsStream;
 
 use crate::announce::{self, Ends};
 use crate::config::Timeouts;
-use crate::proxy::upstream::{ConnectError, Target};
+use crate::proxy::upstream::{ConnectError, Target, hearing};
 use crate::route::TlsSetup;
 
 const UNKNOWN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
 
 /// A connection to an endpoint.
-pub enum Link {
+pub struct Link {
+    stream: Stream,
+    ends: Ends,
+    unacknowledged: Duration,
+}
+
+enum Stream {
     Plain(TcpStream),
     Tls(Box<TlsStream<TcpStream>>),
 }
@@ -33,30 +40,49 @@ impl Link {
     /// # Errors
     /// [`ConnectError`]; no request has been sent then.
     pub async fn connect(target: Target<'_>, limits: &Timeouts) -> Result<Self, ConnectError> {
-        let connecting = TcpStream::connect(target.endpoint.key.address);
+        let address = target.endpoint.key.address;
+        let connecting = TcpStream::connect(address);
         let mut stream = timeout(limits.connect, connecting).await.map_err(|_| ConnectError::Timeout)??;
         stream.set_nodelay(true)?;
-        #[cfg(target_os = "linux")]
-        socket2::SockRef::from(&stream).set_tcp_user_timeout(Some(limits.unacknowledged))?;
+        let ends = Ends { source: stream.local_addr()?, target: address };
+        // The system takes a window that stays closed for silence: where we can tell them apart, we do that ourselves.
+        let told = hearing::is_told(ends);
+        limit_silence(&stream, if told { limits.idle.max(limits.unacknowledged) } else { limits.unacknowledged })?;
         if let Some(version) = target.wire.announce {
             // Without a client there is nobody to speak for, as in a check of ours.
             let unknown = || Ends { source: UNKNOWN, target: UNKNOWN };
             stream.write_all(&announce::write(version, &target.ends.unwrap_or_else(unknown))).await?;
         }
-        match &target.wire.tls {
-            None => Ok(Self::Plain(stream)),
+        let stream = match &target.wire.tls {
+            None => Stream::Plain(stream),
             Some(tls) => {
                 let handshake = secure(stream, tls, target.wire.is_h2());
-                timeout(limits.connect, handshake).await.map_err(|_| ConnectError::Timeout)?
+                timeout(limits.connect, handshake).await.map_err(|_| ConnectError::Timeout)??
             }
+        };
+        Ok(Self { stream, ends, unacknowledged: limits.unacknowledged })
+    }
+
+    /// Both ends, ours first.
+    #[must_use]
+    pub const fn ends(&self) -> Ends {
+        self.ends
+    }
+
+    /// Nobody looks after it from here on, as in a tunnel: the system shall end it where nothing is acknowledged.
+    pub fn is_left_alone(&self) {
+        let stream = match &self.stream {
+            Stream::Plain(stream) => stream,
+            Stream::Tls(stream) => stream.get_ref().0,
+        };
+        if let Err(error) = limit_silence(stream, self.unacknowledged) {
+            tracing::debug!(%error, "a tunnel's silence has no limit");
         }
     }
-}
 
-impl Link {
     /// Whether the system has something of it that the runtime may not know of yet; of TLS only the runtime can say.
     pub fn has_news(&self) -> bool {
-        let Self::Plain(stream) = self else { return false };
+        let Stream::Plain(stream) = &self.stream else { return false };
         let peeked = socket2::SockRef::from(stream).peek(&mut [MaybeUninit::uninit()]);
         !matches!(peeked, Err(error) if error.kind() == io::ErrorKind::WouldBlock)
     }
@@ -69,29 +95,38 @@ impl Link {
     }
 }
 
-async fn secure(stream: TcpStream, tls: &TlsSetup, h2: bool) -> Result<Link, ConnectError> {
+/// The system ends a connection that acknowledges nothing for so long, or whose window is closed for so long.
+fn limit_silence(stream: &TcpStream, limit: Duration) -> io::Result<()> {
+    #[cfg(target_os = "linux")]
+    socket2::SockRef::from(stream).set_tcp_user_timeout(Some(limit))?;
+    #[cfg(not(target_os = "linux"))]
+    let (_, _) = (stream, limit);
+    Ok(())
+}
+
+async fn secure(stream: TcpStream, tls: &TlsSetup, h2: bool) -> Result<Stream, ConnectError> {
     let connector = TlsConnector::from(tls.config.clone());
     let stream = connector.connect(tls.name.clone(), stream).await.map_err(ConnectError::Tls)?;
     if h2 && stream.get_ref().1.alpn_protocol() != Some(b"h2") {
         return Err(ConnectError::NotHttp2);
     }
-    Ok(Link::Tls(Box::new(stream)))
+    Ok(Stream::Tls(Box::new(stream)))
 }
 
 impl AsyncRead for Link {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        match &mut *self {
-            Self::Plain(stream) => Pin::new(stream).poll_read(cx, buf),
-            Self::Tls(stream) => Pin::new(stream).poll_read(cx, buf),
+        match &mut self.stream {
+            Stream::Plain(stream) => Pin::new(stream).poll_read(cx, buf),
+            Stream::Tls(stream) => Pin::new(stream).poll_read(cx, buf),
         }
     }
 }
 
 impl AsyncWrite for Link {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        match &mut *self {
-            Self::Plain(stream) => Pin::new(stream).poll_write(cx, buf),
-            Self::Tls(stream) => Pin::new(stream).poll_write(cx, buf),
+        match &mut self.stream {
+            Stream::Plain(stream) => Pin::new(stream).poll_write(cx, buf),
+            Stream::Tls(stream) => Pin::new(stream).poll_write(cx, buf),
         }
     }
 
@@ -100,30 +135,30 @@ impl AsyncWrite for Link {
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        match &mut *self {
-            Self::Plain(stream) => Pin::new(stream).poll_write_vectored(cx, bufs),
-            Self::Tls(stream) => Pin::new(stream).poll_write_vectored(cx, bufs),
+        match &mut self.stream {
+            Stream::Plain(stream) => Pin::new(stream).poll_write_vectored(cx, bufs),
+            Stream::Tls(stream) => Pin::new(stream).poll_write_vectored(cx, bufs),
         }
     }
 
     fn is_write_vectored(&self) -> bool {
-        match self {
-            Self::Plain(stream) => stream.is_write_vectored(),
-            Self::Tls(stream) => stream.is_write_vectored(),
+        match &self.stream {
+            Stream::Plain(stream) => stream.is_write_vectored(),
+            Stream::Tls(stream) => stream.is_write_vectored(),
         }
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match &mut *self {
-            Self::Plain(stream) => Pin::new(stream).poll_flush(cx),
-            Self::Tls(stream) => Pin::new(stream).poll_flush(cx),
+        match &mut self.stream {
+            Stream::Plain(stream) => Pin::new(stream).poll_flush(cx),
+            Stream::Tls(stream) => Pin::new(stream).poll_flush(cx),
         }
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match &mut *self {
-            Self::Plain(stream) => Pin::new(stream).poll_shutdown(cx),
-            Self::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
+        match &mut self.stream {
+            Stream::Plain(stream) => Pin::new(stream).poll_shutdown(cx),
+            Stream::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
         }
     }
 }

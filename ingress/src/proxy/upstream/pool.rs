@@ -13,13 +13,14 @@ use http::{Request, Response};
 use hyper::body::Incoming;
 use parking_lot::Mutex;
 
+use crate::announce::Ends;
 use crate::clock;
 use crate::config::Timeouts;
 use crate::proxy::body::RequestBody;
 use crate::proxy::upstream::link::Link;
 use crate::proxy::upstream::shared::{Shared, Stream};
 use crate::proxy::upstream::{ConnectError, Driver, ExchangeError, Target, Upstream};
-use crate::route::RouteTable;
+use crate::route::{Endpoint, RouteTable};
 use crate::turn;
 
 /// How long an HTTP/2 connection without streams is kept: servers that close one say so beforehand.
@@ -210,6 +211,12 @@ impl Pool {
         self.gates.lock().retain(|_, gate| gate.strong_count() > 0);
     }
 
+    /// Drops all connections to an endpoint that is not there any more; streams in flight go on for themselves.
+    pub fn forget(&self, endpoint: &Endpoint) {
+        self.idle.lock().retain(|(id, _), _| *id != endpoint.id);
+        self.shared.lock().retain(|(id, _), _| *id != endpoint.id);
+    }
+
     fn keep(&self, key: Key, connection: Kept) {
         let mut idle = self.idle.lock();
         let kept = idle.entry(key).or_default();
@@ -261,6 +268,17 @@ impl Lease {
         }
     }
 
+    /// Both ends of its connection, ours first.
+    #[must_use]
+    pub fn ends(&self) -> Option<Ends> {
+        match &self.held {
+            Held::Bare(link) => link.as_ref().map(Link::ends),
+            Held::Own(upstream) => Some(upstream.ends),
+            Held::Stream(stream) => Some(stream.ends()),
+            Held::Settled => None,
+        }
+    }
+
     fn own(&mut self) -> Option<&mut Upstream> {
         match &mut self.held {
             Held::Own(upstream) if upstream.driver.is_user() => Some(upstream),
@@ -308,7 +326,9 @@ impl Lease {
         .await;
         let Driver::Ended(connection) = upstream.driver else { return None };
         let parts = connection.into_parts();
-        Some((parts.io.into_inner(), parts.read_buf))
+        let link = parts.io.into_inner();
+        link.is_left_alone();
+        Some((link, parts.read_buf))
     }
 
     /// The answer has come through whole: keeps the connection if it can serve another request.

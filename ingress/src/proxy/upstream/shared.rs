@@ -16,6 +16,7 @@ use hyper::body::Incoming;
 use hyper::client::conn::http2::{Builder, Connection, SendRequest};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 
+use crate::announce::Ends;
 use crate::clock;
 use crate::proxy::body::RequestBody;
 use crate::proxy::upstream::link::Link;
@@ -34,7 +35,8 @@ pub struct Shared {
     /// Streams that the endpoint admits at once.
     room: Arc<AtomicUsize>,
     secure: bool,
-    address: std::net::SocketAddr,
+    /// Ours first.
+    ends: Ends,
     streams: AtomicUsize,
     /// When the last stream ended.
     idle_since: AtomicU64,
@@ -62,6 +64,7 @@ impl Shared {
             .initial_stream_window_size(STREAM_WINDOW)
             .initial_connection_window_size(CONNECTION_WINDOW)
             .max_header_list_size(u32::try_from(head_bytes).unwrap_or(u32::MAX));
+        let ends = link.ends();
         let (sender, connection) = builder.handshake(TokioIo::new(link)).await.map_err(ConnectError::Setup)?;
         let room = Arc::new(AtomicUsize::new(connection.current_max_send_streams()));
         tokio::spawn(drive(connection, room.clone()));
@@ -69,7 +72,7 @@ impl Shared {
             sender,
             room,
             secure: target.wire.tls.is_some(),
-            address: target.endpoint.key.address,
+            ends,
             streams: AtomicUsize::new(0),
             idle_since: AtomicU64::new(clock::now()),
         }))
@@ -114,6 +117,11 @@ async fn drive(connection: Connection<TokioIo<Link>, RequestBody, TokioExecutor>
 }
 
 impl Stream {
+    /// Of the connection, ours first.
+    pub fn ends(&self) -> Ends {
+        self.0.ends
+    }
+
     /// Sends `request` and waits for the head of the answer.
     ///
     /// # Errors
@@ -122,7 +130,7 @@ impl Stream {
     /// # Cancel safety
     /// Dropping the future resets the stream.
     pub async fn exchange(&self, mut request: Request<RequestBody>) -> Result<Response<Incoming>, ExchangeError> {
-        translate(&mut request, self.0.secure, self.0.address);
+        translate(&mut request, self.0.secure, self.0.ends.target);
         let sent = self.0.sender.clone().try_send_request(request);
         sent.await.map_err(|mut error| match error.take_message() {
             Some(request) => ExchangeError::Unsent(Box::new(request)),
