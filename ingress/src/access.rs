@@ -22,6 +22,7 @@ use crate::config::{AccessLog, LogFormat, LogTarget};
 use crate::peer::Peer;
 use crate::route::EndpointKey;
 use crate::snapshot::Named;
+use crate::trace::context::TRACEPARENT;
 use crate::trace::{Span, Traces};
 pub use text::Asked;
 pub(crate) use text::number;
@@ -235,6 +236,12 @@ impl Fields {
         self.cluster.push_str(endpoint.cluster.as_str());
     }
 
+    /// Whether it is written down, and the span of its request.
+    pub fn carries(&mut self, logged: bool, span: Option<Box<Span>>) {
+        (self.logged, self.trace) = (logged, span.as_ref().map(|span| span.trace()));
+        self.span = span;
+    }
+
     /// Its request is not traced.
     pub fn untraced(&mut self) {
         (self.span, self.trace) = (None, None);
@@ -243,7 +250,7 @@ impl Fields {
     /// The endpoint that was named last gets the request with this head.
     pub fn asks(&mut self, endpoint: &EndpointKey, headers: &mut HeaderMap) {
         if let Some(span) = &mut self.span {
-            span.asks(self.attempts, endpoint, headers);
+            headers.insert(TRACEPARENT, span.asks(self.attempts, endpoint));
         }
     }
 
@@ -309,14 +316,20 @@ impl Journal {
             return None;
         }
         let mut line = self.line_of(began, peer, request);
-        (line.logged, line.trace) = (logged, span.as_ref().map(|span| span.trace()));
-        line.span = span;
+        line.carries(logged, span);
         Some(line)
     }
 
-    /// Whether requests may have traces.
-    pub fn traces(&self) -> bool {
-        self.traces.is_some()
+    /// The same for a request whose trace has begun before.
+    pub fn resume<B>(self: &Arc<Self>, began: Instant, peer: &Peer, (request, span): (&Request<B>, Box<Span>)) -> Line {
+        let mut line = self.line_of(began, peer, request);
+        line.carries(self.samples(), Some(span));
+        line
+    }
+
+    /// Where requests find out whether they are traced, if they may be.
+    pub fn tracing(&self) -> Option<&Arc<Traces>> {
+        self.traces.as_ref()
     }
 
     fn line_of<B>(self: &Arc<Self>, began: Instant, peer: &Peer, request: &Request<B>) -> Line {

@@ -7,6 +7,7 @@ mod answer;
 mod ask;
 mod chunks;
 mod relay;
+mod traced;
 
 use std::future::poll_fn;
 use std::ops::Range;
@@ -34,6 +35,7 @@ use crate::proxy::vigil::{Vigil, Waiting};
 use crate::proxy::{Proxy, is_misdirected};
 use crate::route::{Endpoint, Found, InFlight, Route, Way, Wire, Wish, normal_path};
 use crate::stream::Downstream;
+use crate::trace::Span;
 use answer::{Answer, Reading, Setting};
 use ask::Ask;
 
@@ -99,6 +101,8 @@ struct Trial {
     method: Method,
     last: bool,
     said: Said,
+    /// It is traced.
+    span: Option<Box<Span>>,
 }
 
 /// What of a request is written down, as places in the inbox; the id is in what the endpoint gets.
@@ -127,8 +131,7 @@ pub async fn serve(
     (drain, linger): (&CancellationToken, Duration),
 ) -> Option<(Downstream, Option<Prior>)> {
     let rules = &proxy.heads;
-    let traced = proxy.journal.as_ref().is_some_and(|journal| journal.traces());
-    if rules.via.is_some() || rules.forwarded || traced {
+    if rules.via.is_some() || rules.forwarded {
         return Some((stream, None));
     }
     let began = Instant::now();
@@ -227,13 +230,14 @@ impl Express<'_> {
         let mut out = std::mem::take(&mut self.out);
         let trial = self.trial(&mut out);
         self.out = out;
-        let trial = match trial {
+        let mut trial = match trial {
             Ok(trial) => trial,
             Err(turn) => return turn,
         };
         self.own = trial.length;
+        let mut span = trial.span.take();
         let target = Target { endpoint: &trial.endpoint, wire: &trial.wire, ends: None };
-        let prior = |fate| Turn::General(Some(Prior { endpoint: trial.endpoint.clone(), began: trial.now, fate }));
+        let prior = |fate, span| Turn::General(Some(trial.prior(fate, span)));
         let (answer, mut link) = loop {
             let (mut link, fresh) = match self.proxy.pool.take_bare(target) {
                 Some(link) => {
@@ -245,29 +249,29 @@ impl Express<'_> {
                         trial.endpoint.reached(clock::now());
                         (link, true)
                     }
-                    Err(error) => return prior(Fate::Unsent(connect_cause(&error))),
+                    Err(error) => return prior(Fate::Unsent(connect_cause(&error)), span),
                 },
             };
             match self.answer(&mut link, &trial).await {
                 Ok(answer) => break (answer, link),
                 Err(Fault::Client) => {
                     // It was not there for its answer, and that is what its line says.
-                    drop(self.line(&trial));
+                    drop(self.line(&trial, span.take()));
                     return Turn::End;
                 }
                 // Nobody has seen anything of the request: the next one will do.
                 Err(Fault::Unsent(_)) if !fresh => {}
-                Err(Fault::Unsent(cause)) => return prior(Fate::Unsent(cause)),
+                Err(Fault::Unsent(cause)) => return prior(Fate::Unsent(cause), span),
                 Err(Fault::Endpoint(cause)) => {
                     // What happens to a kept connection says nothing about its endpoint, unless it stays silent.
-                    return prior(Fate::Lost {
-                        cause,
-                        fresh: fresh || matches!(cause, Cause::ResponseTimeout | Cause::Vanished),
-                    });
+                    return prior(
+                        Fate::Lost { cause, fresh: fresh || matches!(cause, Cause::ResponseTimeout | Cause::Vanished) },
+                        span,
+                    );
                 }
             }
         };
-        let (mut line, tally) = self.account(&trial, &answer);
+        let (mut line, tally) = self.account(&trial, &answer, span);
         self.inbox.advance(trial.length);
         self.own = 0;
         self.reply.advance(answer.length);
@@ -326,6 +330,7 @@ impl Express<'_> {
         let wire = route.wiring.wire(&peer.scheme);
         let trip = Trip { route, wire, ends: None, way, ticket: None, watch: None };
         let endpoint = proxy.pick(trip, &trip.route.backend, &wish).filter(|endpoint| !endpoint.is_unreachable())?;
+        let span = self.traced(ask, (&route.policy, endpoint), began, out)?;
         let id = ask::finish(ask, &self.forwarding, || proxy.ids.digits(), out);
         let at = |part: &[u8]| {
             let start = part.as_ptr().addr().wrapping_sub(self.inbox.as_ptr().addr());
@@ -346,6 +351,7 @@ impl Express<'_> {
             method: ask.method.clone(),
             last: ask.last || began >= self.old,
             said,
+            span,
         })
     }
 
@@ -425,9 +431,13 @@ impl Express<'_> {
     }
 
     /// The access line of a request whose bytes are still in the inbox.
-    fn line(&self, trial: &Trial) -> Option<Line> {
+    fn line(&self, trial: &Trial, span: Option<Box<Span>>) -> Option<Line> {
         let (peer, route) = (self.peer, &trial.route);
-        let journal = self.proxy.journal.as_ref().filter(|journal| journal.samples() && route.policy.logged)?;
+        let journal = self.proxy.journal.as_ref()?;
+        let logged = journal.samples() && route.policy.logged;
+        if !logged && span.is_none() {
+            return None;
+        }
         let Said { path, host, agent, referer, id } = &trial.said;
         let text = |part: &Range<usize>| cut(&self.inbox[part.clone()]);
         let asked = Asked {
@@ -442,6 +452,7 @@ impl Express<'_> {
             referer: text(referer),
         };
         let mut line = journal.line(trial.began, &asked);
+        line.carries(logged, span);
         line.routed(&route.ingress, &route.backend.name);
         line.tried(1, &trial.endpoint.key);
         line.identified(&self.out[id.clone()]);
@@ -449,9 +460,9 @@ impl Express<'_> {
     }
 
     /// Counts an answer whose head is here.
-    fn account(&self, trial: &Trial, answer: &Answer) -> (Option<Line>, Tally) {
+    fn account(&self, trial: &Trial, answer: &Answer, span: Option<Box<Span>>) -> (Option<Line>, Tally) {
         let (proxy, route) = (self.proxy, &trial.route);
-        let mut line = self.line(trial);
+        let mut line = self.line(trial, span);
         if let Some(line) = &mut line {
             line.status = answer.status;
         }
@@ -470,6 +481,11 @@ impl Express<'_> {
 }
 
 impl Trial {
+    /// What became of it, for the general way.
+    fn prior(&self, fate: Fate, span: Option<Box<Span>>) -> Prior {
+        Prior { endpoint: self.endpoint.clone(), began: self.now, fate, span }
+    }
+
     /// What its wait goes by.
     fn waiting(&self, link: &Link) -> Waiting<'_> {
         let retries = &self.route.delivery.retries;

@@ -140,10 +140,14 @@ impl Proxy {
         self: Arc<Self>,
         peer: Arc<Peer>,
         mut request: Request<Incoming>,
-        prior: Option<Prior>,
+        mut prior: Option<Prior>,
     ) -> Result<Response<AnswerBody>, Infallible> {
         let began = Instant::now();
-        let mut line = self.journal.as_ref().and_then(|journal| journal.begin(began, &peer, &mut request));
+        let traced = prior.as_mut().and_then(|prior| prior.span.take());
+        let mut line = self.journal.as_ref().and_then(|journal| match traced {
+            Some(span) => Some(journal.resume(began, &peer, (&request, span))),
+            None => journal.begin(began, &peer, &mut request),
+        });
         let version = request.version();
         let answer = self.answer(&peer, (request, began, prior), &mut line).await;
         let mut response = answer.unwrap_or_else(|stop| self.stopped(stop, version, &mut line));

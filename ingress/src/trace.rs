@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Instant, SystemTime};
 
-use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, Version};
+use http::{HeaderValue, Method, Request, StatusCode, Version};
 use tokio::sync::mpsc;
 
 use crate::peer::Peer;
@@ -60,7 +60,7 @@ pub struct Span {
 }
 
 /// What a traced request says.
-struct Asked {
+pub struct Asked {
     sender: IpAddr,
     https: bool,
     version: Version,
@@ -94,22 +94,36 @@ impl Traces {
     pub fn begin<B>(self: &Arc<Self>, began: Instant, peer: &Peer, request: &mut Request<B>) -> Option<Box<Span>> {
         let headers = request.headers_mut();
         let told = Context::of(headers);
-        let context = told.unwrap_or_else(|| {
-            let trace = self.ids.trace();
-            Context { trace, parent: None, sampled: context::is_within(trace, self.share) }
-        });
+        let context = self.context(told);
         if told.is_none() {
             // Its state belongs to a trace that cannot be told.
             headers.remove(TRACESTATE);
         }
         if !context.sampled {
             if told.is_none() {
-                headers.insert(TRACEPARENT, context::write(context.trace, self.ids.span(), false));
+                headers.insert(TRACEPARENT, self.untraced(context));
             }
             return None;
         }
-        let asked = Asked::of(peer, request);
-        Some(Box::new(Span {
+        Some(self.span(began, context, Asked::of(peer, request)))
+    }
+
+    /// The trace that a request belongs to, by what its caller says.
+    pub fn context(&self, told: Option<Context>) -> Context {
+        told.unwrap_or_else(|| {
+            let trace = self.ids.trace();
+            Context { trace, parent: None, sampled: context::is_within(trace, self.share) }
+        })
+    }
+
+    /// What the endpoint of a request hears that begins a trace which nobody collects.
+    pub fn untraced(&self, context: Context) -> HeaderValue {
+        context::write(context.trace, self.ids.span(), false)
+    }
+
+    /// The span of a request that says this.
+    pub fn span(self: &Arc<Self>, began: Instant, context: Context, asked: Asked) -> Box<Span> {
+        Box::new(Span {
             traces: self.clone(),
             context,
             id: self.ids.span(),
@@ -120,14 +134,30 @@ impl Traces {
             attempts: Vec::new(),
             status: StatusCode::OK,
             reason: "",
-        }))
+        })
     }
 }
 
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(&bytes[..bytes.len().min(SAID)]).into_owned()
+}
+
 impl Asked {
+    /// What a plain request of HTTP/1.1 says: its method, its host, its path and its agent.
+    pub fn plain(peer: &Peer, method: &Method, [host, path, agent]: [&[u8]; 3]) -> Self {
+        Self {
+            sender: peer.address,
+            https: peer.scheme == "https",
+            version: Version::HTTP_11,
+            method: method.clone(),
+            host: text(host),
+            path: text(path),
+            agent: text(agent),
+        }
+    }
+
     fn of<B>(peer: &Peer, request: &Request<B>) -> Self {
         let headers = request.headers();
-        let text = |bytes: &[u8]| String::from_utf8_lossy(&bytes[..bytes.len().min(SAID)]).into_owned();
         let field = |name| headers.get(name).map_or_else(String::new, |value: &HeaderValue| text(value.as_bytes()));
         let host = match request.uri().host() {
             Some(host) => text(host.as_bytes()),
@@ -162,10 +192,9 @@ impl Span {
         self.route = Some((ingress.to_string(), backend.to_owned()));
     }
 
-    /// An endpoint is asked: it gets to know by which span.
-    pub fn asks(&mut self, number: usize, endpoint: &EndpointKey, headers: &mut HeaderMap) {
+    /// An endpoint is asked: what tells it by which span.
+    pub fn asks(&mut self, number: usize, endpoint: &EndpointKey) -> HeaderValue {
         let id = self.traces.ids.span();
-        headers.insert(TRACEPARENT, context::write(self.context.trace, id, true));
         self.attempts.push(Attempt {
             id,
             began: Instant::now(),
@@ -175,6 +204,7 @@ impl Span {
             status: None,
             error: None,
         });
+        context::write(self.context.trace, id, true)
     }
 
     /// The endpoint that is being asked has answered.

@@ -13,6 +13,7 @@ use crate::peer::Peer;
 use crate::proxy::guard::Guard;
 use crate::proxy::head::{REQUEST_ID_MAX, is_forwarding, is_hop_by_hop};
 use crate::route::Host;
+use crate::trace::context::{Context, LENGTH};
 
 /// The usual methods; what others mean is not known.
 const METHODS: [Method; 7] =
@@ -37,6 +38,37 @@ pub struct Ask<'b> {
     pub referer: &'b [u8],
     /// A request id that is passed on.
     pub id: &'b [u8],
+    pub trace: Trace<'b>,
+}
+
+/// What a request says of the trace that it belongs to.
+#[derive(Clone, Copy, Default)]
+pub struct Trace<'b> {
+    /// The value of `traceparent`, and where it is in what the endpoint gets.
+    parent: Option<(&'b [u8], usize)>,
+    twice: bool,
+    /// There is a state.
+    more: bool,
+}
+
+impl<'b> Trace<'b> {
+    /// Takes a field down that begins at `at` in what the endpoint gets.
+    fn note(&mut self, name: &str, value: &'b [u8], at: usize) {
+        if name == "tracestate" {
+            self.more = true;
+            return;
+        }
+        self.twice |= self.parent.is_some();
+        self.parent = Some((value, at + name.len() + ": ".len()));
+    }
+
+    /// The context that goes on and where it stands; none is told to go on, and an odd one is for the general way.
+    #[must_use]
+    pub fn told(&self) -> Option<Option<(Context, usize)>> {
+        let Some((parent, at)) = self.parent else { return (!self.more).then_some(None) };
+        let context = Context::read(parent).filter(|context| !context.sampled || parent.len() == LENGTH)?;
+        (!self.twice).then_some(Some((context, at)))
+    }
 }
 
 impl<'b> Ask<'b> {
@@ -82,6 +114,7 @@ pub fn read<'b>(
         agent: b"",
         referer: b"",
         id: b"",
+        trace: Trace::default(),
     };
     for field in &*request.headers {
         copy(field, &mut ask, (peer, rules), out)?;
@@ -135,6 +168,10 @@ fn copy<'b>(
         }
         "referer" => {
             ask.referer = field.value;
+            true
+        }
+        "traceparent" | "tracestate" => {
+            ask.trace.note(name, field.value, before);
             true
         }
         name if is_forwarding(name) => {

@@ -21,6 +21,7 @@ use crate::proxy::vigil::{Vigil, Waiting};
 use crate::proxy::{Proxy, TOO_LARGE, own};
 use crate::refusal::Refusal;
 use crate::route::{Backend, Endpoint, InFlight, Route, Seat, Ticket, Way, Wire, Wish};
+use crate::trace::Span;
 
 const NO_ENDPOINT: Refusal = own(StatusCode::SERVICE_UNAVAILABLE, "no endpoint is ready");
 const OVERLOAD: Refusal = own(StatusCode::SERVICE_UNAVAILABLE, "the service has all the requests that it takes");
@@ -83,6 +84,8 @@ pub struct Prior {
     /// The clock's milliseconds when it was sent.
     pub began: u64,
     pub fate: Fate,
+    /// It is traced.
+    pub span: Option<Box<Span>>,
 }
 
 /// How an endpoint failed.
@@ -138,7 +141,7 @@ impl Proxy {
         let copies = repeats || (trip.wire.is_h2() && retries.covers_unsent());
         let mut now = clock::now();
         let mut search = Search::new(retries.tries.unwrap_or(self.limits.attempts), now);
-        if let Some(Prior { endpoint, began, fate }) = prior {
+        if let Some(Prior { endpoint, began, fate, span: _ }) = prior {
             (search.sent, search.began) = (1, began);
             if let Some(line) = line {
                 line.tried(1, &endpoint.key);

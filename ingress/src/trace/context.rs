@@ -14,7 +14,7 @@ pub const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
 const RANDOM: u64 = (1 << 56) - 1;
 const SAMPLED: u8 = 1;
 /// Of version 0: two digits, 32, 16, two, and dashes between them.
-const LENGTH: usize = 55;
+pub const LENGTH: usize = 55;
 
 /// A trace, and who in it asks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,7 +34,9 @@ impl Context {
         Self::read(one.as_bytes())
     }
 
-    fn read(text: &[u8]) -> Option<Self> {
+    /// What one value of the field says.
+    #[must_use]
+    pub fn read(text: &[u8]) -> Option<Self> {
         let dashes = text.len() >= LENGTH && [2, 35, 52].iter().all(|at| text[*at] == b'-');
         if !dashes {
             return None;

@@ -230,3 +230,75 @@ async fn a_collector_that_is_away_costs_spans_and_nothing_else() {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
 }
+
+/// What comes and goes of a trace, on the short way and on the general way (an option that names nothing).
+///
+/// Ingress: 31, 78
+#[tokio::test]
+async fn both_ways_trace_the_same() {
+    let (good, collecting) = (Upstream::start("good").await, Collecting::start().await);
+    for (ratio, fields) in [
+        (0.0, String::new()),
+        (1.0, String::new()),
+        (1.0, format!("traceparent: 00-{TRACE}-{PARENT}-00\r\ntracestate: a=b\r\n")),
+        (0.0, format!("TraceParent: 00-{TRACE}-{PARENT}-01\r\ntracestate: a=b\r\ntracestate: c=d\r\n")),
+        (0.0, format!("traceparent: cc-{TRACE}-{PARENT}-01-more\r\n")),
+        (0.0, format!("traceparent: cc-{TRACE}-{PARENT}-00-more\r\n")),
+        (1.0, "traceparent: nonsense\r\ntracestate: a=b\r\n".to_owned()),
+        (1.0, "tracestate: a=b\r\n".to_owned()),
+        (1.0, format!("traceparent: 00-{TRACE}-{PARENT}-01\r\n").repeat(2)),
+    ] {
+        let gate = gate(collecting.address, ratio, &[good.address]);
+        let mut seen = Vec::new();
+        for connection in ["close", "close, x-nothing"] {
+            let request = format!(
+                "GET /a?token=hush HTTP/1.1\r\nHost: shop.example\r\nUser-Agent: tester\r\n{fields}Connection: {connection}\r\n\r\n"
+            );
+            let told = ask(gate.http, &request).await.json()["headers"].clone();
+            let parent = told["traceparent"].as_str().expect("told").to_owned();
+            let sampled = parent.split('-').nth(3) == Some("01");
+            collecting.spans(if sampled { 2 } else { 0 }).await;
+            let mut spans = std::mem::take(&mut *collecting.spans.lock().expect("no panic"));
+            spans.sort_by_key(|span| span["kind"].as_u64());
+            if sampled {
+                let [server, asking] = &spans[..] else { panic!("{spans:?}") };
+                assert_eq!(parent, format!("00-{}-{}-01", text(&server["traceId"]), text(&asking["spanId"])));
+                assert_eq!((&asking["traceId"], &asking["parentSpanId"]), (&server["traceId"], &server["spanId"]));
+            }
+            let continued = parent.contains(TRACE);
+            let unsampled = (continued && !sampled).then_some(parent);
+            for span in &mut spans {
+                for own in ["traceId", "spanId", "startTimeUnixNano", "endTimeUnixNano"] {
+                    span.as_object_mut().expect("an object").remove(own);
+                }
+                if span["kind"] == 3 {
+                    span["parentSpanId"] = Value::Null;
+                }
+            }
+            seen.push((sampled, continued, unsampled, told["tracestate"].clone(), spans));
+        }
+        assert_eq!(seen[0], seen[1], "{ratio} {fields:?}");
+    }
+}
+
+fn text(value: &Value) -> &str {
+    value.as_str().expect("a text")
+}
+
+/// Ingress: 61, 78
+#[tokio::test]
+async fn a_trace_that_began_on_the_short_way_goes_on_where_an_endpoint_failed() {
+    let (good, collecting) = (Upstream::start("good").await, Collecting::start().await);
+    // Drawn once: one request that is drawn again would have two traces or none.
+    let gate = gate(collecting.address, 1.0, &[closed().await, good.address]);
+    let mut answers = 0;
+    while gate.running.metrics.get(ingress::metrics::Count::Retry) == 0 {
+        assert_eq!(gate.get("/").await.status, 200);
+        answers += 1;
+        assert!(answers < 10);
+    }
+    let spans = collecting.spans(2 * answers + 1).await;
+    let servers = spans.iter().filter(|span| span["kind"] == 2).count();
+    let traces: std::collections::BTreeSet<_> = spans.iter().map(|span| text(&span["traceId"])).collect();
+    assert_eq!((servers, traces.len()), (answers, answers), "{spans:?}");
+}
