@@ -6,6 +6,7 @@
 mod answer;
 mod ask;
 mod chunks;
+mod field;
 mod relay;
 mod traced;
 

@@ -7,6 +7,7 @@ use std::mem::MaybeUninit;
 use http::StatusCode;
 use httparse::{Header, Response, Status};
 
+use super::field;
 use crate::access::number;
 use crate::config::HeadRules;
 use crate::proxy::head::{is_hop_by_hop, may_be_nominated};
@@ -116,7 +117,7 @@ fn rewrite((response, length): (&Response<'_, '_>, usize), setting: Setting<'_>,
         seen.keep |= option.eq_ignore_ascii_case(b"keep-alive");
     }
     for field in &*response.headers {
-        copy(field, &mut seen, nominated, out)?;
+        field::copy(field, out, |name| Some(passes(name, field, &mut seen, nominated)))?;
     }
     if !bodiless && ((seen.coded && response.version == Some(0)) || (!seen.coded && seen.unclear)) {
         return None;
@@ -159,13 +160,9 @@ fn rewrite((response, length): (&Response<'_, '_>, usize), setting: Setting<'_>,
     Some(Reading::Head(answer))
 }
 
-fn copy(field: &Header<'_>, seen: &mut Seen, nominated: impl Fn(&str) -> bool, out: &mut Vec<u8>) -> Option<()> {
-    let before = out.len();
-    out.extend_from_slice(field.name.as_bytes());
-    let lower = &mut out[before..];
-    lower.make_ascii_lowercase();
-    let name = std::str::from_utf8(lower).ok()?;
-    let passes = match name {
+/// Whether the client gets a field.
+fn passes(name: &str, field: &Header<'_>, seen: &mut Seen, nominated: impl Fn(&str) -> bool) -> bool {
+    match name {
         "content-length" => {
             for part in field.value.split(|byte| *byte == b',') {
                 let length = digits(part.trim_ascii());
@@ -190,15 +187,7 @@ fn copy(field: &Header<'_>, seen: &mut Seen, nominated: impl Fn(&str) -> bool, o
             true
         }
         name => !is_hop_by_hop(name) && !nominated(name),
-    };
-    if passes {
-        out.extend_from_slice(b": ");
-        out.extend_from_slice(field.value);
-        out.extend_from_slice(b"\r\n");
-    } else {
-        out.truncate(before);
     }
-    Some(())
 }
 
 fn digits(text: &[u8]) -> Option<u64> {

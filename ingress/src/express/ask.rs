@@ -8,6 +8,7 @@ use std::ops::Range;
 use http::Method;
 use httparse::{Header, Request, Status};
 
+use super::field;
 use crate::config::{HeadRules, Limits};
 use crate::peer::Peer;
 use crate::proxy::guard::Guard;
@@ -117,24 +118,15 @@ pub fn read<'b>(
         trace: Trace::default(),
     };
     for field in &*request.headers {
-        copy(field, &mut ask, (peer, rules), out)?;
+        field::copy(field, out, |name| passes(name, field, &mut ask, (peer, rules)))?;
     }
     // Without a host the general way refuses it.
     (!ask.named.is_empty()).then_some(ask)
 }
 
-fn copy<'b>(
-    field: &Header<'b>,
-    ask: &mut Ask<'b>,
-    (peer, rules): (&Peer, &HeadRules),
-    out: &mut Vec<u8>,
-) -> Option<()> {
-    let before = out.len();
-    out.extend_from_slice(field.name.as_bytes());
-    let lower = &mut out[before..];
-    lower.make_ascii_lowercase();
-    let name = std::str::from_utf8(lower).ok()?;
-    let passes = match name {
+/// Whether the endpoint gets a field; `None` is for the general way.
+fn passes<'b>(name: &str, field: &Header<'b>, ask: &mut Ask<'b>, (peer, rules): (&Peer, &HeadRules)) -> Option<bool> {
+    Some(match name {
         "host" => {
             if !ask.named.is_empty() {
                 return None;
@@ -181,15 +173,7 @@ fn copy<'b>(
             false
         }
         name => !is_hop_by_hop(name) && (rules.underscores || memchr::memchr(b'_', name.as_bytes()).is_none()),
-    };
-    if passes {
-        out.extend_from_slice(b": ");
-        out.extend_from_slice(field.value);
-        out.extend_from_slice(b"\r\n");
-    } else {
-        out.truncate(before);
-    }
-    Some(())
+    })
 }
 
 /// A path with or without a query, of characters that mean the same to everybody.
