@@ -5,10 +5,12 @@
 
 mod authority;
 mod identity;
+mod possession;
 mod serving;
 mod verify;
 
 pub use authority::{CertificateAuthority, IssuedCertificate, ServingNames};
+pub use possession::AnyClientCertificate;
 pub use serving::{ServingCertificate, server_config};
 pub use verify::{ClientCertificate, ClientCertificates};
 

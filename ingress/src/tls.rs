@@ -6,15 +6,11 @@ use std::fmt;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
-use rustls::client::danger::HandshakeSignatureValid;
-use rustls::crypto::{ring, verify_tls12_signature, verify_tls13_signature};
-use rustls::pki_types::{CertificateDer, UnixTime};
-use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
+use auth::x509::AnyClientCertificate;
+use rustls::crypto::ring;
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
-use rustls::{
-    CipherSuite, DigitallySignedStruct, DistinguishedName, ServerConfig, SignatureAlgorithm, SignatureScheme,
-};
+use rustls::{CipherSuite, ServerConfig, SignatureAlgorithm};
 use tokio_rustls::TlsAcceptor;
 
 use crate::route::mutual::Mutual;
@@ -52,7 +48,7 @@ impl Handshakes {
         if let Some(known) = rules.handshakes.get() {
             return Ok(Arc::clone(known));
         }
-        let made = config(Arc::clone(&self.resolver), Some(Asked { hints: rules.hints() }))?;
+        let made = config(Arc::clone(&self.resolver), Some(AnyClientCertificate::hinting(rules.hints())))?;
         Ok(Arc::clone(rules.handshakes.get_or_init(|| made)))
     }
 }
@@ -70,7 +66,7 @@ pub fn handshakes(table: Arc<ArcSwap<RouteTable>>) -> Result<Handshakes, TlsErro
     Ok(Handshakes { usual, resolver })
 }
 
-fn config(resolver: Arc<Resolver>, asked: Option<Asked>) -> Result<Arc<ServerConfig>, TlsError> {
+fn config(resolver: Arc<Resolver>, asked: Option<AnyClientCertificate>) -> Result<Arc<ServerConfig>, TlsError> {
     let builder = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
         .with_safe_default_protocol_versions()?;
     let builder = match asked {
@@ -82,63 +78,6 @@ fn config(resolver: Arc<Resolver>, asked: Option<Asked>) -> Result<Arc<ServerCon
     // Stateless: rustls' own session store is one locked map.
     config.ticketer = ring::Ticketer::new()?;
     Ok(Arc::new(config))
-}
-
-/// Asks for a certificate and has the client prove that it has the key; who is let in is decided for each request.
-#[derive(Debug)]
-struct Asked {
-    hints: Vec<DistinguishedName>,
-}
-
-impl ClientCertVerifier for Asked {
-    fn client_auth_mandatory(&self) -> bool {
-        false
-    }
-
-    fn root_hint_subjects(&self) -> &[DistinguishedName] {
-        &self.hints
-    }
-
-    fn verify_client_cert(
-        &self,
-        _: &CertificateDer<'_>,
-        _: &[CertificateDer<'_>],
-        _: UnixTime,
-    ) -> Result<ClientCertVerified, rustls::Error> {
-        Ok(ClientCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls12_signature(
-            message,
-            certificate,
-            signed,
-            &ring::default_provider().signature_verification_algorithms,
-        )
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls13_signature(
-            message,
-            certificate,
-            signed,
-            &ring::default_provider().signature_verification_algorithms,
-        )
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        ring::default_provider().signature_verification_algorithms.supported_schemes()
-    }
 }
 
 struct Resolver {

@@ -21,7 +21,7 @@ use webpki::{
 };
 use x509_parser::certificate::X509Certificate;
 use x509_parser::prelude::FromDer;
-use x509_parser::x509::X509Name;
+use x509_parser::x509::{X509Name, X509Version};
 
 use crate::annotation::MutualWish;
 use crate::refusal::Refusal;
@@ -51,6 +51,7 @@ const CLOSED: Refusal = Refusal {
 };
 const MISSING: Refusal = bad("No required SSL certificate was sent");
 const WRONG: Refusal = bad("The SSL certificate error");
+const OLD: Refusal = bad("The SSL certificate error: it is of X.509 version 1, version 3 is wanted");
 const STRANGER: Refusal =
     Refusal { status: StatusCode::FORBIDDEN, reason: "client certificate unauthorized", close: false };
 
@@ -194,6 +195,9 @@ impl Mutual {
             return Verdict { refusal, fields, until: u64::MAX };
         };
         let Ok((_, certificate)) = X509Certificate::from_der(own) else { return refused(WRONG) };
+        if certificate.version() == X509Version::V1 {
+            return refused(OLD);
+        }
         let word = match self.verify(authorities, chain, now) {
             Ok(()) => "SUCCESS",
             Err(error) if self.wish.demand == Demand::OptionalOfAnybody => {

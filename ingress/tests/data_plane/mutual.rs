@@ -342,3 +342,75 @@ async fn what_a_service_said_of_one_certificate_says_nothing_of_another() {
         assert_eq!((answer.status, asked), (status, questions));
     }
 }
+
+/// One element of DER: tag, and everything up to its end.
+fn element(bytes: &[u8]) -> (u8, &[u8], &[u8]) {
+    let (head, length) = match bytes[1] {
+        short @ ..0x80 => (2, usize::from(short)),
+        long => {
+            let digits = usize::from(long & 0x7f);
+            let length = bytes[2..2 + digits].iter().fold(0, |all, digit| all << 8 | usize::from(*digit));
+            (2 + digits, length)
+        }
+    };
+    (bytes[0], &bytes[head..head + length], &bytes[head + length..])
+}
+
+fn sequence(content: &[u8]) -> Vec<u8> {
+    let length = u16::try_from(content.len()).expect("short").to_be_bytes();
+    [&[0x30, 0x82, length[0], length[1]][..], content].concat()
+}
+
+/// The same certificate as of version 1: without its version and its extensions. Its signature is that of the other one.
+fn of_version_1(certificate: &CertificateDer<'_>) -> CertificateDer<'static> {
+    let (_, whole, _) = element(certificate);
+    let (_, signed, signature) = element(whole);
+    let (mut rest, mut kept) = (signed, Vec::new());
+    while !rest.is_empty() {
+        let (tag, _, after) = element(rest);
+        if !matches!(tag, 0xa0 | 0xa3) {
+            kept.extend_from_slice(&rest[..rest.len() - after.len()]);
+        }
+        rest = after;
+    }
+    sequence(&[sequence(&kept).as_slice(), signature].concat()).into()
+}
+
+/// Ingress: 49
+#[tokio::test]
+async fn a_certificate_of_version_1_is_refused_in_words_and_only_with_its_key() {
+    let up = Upstream::start("one").await;
+    let ours = authority("root", None);
+    let mut snapshot = snapshot(&[up.address]);
+    authorities(&mut snapshot, "ca", &ours.pem);
+    with(&mut snapshot, 1, "n", ("on.example", json!({"auth-tls-secret": "ca"})));
+    let gate = Gate::start(&snapshot, |_| ());
+    let (alice, mallory) = (identity(&ours, "alice"), identity(&ours, "mallory"));
+    let old = vec![of_version_1(&alice.0[0])];
+    for version in [&rustls::version::TLS12, &rustls::version::TLS13] {
+        for (key, status) in [(&alice.1, Some(400)), (&mallory.1, None)] {
+            let key = rustls::crypto::ring::sign::any_supported_type(key).expect("a key");
+            let shown = Arc::new(rustls::sign::CertifiedKey::new(old.clone(), key));
+            let config = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+                .with_protocol_versions(&[version])
+                .expect("a version")
+                .dangerous()
+                .with_custom_certificate_verifier(Arc::new(Seen::all()))
+                .with_client_cert_resolver(Arc::new(rustls::sign::SingleCertAndKey::from(shown)));
+            let tcp = TcpStream::connect(gate.https).await.expect("connect");
+            let name = ServerName::try_from("on.example").expect("a name");
+            let Ok(mut stream) = TlsConnector::from(Arc::new(config)).connect(name, tcp).await else {
+                assert_eq!(status, None, "{version:?}");
+                continue;
+            };
+            if status.is_none() {
+                // With 1.3 the client hears of the refusal only when it reads.
+                assert!(stream.read(&mut [0; 1]).await.is_err(), "{version:?}");
+                continue;
+            }
+            let answer = request(&mut stream, "on.example", "").await;
+            assert_eq!(Some(answer.status), status, "{version:?}");
+            assert!(answer.body.contains("X.509 version 1"), "{}", answer.body);
+        }
+    }
+}
