@@ -18,7 +18,7 @@ use crate::proxy::head;
 use crate::route::canary::Prospects;
 use crate::route::{Route, RouteTable};
 use crate::snapshot::{
-    IngressClass, IngressObject, Named, ParametersObject, ServiceObject, Snapshot, TlsSecret, UserList,
+    IngressClass, IngressObject, Named, ParametersObject, ServiceObject, SliceObject, Snapshot, TlsSecret, UserList,
 };
 
 /// Group and version of our own kinds.
@@ -55,11 +55,16 @@ pub async fn snapshot(hub: &Hub) -> Result<Snapshot, ApiError> {
     let services = list(hub, "v1", "services").await?;
     let slices = list(hub, "discovery.k8s.io/v1", "endpointslices").await?;
     let services = services.iter().map(|object| Arc::new(ServiceObject::read(object)));
+    let own = |object| match SliceObject::read(object)? {
+        SliceObject::Own(slice) => Some(slice),
+        SliceObject::Mirrored(_) => None,
+    };
     let mut snapshot = Snapshot {
         ingresses: ingresses.iter().map(|object| Arc::new(IngressObject::read(object))).collect(),
         classes: classes.iter().map(IngressClass::read).collect(),
         services: services.map(|service| (service.key.clone(), service)).collect(),
         clusters: group(&slices),
+        own_slices: slices.iter().filter_map(own).collect(),
         ..Snapshot::default()
     };
     if snapshot.classes.iter().any(|class| class.parameters.is_some()) {

@@ -7,11 +7,30 @@ use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use federation_types::endpoint::Clusters;
+use federation_types::endpoint::{self, Clusters, Seen, Slice};
 use federation_types::{label, text};
 use serde_json::Value;
 
 use crate::annotation;
+
+/// An EndpointSlice that routes can use.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SliceObject {
+    Mirrored(Seen),
+    /// Written at the hub itself, as for a Service without a selector.
+    Own(Slice),
+}
+
+impl SliceObject {
+    /// Reads an EndpointSlice as the API server answers it; none that is somebody else's.
+    #[must_use]
+    pub fn read(object: &Value) -> Option<Self> {
+        match endpoint::read(object) {
+            Seen::Foreign => endpoint::read_own(object, &crate::route::outside()).map(Self::Own),
+            seen => Some(Self::Mirrored(seen)),
+        }
+    }
+}
 
 /// Name of a namespaced object, ordered by namespace, then name.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -46,6 +65,8 @@ pub struct Snapshot {
     pub services: BTreeMap<Named, Arc<ServiceObject>>,
     /// Mirrored endpoints, with what must be carried over already in it.
     pub clusters: Clusters,
+    /// Slices that were written at the hub itself.
+    pub own_slices: Vec<Slice>,
     pub secrets: BTreeMap<Named, Arc<TlsSecret>>,
     /// What Secrets that annotations name hold beside certificates.
     pub user_lists: BTreeMap<Named, Arc<UserList>>,

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use federation_types::endpoint::{self, Clusters, Seen, carry_over};
+use federation_types::endpoint::{Clusters, Seen, Slice, carry_over};
 use federation_types::{ClusterName, Gvr, label, text};
 use hub_client::{Collection, Hub, Reflection, Reflector};
 use serde_json::Value;
@@ -21,7 +21,9 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::route::{BuildOptions, Problem, ProblemKind, RouteTable, build};
-use crate::snapshot::{IngressClass, IngressObject, Named, ParametersObject, SecretObject, ServiceObject, Snapshot};
+use crate::snapshot::{
+    IngressClass, IngressObject, Named, ParametersObject, SecretObject, ServiceObject, SliceObject, Snapshot,
+};
 
 use names::Names;
 
@@ -67,7 +69,7 @@ struct Followed {
     ingresses: Reflection<IngressObject>,
     classes: Reflection<IngressClass>,
     services: Reflection<ServiceObject>,
-    slices: Reflection<Seen>,
+    slices: Reflection<SliceObject>,
     members: Reflection<ClusterName>,
     secrets: BTreeMap<Named, FollowedSecret>,
     default_certificate: Option<Named>,
@@ -232,9 +234,7 @@ impl Followed {
             ingresses: tasks.follow(all(networking, "ingresses"), stop.clone(), |o| Some(IngressObject::read(o))),
             classes: tasks.follow(all(networking, "ingressclasses"), stop.clone(), |o| Some(IngressClass::read(o))),
             services: tasks.follow(all("v1", "services"), stop.clone(), |o| Some(ServiceObject::read(o))),
-            slices: tasks.follow(all("discovery.k8s.io/v1", "endpointslices"), stop.clone(), |object| {
-                Some(endpoint::read(object)).filter(|seen| *seen != Seen::Foreign)
-            }),
+            slices: tasks.follow(all("discovery.k8s.io/v1", "endpointslices"), stop.clone(), SliceObject::read),
             members: tasks
                 .follow(all("fedgate.dev/v1alpha1", "clusters"), stop, |o| ClusterName::new(text::name(o)).ok()),
             secrets: BTreeMap::new(),
@@ -266,11 +266,13 @@ impl Followed {
         if !synced {
             return None;
         }
+        let (clusters, own_slices) = self.endpoints(known);
         Some(Snapshot {
             ingresses: self.ingresses.all().into_iter().map(|(_, ingress)| ingress).collect(),
             classes: self.classes.all().into_iter().map(|(_, class)| (*class).clone()).collect(),
             services: self.services.all().into_iter().map(|(_, service)| (service.key.clone(), service)).collect(),
-            clusters: self.clusters(known),
+            clusters,
+            own_slices,
             secrets: BTreeMap::new(),
             user_lists: BTreeMap::new(),
             external: BTreeMap::new(),
@@ -278,24 +280,32 @@ impl Followed {
         })
     }
 
-    fn clusters(&self, known: &Snapshot) -> Clusters {
-        let mut now = Clusters::new();
+    /// What members say of endpoints, and what was written at the hub.
+    fn endpoints(&self, known: &Snapshot) -> (Clusters, Vec<Slice>) {
+        let (mut now, mut own) = (Clusters::new(), Vec::new());
         // A list that is half read may show a marker without its slices.
         if self.slices.state().synced {
             for (_, seen) in self.slices.all() {
                 match &*seen {
-                    Seen::Slice(slice) => now.entry(slice.cluster.clone()).or_default().slices.push(slice.clone()),
-                    Seen::Marker(cluster) => now.entry(cluster.clone()).or_default().complete = true,
-                    Seen::Foreign => {}
+                    SliceObject::Own(slice) => own.push(slice.clone()),
+                    SliceObject::Mirrored(Seen::Slice(slice)) => {
+                        now.entry(slice.cluster.clone()).or_default().slices.push(slice.clone());
+                    }
+                    SliceObject::Mirrored(Seen::Marker(cluster)) => {
+                        now.entry(cluster.clone()).or_default().complete = true;
+                    }
+                    SliceObject::Mirrored(Seen::Foreign) => {}
                 }
             }
+        } else {
+            own.clone_from(&known.own_slices);
         }
         let mut clusters = carry_over(&known.clusters, now);
         if self.members.state().synced {
             // That a cluster is no member any more is said by the store, not by an absence in a ring.
             clusters.retain(|name, _| self.members.get("", name.as_str()).is_some());
         }
-        clusters
+        (clusters, own)
     }
 
     fn endpoints_synced(&self) -> bool {

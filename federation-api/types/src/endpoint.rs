@@ -90,14 +90,23 @@ pub fn read(object: &Value) -> Seen {
     if text::label(object, label::MARKER).is_some() {
         return if text::namespace(object) == label::SYSTEM_NAMESPACE { Seen::Marker(cluster) } else { Seen::Foreign };
     }
-    let service = text::label(object, "kubernetes.io/service-name");
-    let (Some(service), Some(_)) = (service, text::label(object, label::HUB)) else {
-        return Seen::Foreign;
-    };
-    if !matches!(text::str_at(object, &["addressType"]), "IPv4" | "IPv6") {
-        return Seen::Foreign;
+    match text::label(object, label::HUB) {
+        Some(_) => slice(object, cluster).map_or(Seen::Foreign, Seen::Slice),
+        None => Seen::Foreign,
     }
-    Seen::Slice(Slice {
+}
+
+/// Reads an EndpointSlice that was written at the hub itself, for a service without pods of its own; its endpoints are
+/// nobody's, so they are counted under the name `whose`.
+#[must_use]
+pub fn read_own(object: &Value, whose: &ClusterName) -> Option<Slice> {
+    let mirrored = text::label(object, label::CLUSTER).is_some() || text::label(object, label::MARKER).is_some();
+    slice(object, whose.clone()).filter(|_| !mirrored)
+}
+
+fn slice(object: &Value, cluster: ClusterName) -> Option<Slice> {
+    let service = text::label(object, "kubernetes.io/service-name")?;
+    matches!(text::str_at(object, &["addressType"]), "IPv4" | "IPv6").then(|| Slice {
         namespace: text::namespace(object).to_owned(),
         service: service.to_owned(),
         ports: text::list_at(object, &["ports"]).filter_map(port).collect(),
@@ -180,7 +189,7 @@ pub fn group<'v>(objects: impl IntoIterator<Item = &'v Value>) -> Clusters {
 mod tests {
     use serde_json::json;
 
-    use super::{Seen, carry_over, group, marker, read};
+    use super::{Seen, carry_over, group, marker, read, read_own};
     use crate::name::ClusterName;
 
     fn slice(cluster: &str, owned: bool, address: &str) -> serde_json::Value {
@@ -205,6 +214,21 @@ mod tests {
         assert_eq!(seen.ports[0].protocol, "TCP");
         assert!(seen.endpoints[0].ready && seen.endpoints[0].serving);
         assert!(seen.endpoints[1].addresses.is_empty());
+    }
+
+    #[test]
+    fn what_was_written_at_the_hub_has_no_cluster() {
+        let whose = ClusterName::new("outside").expect("a label");
+        let mut own = slice("east", true, "10.0.0.1");
+        assert_eq!(read_own(&own, &whose), None, "a member's");
+        let labels = own["metadata"]["labels"].as_object_mut().expect("labels");
+        labels.remove("fedgate.dev/cluster");
+        assert_eq!(read(&own), Seen::Foreign);
+        let seen = read_own(&own, &whose).expect("a slice");
+        assert_eq!((seen.cluster, seen.service.as_str(), seen.endpoints.len()), (whose.clone(), "web", 2));
+        own["addressType"] = json!("FQDN");
+        assert_eq!(read_own(&own, &whose), None);
+        assert_eq!(read_own(&json!({"addressType": "IPv4"}), &whose), None);
     }
 
     #[test]

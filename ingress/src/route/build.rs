@@ -115,7 +115,7 @@ pub fn build(snapshot: &Snapshot, before: Option<&RouteTable>, options: &BuildOp
         snapshot,
         options,
         before,
-        index: SliceIndex::new(&snapshot.clusters),
+        index: SliceIndex::new(&snapshot.clusters, &snapshot.own_slices),
         patterned: patterns::patterned_hosts(&read),
         mutuals,
         ids: Identities {

@@ -38,9 +38,9 @@ struct Candidate<'s> {
 }
 
 impl<'s> SliceIndex<'s> {
-    pub fn new(clusters: &'s Clusters) -> Self {
+    pub fn new(clusters: &'s Clusters, own: &'s [Slice]) -> Self {
         let mut slices = HashMap::<_, Vec<_>>::new();
-        for slice in clusters.values().flat_map(|seen| &seen.slices) {
+        for slice in clusters.values().flat_map(|seen| &seen.slices).chain(own) {
             slices.entry((slice.namespace.as_str(), slice.service.as_str())).or_default().push(slice);
         }
         Self { slices }

@@ -41,6 +41,7 @@ pub fn write(snapshot: &Snapshot) -> Value {
         "classes": snapshot.classes.iter().map(write_class).collect::<Vec<_>>(),
         "services": snapshot.services.values().map(|service| write_service(service)).collect::<Vec<_>>(),
         "slices": slices.map(write_slice).collect::<Vec<_>>(),
+        "ownSlices": snapshot.own_slices.iter().map(write_slice).collect::<Vec<_>>(),
         "userLists": snapshot.user_lists.iter().map(|(key, users)| write_users(key, users)).collect::<Vec<_>>(),
         "secrets": snapshot.secrets.iter().map(|(key, secret)| write_secret(key, secret)).collect::<Vec<_>>(),
         "parameters": snapshot.parameters.iter().flatten().map(|(_, one)| write_parameters(one)).collect::<Vec<_>>(),
@@ -62,6 +63,7 @@ pub fn read(kept: &Value) -> Snapshot {
         classes: list("classes").map(IngressClass::read).collect(),
         services,
         clusters: group(list("slices")),
+        own_slices: group(list("ownSlices")).into_values().flat_map(|seen| seen.slices).collect(),
         secrets: list("secrets").filter_map(certified).collect(),
         user_lists: list("userLists").filter_map(users).collect(),
         // They are resolved anew.
@@ -257,6 +259,7 @@ mod tests {
             }))],
             services: [(Named::new("n", "s"), Arc::new(ServiceObject::read(&object)))].into(),
             clusters: group([&slice]),
+            own_slices: group([&slice]).into_values().flat_map(|seen| seen.slices).collect(),
             user_lists: [(Named::new("n", "u"), Arc::new(UserList([("auth".to_owned(), b"x".to_vec())].into())))]
                 .into(),
             secrets: [(Named::new("n", "t"), Arc::new(secret))].into(),
@@ -273,6 +276,7 @@ mod tests {
         assert_eq!(after.classes, before.classes);
         assert_eq!(after.services, before.services);
         assert_eq!(after.clusters, before.clusters);
+        assert_eq!((after.own_slices.len(), &after.own_slices), (1, &before.own_slices));
         assert_eq!(after.secrets, before.secrets);
         assert_eq!(after.user_lists, before.user_lists);
         assert!(read(&json!({"ingresses": 3})).ingresses.is_empty());

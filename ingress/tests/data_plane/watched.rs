@@ -178,6 +178,36 @@ async fn routes_follow_the_hub_and_absences_need_a_marker() {
     watched.stop().await;
 }
 
+/// Ingress: 45, 73
+#[tokio::test]
+async fn slices_that_were_written_at_the_hub_are_routed_to_and_outlive_it() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let disk = dir.path().join("routes.json");
+    let hub = filled();
+    let own = |address: &str| {
+        json!({
+            "metadata": {"namespace": "n", "name": "by-hand", "labels": {"kubernetes.io/service-name": "web"}},
+            "addressType": "IPv4", "ports": [{"port": 9000}], "endpoints": [{"addresses": [address]}],
+        })
+    };
+    hub.set("endpointslices", vec![marker("east"), marker("west"), own("192.0.2.7")]);
+    let mut watched = Watched::start(&hub, Some(&disk));
+    watched.until(&["192.0.2.7:9000"]).await;
+    // They are the store's own: nobody has to say that they are complete.
+    hub.set("endpointslices", vec![own("192.0.2.8")]);
+    watched.until(&["192.0.2.8:9000"]).await;
+    watched.stop().await;
+    hub.0.away.store(true, std::sync::atomic::Ordering::SeqCst);
+    let second = Watched::start(&hub, Some(&disk));
+    let wait = async {
+        while second.addresses() != ["192.0.2.8:9000"] {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, wait).await.expect("served from disk");
+    second.stop().await;
+}
+
 /// Ingress: 73
 #[tokio::test]
 async fn a_start_without_the_hub_serves_the_snapshot_on_disk() {
