@@ -198,6 +198,11 @@ fn access_log(flags: &ServeFlags, file: &ServeFlags) -> Result<AccessLog, Failur
         Some(AccessLogFormat::Combined) => LogFormat::Combined,
     };
     let every = flags.ingress_access_log_every.or(file.ingress_access_log_every).unwrap_or(1);
+    if every == 0 {
+        return Err(
+            usage("--ingress-access-log-every is 0").fix("say 1 for every request, or --ingress-access-log off")
+        );
+    }
     Ok(AccessLog { target, format, every })
 }
 
@@ -307,6 +312,13 @@ mod tests {
         assert_eq!(log.target, LogTarget::File("/var/log/x".into()));
         assert_eq!((log.format, log.every), (LogFormat::Combined, 10));
         assert!(matches!(settings.listen("127.0.0.1:0".parse().expect("an address"), None), Listen::Announced(_)));
+    }
+
+    #[test]
+    fn a_log_of_no_request_is_not_asked_for_by_zero() {
+        let flags = ServeFlags { ingress_access_log_every: Some(0), ..ServeFlags::default() };
+        let refused = IngressSettings::of(&flags, &ServeFlags::default()).expect_err("refused");
+        assert!(refused.message.contains("--ingress-access-log-every"), "{refused:?}");
     }
 
     #[test]
