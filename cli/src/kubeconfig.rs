@@ -192,17 +192,30 @@ pub fn hub(file: Option<&Path>) -> Result<hub_client::Hub, Failure> {
     let dir = path.parent().unwrap_or(Path::new("."));
     let context = config.resolve(name, dir).map_err(|e| unusable(format!("{}: {e}", path.display())))?;
     let target = Target { server: context.server, ca: context.ca, credentials: context.credentials };
-    Connector::direct(AddressPolicy::AllowLoopback).connect(&target).map_err(|e| unusable(e.to_string()))
+    let hub = Connector::direct(AddressPolicy::AllowLoopback).connect(&target).map_err(|e| unusable(e.to_string()))?;
+    Ok(hub.at(&target.server))
 }
 
 #[cfg(test)]
 mod tests {
     use serde_json::Value;
 
-    use super::{Access, merge, remove};
+    use super::{Access, hub, merge, remove};
 
     const ACCESS: Access<'static> =
         Access { server: "https://127.0.0.1:7443", ca_pem: "ca", certificate_pem: "crt", key_pem: "key" };
+
+    #[tokio::test]
+    async fn a_hub_that_is_away_is_named_by_its_address() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let file = dir.path().join("kubeconfig");
+        let text = "{contexts: [{name: c, context: {cluster: c, user: u}}], current-context: c, \
+            clusters: [{name: c, cluster: {server: 'https://127.0.0.1:1'}}], users: [{name: u, user: {token: t}}]}";
+        std::fs::write(&file, text).expect("written");
+        let away = hub(Some(&file)).expect("a hub").get_path("/version").await.expect_err("nobody is there");
+        let told = crate::failure::Failure::hub("cannot ask", &away).to_string();
+        assert!(told.contains("https://127.0.0.1:1: "), "{told}");
+    }
 
     fn parsed(path: &std::path::Path) -> Value {
         serde_saphyr::from_str(&std::fs::read_to_string(path).expect("a file")).expect("YAML")

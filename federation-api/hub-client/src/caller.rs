@@ -29,6 +29,8 @@ const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'
 pub struct Caller {
     api: kube::Client,
     impersonate: Option<Arc<[(http::HeaderName, HeaderValue)]>>,
+    /// Where it is, for what is said when there is no answer.
+    address: Option<Arc<str>>,
 }
 
 /// Which objects a list or watch covers; `None` and empty mean no restriction.
@@ -111,7 +113,13 @@ impl Caller {
     /// A caller over an existing connection.
     #[must_use]
     pub fn new(api: kube::Client) -> Self {
-        Self { api, impersonate: None }
+        Self { api, impersonate: None, address: None }
+    }
+
+    /// The same, which says where it is when there is no answer.
+    #[must_use]
+    pub fn at(self, address: &str) -> Self {
+        Self { address: Some(address.into()), ..self }
     }
 
     /// The connection itself, for tunnels and raw requests.
@@ -132,7 +140,7 @@ impl Caller {
         for group in groups {
             headers.push((http::HeaderName::from_static("impersonate-group"), value(group)?));
         }
-        Ok(Self { api: self.api.clone(), impersonate: Some(headers.into()) })
+        Ok(Self { impersonate: Some(headers.into()), ..self.clone() })
     }
 
     /// One object, `None` where it is not there.
@@ -266,7 +274,7 @@ impl Caller {
         };
         let (status, bytes) = tokio::time::timeout(REQUEST_TIMEOUT, exchange)
             .await
-            .map_err(|_| ApiError::Transport(format!("no answer within {} s", REQUEST_TIMEOUT.as_secs())))??;
+            .map_err(|_| self.silent(&format!("no answer within {} s", REQUEST_TIMEOUT.as_secs())))??;
         let parsed = serde_json::from_slice::<Value>(&bytes);
         if !status.is_success() {
             let text = String::from_utf8_lossy(&bytes);
@@ -305,7 +313,15 @@ impl Caller {
     /// # Errors
     /// [`ApiError::Transport`] if there is no answer.
     pub async fn send(&self, request: Request<Body>) -> Result<Response<Body>, ApiError> {
-        self.api.send(request).await.map_err(|e| ApiError::Transport(chain(&e)))
+        self.api.send(request).await.map_err(|e| self.silent(&chain(&e)))
+    }
+
+    /// That there was no answer, and from where.
+    fn silent(&self, why: &str) -> ApiError {
+        match &self.address {
+            Some(address) => ApiError::Transport(format!("{address}: {why}")),
+            None => ApiError::Transport(why.to_owned()),
+        }
     }
 }
 
