@@ -92,6 +92,7 @@ fn snapshot(hosts: usize, paths: usize) -> Snapshot {
     Snapshot {
         ingresses: (0..hosts).map(ingress).collect(),
         classes: vec![IngressClass {
+            uid: String::new(),
             name: "fedgate".into(),
             controller: label::INGRESS_CONTROLLER.into(),
             default: false,

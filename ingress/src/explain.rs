@@ -133,7 +133,7 @@ pub fn explain(table: &RouteTable, question: Question) -> Vec<Step> {
     });
     let place = entry.map_or(String::new(), |entry| format!(", {} {}{}", entry.kind, entry.host, entry.path));
     tell("route", format!("Ingress {}{place}", found.route.ingress));
-    for problem in table.problems().iter().filter(|problem| problem.ingress == found.route.ingress) {
+    for problem in table.problems().iter().filter(|problem| problem.is_of(&found.route.ingress)) {
         tell("problem", problem.message.clone());
     }
     let arrived = Arrived::new(&found, (&parts, &host), &peer, table);

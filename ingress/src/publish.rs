@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use crate::route::Problem;
+use crate::route::{Problem, Subject};
 use crate::snapshot::{IngressObject, Named};
 use crate::watch::Outcome;
 
@@ -25,7 +25,7 @@ const LOOK_PAUSE: Duration = Duration::from_millis(100);
 /// Field manager and reporter of what is written here.
 const COMPONENT: &str = "fedgate-ingress";
 
-/// What a reconcile of one Ingress does.
+/// What a reconcile of one object does.
 #[derive(Debug, Clone, PartialEq)]
 enum Action {
     /// Sets the whole list of addresses.
@@ -34,10 +34,14 @@ enum Action {
     Report(Problem),
 }
 
-/// What the last build says of one Ingress.
-#[derive(Debug, Clone)]
+/// An object of which something may be said.
+type Key = (Subject, Named);
+
+/// What the last build says of one object.
+#[derive(Debug, Clone, Default)]
 struct Told {
-    ingress: Arc<IngressObject>,
+    /// Where it is one.
+    ingress: Option<Arc<IngressObject>>,
     ours: bool,
     problems: Vec<Problem>,
 }
@@ -55,13 +59,13 @@ pub async fn publish(
     // Guards what the last build says by Ingress; replaced as a whole, never held across an await.
     let latest = Arc::new(Mutex::new(Arc::new(BTreeMap::new())));
     let current = latest.clone();
-    let reconcile = |key: Named| {
+    let reconcile = |key: Key| {
         let (hub, wanted, reported, current) = (hub.clone(), wanted.clone(), reported.clone(), current.clone());
         async move {
             let told = Arc::clone(&current.lock());
             let actions = told.get(&key).map_or_else(Vec::new, |told| plan(told, &wanted, &reported.lock()));
             for action in actions {
-                commit(&hub, &key, action, &reported).await?;
+                commit(&hub, &key.1, action, &reported).await?;
             }
             Ok(())
         }
@@ -73,7 +77,7 @@ pub async fn publish(
                 if !outcome.synced {
                     continue;
                 }
-                Arc::new(by_ingress(&outcome))
+                Arc::new(by_object(&outcome))
             };
             let before = std::mem::replace(&mut *latest.lock(), now.clone());
             changed(&before, &now).for_each(|key| queue.add(key.clone()));
@@ -87,41 +91,56 @@ pub async fn publish(
     }
 }
 
-fn by_ingress(outcome: &Outcome) -> BTreeMap<Named, Told> {
+fn by_object(outcome: &Outcome) -> BTreeMap<Key, Told> {
     let told = |ingress: &Arc<IngressObject>| Told {
-        ingress: ingress.clone(),
+        ingress: Some(ingress.clone()),
         ours: outcome.accepted.contains(&ingress.key),
         problems: Vec::new(),
     };
-    let mut all: BTreeMap<Named, Told> =
-        outcome.ingresses.iter().map(|ingress| (ingress.key.clone(), told(ingress))).collect();
+    let of = |ingress: &Arc<IngressObject>| ((Subject::Ingress, ingress.key.clone()), told(ingress));
+    let mut all: BTreeMap<Key, Told> = outcome.ingresses.iter().map(of).collect();
     for problem in &outcome.problems {
-        if let Some(told) = all.get_mut(&problem.ingress).filter(|told| told.ingress.uid == problem.uid) {
+        let key = (problem.of, problem.on.clone());
+        let told = match problem.of {
+            Subject::Ingress => all.get_mut(&key).filter(|told| told.is_of(&problem.uid)),
+            Subject::Class | Subject::Parameters | Subject::ClusterParameters => Some(all.entry(key).or_default()),
+        };
+        if let Some(told) = told {
             told.problems.push(problem.clone());
         }
     }
     all
 }
 
-/// The Ingresses of which something else is said than before.
-fn changed<'t>(before: &'t BTreeMap<Named, Told>, now: &'t BTreeMap<Named, Told>) -> impl Iterator<Item = &'t Named> {
+impl Told {
+    fn is_of(&self, uid: &str) -> bool {
+        self.ingress.as_ref().is_some_and(|ingress| ingress.uid == uid)
+    }
+}
+
+/// The objects of which something else is said than before.
+fn changed<'t>(before: &'t BTreeMap<Key, Told>, now: &'t BTreeMap<Key, Told>) -> impl Iterator<Item = &'t Key> {
     let same = |was: &Told, is: &Told| {
-        Arc::ptr_eq(&was.ingress, &is.ingress) && was.ours == is.ours && was.problems == is.problems
+        let object = match (&was.ingress, &is.ingress) {
+            (Some(was), Some(is)) => Arc::ptr_eq(was, is),
+            (was, is) => was.is_none() && is.is_none(),
+        };
+        object && was.ours == is.ours && was.problems == is.problems
     };
     now.iter().filter(move |(key, is)| !before.get(key).is_some_and(|was| same(was, is))).map(|(key, _)| key)
 }
 
-/// Pure: what is to be done for one Ingress.
+/// Pure: what is to be done for one object.
 fn plan(told: &Told, wanted: &[Value], reported: &BTreeSet<String>) -> Vec<Action> {
     let Told { ingress, ours, problems } = told;
     let mut actions = Vec::new();
-    if *ours {
-        if !wanted.is_empty() && !same(&ingress.published, wanted) {
-            actions.push(Action::Publish(wanted.to_vec()));
+    if let Some(ingress) = ingress.as_ref().filter(|_| !wanted.is_empty()) {
+        match (*ours, same(&ingress.published, wanted)) {
+            (true, false) => actions.push(Action::Publish(wanted.to_vec())),
+            // It was ours and changed its class: what we wrote goes, what another wrote stays.
+            (false, true) => actions.push(Action::Publish(Vec::new())),
+            (true, true) | (false, false) => {}
         }
-    } else if !wanted.is_empty() && same(&ingress.published, wanted) {
-        // It was ours and changed its class: what we wrote goes, what another wrote stays.
-        actions.push(Action::Publish(Vec::new()));
     }
     let new = problems.iter().filter(|problem| !reported.contains(&event_name(problem)));
     actions.extend(new.cloned().map(Action::Report));
@@ -150,7 +169,7 @@ async fn commit(
         }
         Action::Report(problem) => {
             let event = event(&problem, &jiff::Timestamp::now().to_string());
-            let made = hub.create(&Gvr::new("v1", "events"), &problem.ingress.namespace, &event).await;
+            let made = hub.create(&Gvr::new("v1", "events"), namespace(&problem), &event).await;
             if !made.as_ref().is_err_and(ApiError::is_already_exists) {
                 gone_is_fine(made)?;
             }
@@ -183,19 +202,29 @@ fn event_name(problem: &Problem) -> String {
         hash = (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
     }
     // 253 is the limit of a name.
-    let name: String = problem.ingress.name.chars().take(200).collect();
+    let name: String = problem.on.name.chars().take(200).collect();
     format!("{name}.{hash:016x}")
 }
 
+/// Where its Event is; those of the cluster's objects are in the default namespace.
+fn namespace(problem: &Problem) -> &str {
+    match &*problem.on.namespace {
+        "" => "default",
+        own => own,
+    }
+}
+
 fn event(problem: &Problem, now: &str) -> Value {
+    let (api_version, kind) = problem.of.api();
+    let mut object = json!({"apiVersion": api_version, "kind": kind, "name": &*problem.on.name, "uid": problem.uid});
+    if !problem.on.namespace.is_empty() {
+        object["namespace"] = json!(&*problem.on.namespace);
+    }
     json!({
         "apiVersion": "v1",
         "kind": "Event",
-        "metadata": {"name": event_name(problem), "namespace": &*problem.ingress.namespace},
-        "involvedObject": {
-            "apiVersion": "networking.k8s.io/v1", "kind": "Ingress",
-            "namespace": &*problem.ingress.namespace, "name": &*problem.ingress.name, "uid": problem.uid,
-        },
+        "metadata": {"name": event_name(problem), "namespace": namespace(problem)},
+        "involvedObject": object,
         "type": "Warning",
         "reason": problem.kind.reason(),
         "message": problem.message.chars().take(1024).collect::<String>(),
@@ -213,8 +242,8 @@ mod tests {
 
     use serde_json::{Value, json};
 
-    use super::{Action, by_ingress, changed, entry, event, event_name, plan};
-    use crate::route::{Problem, ProblemKind};
+    use super::{Action, by_object, changed, entry, event, event_name, plan};
+    use crate::route::{Problem, ProblemKind, Subject};
     use crate::snapshot::{IngressObject, Named};
     use crate::watch::Outcome;
 
@@ -246,7 +275,8 @@ mod tests {
             if ours {
                 outcome.accepted.insert(Named::new("n", "i"));
             }
-            let actions = plan(&by_ingress(&outcome)[&Named::new("n", "i")], &wanted, &BTreeSet::new());
+            let actions =
+                plan(&by_object(&outcome)[&(Subject::Ingress, Named::new("n", "i"))], &wanted, &BTreeSet::new());
             assert_eq!(actions, expected, "{published:?} {ours}");
         }
     }
@@ -255,7 +285,8 @@ mod tests {
     #[test]
     fn a_problem_is_reported_once() {
         let problem = Problem {
-            ingress: Named::new("n", "i"),
+            of: Subject::Ingress,
+            on: Named::new("n", "i"),
             uid: "i".into(),
             kind: ProblemKind::ServiceMissing,
             message: "spec.defaultBackend.service: there is no Service n/x".into(),
@@ -263,21 +294,56 @@ mod tests {
         let mut outcome = Outcome { ingresses: vec![ingress("i", &[])], ..Outcome::default() };
         outcome.problems.push(problem.clone());
         outcome.problems.push(Problem { uid: "the one before".into(), ..problem.clone() });
-        let told = &by_ingress(&outcome)[&Named::new("n", "i")];
+        let told = &by_object(&outcome)[&(Subject::Ingress, Named::new("n", "i"))];
         assert_eq!(plan(told, &[], &BTreeSet::new()), [Action::Report(problem.clone())]);
         assert!(plan(told, &[], &[event_name(&problem)].into()).is_empty());
         let object = event(&problem, "2026-01-01T00:00:00Z");
         assert_eq!(object["reason"], "ServiceNotFound");
         assert_eq!(object["involvedObject"]["uid"], "i");
     }
+
+    /// Ingress: 84
+    #[test]
+    fn what_is_wrong_with_a_class_is_reported_on_it() {
+        let problem = |of, namespace: &str| Problem {
+            of,
+            on: Named::new(namespace, "p"),
+            uid: "u".into(),
+            kind: ProblemKind::ParametersUnsupported,
+            message: "spec.defaults[colour]: is no annotation that is known here".into(),
+        };
+        let (class, own) = (problem(Subject::Class, ""), problem(Subject::Parameters, "n"));
+        let problems = vec![class.clone(), own.clone()];
+        let outcome = Outcome { problems, ingresses: vec![ingress("i", &[])], ..Outcome::default() };
+        let told = by_object(&outcome);
+        assert_eq!(told.len(), 3);
+        let wanted = [entry("10.0.0.1")];
+        assert_eq!(
+            plan(&told[&(Subject::Class, class.on.clone())], &wanted, &BTreeSet::new()),
+            [Action::Report(class.clone())]
+        );
+        assert!(
+            plan(&told[&(Subject::Ingress, Named::new("n", "i"))], &wanted, &BTreeSet::new()).is_empty(),
+            "not ours"
+        );
+        let (class, own) = (event(&class, "now"), event(&own, "now"));
+        assert_eq!(
+            (&class["metadata"]["namespace"], &class["involvedObject"]["kind"]),
+            (&json!("default"), &json!("IngressClass"))
+        );
+        assert_eq!(class["involvedObject"].get("namespace"), None);
+        assert_eq!((&own["metadata"]["namespace"], &own["involvedObject"]["namespace"]), (&json!("n"), &json!("n")));
+        assert_eq!(own["involvedObject"]["apiVersion"], "fedgate.dev/v1alpha1");
+    }
+
     /// Ingress: 72
     #[test]
     fn only_what_changed_is_looked_at() {
         let (a, b) = (ingress("a", &[]), ingress("b", &[]));
         let mut outcome = Outcome { ingresses: vec![a, b], ..Outcome::default() };
         let names = |before: &Outcome, now: &Outcome| {
-            let (before, now) = (by_ingress(before), by_ingress(now));
-            changed(&before, &now).map(|key| key.name.to_string()).collect::<Vec<_>>()
+            let (before, now) = (by_object(before), by_object(now));
+            changed(&before, &now).map(|(_, key)| key.name.to_string()).collect::<Vec<_>>()
         };
         assert_eq!(names(&Outcome::default(), &outcome), ["a", "b"]);
         let before = outcome.clone();

@@ -55,6 +55,8 @@ pub use wire::{
     Announce, TlsSetup, TlsVersions, UpstreamProtocol, UpstreamTls, Verify, Wire, WireError, WireSpec, Wires, Wiring,
 };
 
+use federation_types::label;
+
 use crate::annotation::MutualWish;
 use crate::snapshot::Named;
 use basic::BasicAuth;
@@ -133,14 +135,38 @@ pub struct Entry<'t> {
     pub route: &'t Arc<Route>,
 }
 
-/// What is wrong with an Ingress; it is served as far as it can be.
+/// What is wrong with an Ingress, or with what its class says; it is served as far as it can be.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
-    pub ingress: Named,
+    pub of: Subject,
+    /// Whose namespace is empty where the object has none.
+    pub on: Named,
     pub uid: String,
     pub kind: ProblemKind,
     /// Names the field.
     pub message: String,
+}
+
+/// What a [`Problem`] is said of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Subject {
+    Ingress,
+    Class,
+    Parameters,
+    ClusterParameters,
+}
+
+impl Subject {
+    /// Its API version and kind.
+    #[must_use]
+    pub const fn api(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Ingress => ("networking.k8s.io/v1", "Ingress"),
+            Self::Class => ("networking.k8s.io/v1", "IngressClass"),
+            Self::Parameters => (label::API_VERSION, "IngressParameters"),
+            Self::ClusterParameters => (label::API_VERSION, "ClusterIngressParameters"),
+        }
+    }
 }
 
 /// The machine-readable half of a [`Problem`].
@@ -184,6 +210,12 @@ impl ProblemKind {
 }
 
 impl Problem {
+    /// Whether it is said of this Ingress.
+    #[must_use]
+    pub fn is_of(&self, ingress: &Named) -> bool {
+        self.of == Subject::Ingress && self.on == *ingress
+    }
+
     /// Whether it is about a Secret, which only the gateway can read.
     #[must_use]
     pub fn is_about_secrets(&self) -> bool {
@@ -193,7 +225,11 @@ impl Problem {
 
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Ingress {}: {}", self.ingress, self.message)
+        let (_, kind) = self.of.api();
+        match &*self.on.namespace {
+            "" => write!(f, "{kind} {}: {}", self.on.name, self.message),
+            _ => write!(f, "{kind} {}: {}", self.on, self.message),
+        }
     }
 }
 

@@ -191,6 +191,7 @@ pub enum PortRef {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct IngressClass {
     pub name: String,
+    pub uid: String,
     pub controller: String,
     pub default: bool,
     pub parameters: Option<ParametersRef>,
@@ -210,6 +211,7 @@ pub struct ParametersRef {
 pub struct ParametersObject {
     /// The namespace is empty where the scope is the cluster.
     pub key: Named,
+    pub uid: String,
     /// By name without prefix.
     pub defaults: BTreeMap<String, String>,
 }
@@ -348,6 +350,7 @@ impl IngressClass {
     pub fn read(object: &Value) -> Self {
         Self {
             name: text::name(object).to_owned(),
+            uid: text::uid(object).to_owned(),
             controller: text::str_at(object, &["spec", "controller"]).to_owned(),
             default: text::annotation(object, "ingressclass.kubernetes.io/is-default-class") == Some("true"),
             parameters: text::at(object, &["spec", "parameters"]).filter(|given| given.is_object()).map(parameters),
@@ -373,7 +376,7 @@ impl ParametersObject {
     pub fn read(object: &Value) -> Self {
         let defaults = text::at(object, &["spec", "defaults"]).and_then(Value::as_object).into_iter().flatten();
         let defaults = defaults.filter_map(|(name, value)| Some((name.clone(), value.as_str()?.to_owned())));
-        Self { key: Named::of(object), defaults: defaults.collect() }
+        Self { key: Named::of(object), uid: text::uid(object).to_owned(), defaults: defaults.collect() }
     }
 }
 

@@ -114,7 +114,8 @@ fn listed(table: &RouteTable, namespace: Option<&str>) -> String {
     }));
     let mut text = if rows.len() == 1 { "no routes\n".to_owned() } else { columns(&rows) };
     // Only the gateway reads Secrets: of those it says itself what is wrong.
-    let problems = table.problems().iter().filter(|problem| within(&problem.ingress.namespace));
+    let problems =
+        table.problems().iter().filter(|problem| problem.on.namespace.is_empty() || within(&problem.on.namespace));
     let problems = problems.filter(|problem| !problem.is_about_secrets());
     for (number, problem) in problems.enumerate() {
         text += if number == 0 { "\nProblems:\n" } else { "" };

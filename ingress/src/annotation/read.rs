@@ -40,9 +40,8 @@ impl<'a> Reader<'a> {
                 (_, "") if row.guards => {
                     reader.found(name, "is empty and keeps nobody out".to_owned(), Weight::Nothing);
                 }
-                (_, "") => {}
                 (_, value) => {
-                    if let Err(message) = row.form.check(value) {
+                    if let Err(message) = row.check(value) {
                         reader.odd.insert(name);
                         reader.bad(name, message);
                     }

@@ -30,7 +30,7 @@ pub struct Row {
     pub name: &'static str,
     pub verdict: Verdict,
     /// What its values look like.
-    pub form: Form,
+    form: Form,
     /// It keeps somebody out: where it is not followed, nobody comes in.
     pub guards: bool,
 }
@@ -135,6 +135,17 @@ const fn refused(name: &'static str, why: &'static str) -> Row {
 }
 
 impl Row {
+    /// Whether a value can be used; an empty one is as none.
+    ///
+    /// # Errors
+    /// The value, and what is wanted in its place.
+    pub fn check(&self, value: &str) -> Result<(), String> {
+        match value.trim() {
+            "" => Ok(()),
+            value => self.form.check(value),
+        }
+    }
+
     const fn guards(self) -> Self {
         Self { guards: true, ..self }
     }

@@ -36,7 +36,7 @@ use crate::route::policy::Policy;
 use crate::route::pool::{Identities, Locality, SliceIndex, routable};
 use crate::route::upkeep::Upkeep;
 use crate::route::wire::{UpstreamTls, Wires};
-use crate::route::{ErrorPages, Mirror, Problem, ProblemKind, Route, RouteTable};
+use crate::route::{ErrorPages, Mirror, Problem, ProblemKind, Route, RouteTable, Subject};
 use crate::snapshot::{BackendRef, IngressClass, IngressObject, Named, PortRef, RulePath, ServiceObject, Snapshot};
 use canaries::{Place, Waiting};
 use mutual::MutualHosts;
@@ -142,6 +142,7 @@ pub fn build(snapshot: &Snapshot, before: Option<&RouteTable>, options: &BuildOp
     };
     builder.table.any.mutual = builder.mutuals.of("");
     builder.default_certificate();
+    builder.table.problems = parameters::problems(snapshot);
     for Unheard { ingress, message } in unheard {
         builder.problem(ingress, ProblemKind::Annotation, message);
     }
@@ -207,7 +208,6 @@ impl<'s> Builder<'s> {
                 self.path(ingress, &rule.host, path, &field);
             }
         }
-        self.parameters(ingress);
         self.default_backend(ingress);
         self.tls(ingress);
     }
@@ -266,15 +266,12 @@ impl<'s> Builder<'s> {
 
     /// Says what is wrong with the annotations of an Ingress: once what is the same of several.
     fn findings(&mut self, ingress: &IngressObject, findings: Vec<Finding>) {
-        let mut same = BTreeMap::<(&str, String), Vec<String>>::new();
+        let mut same = BTreeMap::<String, Vec<String>>::new();
         for Finding { name, message, .. } in findings {
-            let said = |by: &BTreeMap<String, String>| by.contains_key(&name);
-            let own = said(&ingress.annotations) || !said(&parameters::with_defaults(self.snapshot, ingress));
-            let field = if own { "metadata.annotations" } else { "spec.ingressClassName: defaults of its class" };
-            same.entry((field, message)).or_default().push(name);
+            same.entry(message).or_default().push(name);
         }
-        for ((field, message), names) in same {
-            let message = format!("{field}[{}]: {message}", names.join(", "));
+        for (message, names) in same {
+            let message = format!("metadata.annotations[{}]: {message}", names.join(", "));
             self.problem(ingress, ProblemKind::Annotation, message);
         }
     }
@@ -498,7 +495,13 @@ impl<'s> Builder<'s> {
     }
 
     fn problem(&mut self, ingress: &IngressObject, kind: ProblemKind, message: String) {
-        self.table.problems.push(Problem { ingress: ingress.key.clone(), uid: ingress.uid.clone(), kind, message });
+        self.table.problems.push(Problem {
+            of: Subject::Ingress,
+            on: ingress.key.clone(),
+            uid: ingress.uid.clone(),
+            kind,
+            message,
+        });
     }
 
     fn default_certificate(&mut self) {

@@ -147,6 +147,7 @@ pub fn snapshot(endpoints: &[SocketAddr]) -> Snapshot {
     Snapshot {
         ingresses: vec![Arc::new(IngressObject::read(&ingress))],
         classes: vec![IngressClass {
+            uid: String::new(),
             name: "fedgate".into(),
             controller: label::INGRESS_CONTROLLER.into(),
             default: false,

@@ -314,7 +314,7 @@ async fn the_oldest_of_the_hosts_own_namespace_decides_for_the_whole_host() {
     let late = |host: &str| format!("GET /late HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
     assert_eq!(ask(gate.http, &late("owned.example")).await.status, 503);
     let table = gate.routes.load();
-    let told = |name: &str| table.problems().iter().any(|p| &*p.ingress.name == name && p.message.contains("auth-tls"));
+    let told = |name: &str| table.problems().iter().any(|p| &*p.on.name == name && p.message.contains("auth-tls"));
     assert!(told("i102") && told("i103") && told("i104") && told("i5") && !told("i101"), "{:?}", table.problems());
 }
 

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use crate::route::policy::{BodyLimit, WhenHttps};
 use crate::route::{
-    Balance, BuildOptions, Delivery, ExternalNames, Locality, ProblemKind, RouteTable, Way, Wish, build,
+    Balance, BuildOptions, Delivery, ExternalNames, Locality, ProblemKind, RouteTable, Subject, Way, Wish, build,
 };
 use crate::snapshot::{IngressClass, IngressObject, Named, ParametersObject, ServiceObject, Snapshot, TlsSecret};
 
@@ -33,7 +33,7 @@ fn to(service: &str) -> Value {
 }
 
 fn class(name: &str, controller: &str, default: bool) -> IngressClass {
-    IngressClass { name: name.into(), controller: controller.into(), default, parameters: None }
+    IngressClass { name: name.into(), uid: String::new(), controller: controller.into(), default, parameters: None }
 }
 
 fn services(names: &[&str]) -> BTreeMap<Named, Arc<ServiceObject>> {
@@ -162,7 +162,7 @@ fn the_oldest_wins_and_the_loser_hears_of_it() {
     let table = built(&snapshot(vec![newer, older]));
     assert_eq!(backend(&table, "h", "/").as_deref(), Some("n/a:80"));
     let [problem] = table.problems() else { panic!("one problem: {:?}", table.problems()) };
-    assert_eq!((problem.kind, &*problem.ingress.name), (ProblemKind::PathTaken, "a-newer"));
+    assert_eq!((problem.kind, &*problem.on.name), (ProblemKind::PathTaken, "a-newer"));
     assert!(problem.message.contains("n/z-older") && problem.message.contains("spec.rules[0].http.paths[0]"));
 }
 
@@ -459,7 +459,7 @@ fn every_kind_of_conflict_is_decided_by_age_then_name_and_told_to_the_loser() {
     ]));
     assert_eq!(backend(&table, "h", "/p").as_deref(), Some("n/a:80"));
     assert_eq!(backend(&table, "h", "/other").as_deref(), Some("n/a:80"));
-    let told: Vec<_> = table.problems().iter().map(|problem| (&*problem.ingress.name, problem.kind)).collect();
+    let told: Vec<_> = table.problems().iter().map(|problem| (&*problem.on.name, problem.kind)).collect();
     assert_eq!(
         told,
         [("b", ProblemKind::PathTaken); 2].into_iter().chain([("c", ProblemKind::PathTaken); 2]).collect::<Vec<_>>()
@@ -535,6 +535,7 @@ fn what_a_class_says_holds_where_its_ingresses_say_nothing() {
         "metadata": {"name": "fedgate"}, "spec": {"controller": label::INGRESS_CONTROLLER, "parameters": parameters},
     }));
     let of = |given: &Value, own: &Value| {
+        let other = ingress("other", "2", json!({"rules": [rule("other", "/", "Prefix", "a")]}));
         let mut object = ingress("i", "1", json!({"rules": [rule("h", "/", "Prefix", "a")]}));
         Arc::make_mut(&mut object).annotations = own
             .as_object()
@@ -542,7 +543,7 @@ fn what_a_class_says_holds_where_its_ingresses_say_nothing() {
             .iter()
             .map(|(name, value)| (name.clone(), value.as_str().expect("a text").to_owned()))
             .collect();
-        let mut all = snapshot(vec![object]);
+        let mut all = snapshot(vec![object, other]);
         all.classes = vec![class.clone()];
         all.parameters = Some([defaults("", given)].into());
         built(&all)
@@ -560,11 +561,15 @@ fn what_a_class_says_holds_where_its_ingresses_say_nothing() {
         (json!({"configuration-snippet": "deny all;"}), "spec.defaults[configuration-snippet]"),
         (json!({"whitelist-source-range": "10.0.0.0/8"}), "spec.defaults[whitelist-source-range]"),
         (json!({"colour": "red"}), "spec.defaults[colour]"),
-        (json!({"proxy-read-timeout": "soon"}), "defaults of its class[proxy-read-timeout]"),
+        (
+            json!({"proxy-read-timeout": "soon"}),
+            "spec.defaults[proxy-read-timeout]: \"soon\" is not a number of seconds",
+        ),
     ] {
         let table = of(&given, &json!({}));
         let told: Vec<_> = table.problems().iter().map(|problem| &*problem.message).collect();
-        assert!(told.len() == 1 && told[0].contains(wanted), "{given} {told:?}");
+        assert!(told.len() == 1 && told[0].starts_with(wanted), "{given} {told:?}");
+        assert_eq!(table.problems()[0].of, Subject::ClusterParameters, "once, wherever many Ingresses are");
         assert_eq!(policy(&table).closed, None);
     }
     // What an Ingress leaves out is its own fault, and not that of its class.
@@ -602,6 +607,8 @@ fn parameters_of_a_class_are_ours_and_there_or_reported() {
         given.parameters = there;
         let table = built(&given);
         assert_eq!(table.problems().first().map(|problem| problem.kind), wanted, "{parameters}");
+        let told: Vec<_> = table.problems().iter().map(|problem| (problem.of, &*problem.on.name)).collect();
+        assert!(told.is_empty() || told == [(Subject::Class, "fedgate")], "{told:?}");
         assert!(backend(&table, "h", "/").is_some(), "it is served as far as it can be");
     }
 }
@@ -622,7 +629,7 @@ fn nothing_that_is_wrong_with_one_ingress_touches_another() {
     all.push(ingress("good", "2", json!({"rules": [rule("h", "/", "Prefix", "a")]})));
     let table = built(&snapshot(all));
     assert_eq!(backend(&table, "h", "/").as_deref(), Some("n/a:80"));
-    assert!(table.problems().iter().all(|problem| &*problem.ingress.name != "good"), "{:?}", table.problems());
+    assert!(table.problems().iter().all(|problem| &*problem.on.name != "good"), "{:?}", table.problems());
     assert!(table.problems().len() >= 4, "{:?}", table.problems());
 }
 
@@ -644,7 +651,7 @@ fn the_oldest_ingress_that_says_anything_about_a_service_speaks_for_it() {
     let table = built(&given);
     let circuit = table.backend("n/a:80").expect("there").upkeep.circuit.expect("a limit");
     assert_eq!(circuit.requests, 5);
-    let problems: Vec<_> = table.problems().iter().map(|problem| (&*problem.ingress.name, &*problem.message)).collect();
+    let problems: Vec<_> = table.problems().iter().map(|problem| (&*problem.on.name, &*problem.message)).collect();
     let told =
         "metadata.annotations: the older Ingress n/second already says how the endpoints of n/a:80 are looked after";
     assert_eq!(problems, [("third", told)]);
@@ -759,7 +766,7 @@ fn what_a_canary_passes_over_is_one_problem() {
     });
     let table = built(&snapshot(vec![object("main", json!({})), object("new", canary)]));
     let [problem] = table.problems() else { panic!("one problem: {:?}", table.problems()) };
-    assert_eq!((problem.kind, &*problem.ingress.name), (ProblemKind::Annotation, "new"));
+    assert_eq!((problem.kind, &*problem.on.name), (ProblemKind::Annotation, "new"));
     assert!(problem.message.starts_with("metadata.annotations[auth-secret, auth-type]: is not followed"), "{problem}");
     let route = table.find("a.example", "/").expect("the main one's");
     let taker = route.canaries.routes().next().expect("the canary");
