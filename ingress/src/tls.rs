@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use auth::x509::AnyClientCertificate;
+use rcgen::{CertificateParams, DistinguishedName, DnType, KeyPair};
 use rustls::crypto::ring;
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
@@ -56,14 +57,20 @@ impl Handshakes {
 /// # Errors
 /// [`TlsError`]; it cannot depend on user input.
 pub fn handshakes(table: Arc<ArcSwap<RouteTable>>) -> Result<Handshakes, TlsError> {
-    let made = rcgen::generate_simple_self_signed(["fedgate.invalid".to_owned()])?;
-    let secret = TlsSecret {
-        certificate: made.cert.pem().into_bytes(),
-        private_key: made.signing_key.serialize_pem().into_bytes(),
-    };
-    let resolver = Arc::new(Resolver { table, made: Arc::new(parse_certificate(&secret)?) });
+    let resolver = Arc::new(Resolver { table, made: Arc::new(parse_certificate(&made()?)?) });
     let usual = TlsAcceptor::from(config(Arc::clone(&resolver), None)?);
     Ok(Handshakes { usual, resolver })
+}
+
+/// The certificate of hosts that have none, and whose name says so, as that of ingress-nginx does.
+fn made() -> Result<TlsSecret, rcgen::Error> {
+    let mut params = CertificateParams::new(["fedgate.invalid".to_owned()])?;
+    params.distinguished_name = DistinguishedName::new();
+    params.distinguished_name.push(DnType::OrganizationName, "fedgate");
+    params.distinguished_name.push(DnType::CommonName, "fedgate Ingress Fake Certificate");
+    let key = KeyPair::generate()?;
+    let certificate = params.self_signed(&key)?;
+    Ok(TlsSecret { certificate: certificate.pem().into_bytes(), private_key: key.serialize_pem().into_bytes() })
 }
 
 fn config(resolver: Arc<Resolver>, asked: Option<AnyClientCertificate>) -> Result<Arc<ServerConfig>, TlsError> {

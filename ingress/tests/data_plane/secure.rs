@@ -114,7 +114,7 @@ async fn handshake(
     (stream, certificate)
 }
 
-fn secret() -> (Arc<TlsSecret>, Vec<u8>) {
+pub fn secret() -> (Arc<TlsSecret>, Vec<u8>) {
     secret_of(&rcgen::PKCS_ECDSA_P256_SHA256)
 }
 
@@ -127,7 +127,7 @@ fn secret_of(kind: &'static rcgen::SignatureAlgorithm) -> (Arc<TlsSecret>, Vec<u
 }
 
 /// Routes everything to `up`, with these blocks of `spec.tls` and Secrets.
-fn secured(up: &Upstream, tls: &serde_json::Value, secrets: &[(&str, &Arc<TlsSecret>)]) -> Snapshot {
+pub fn secured(up: &Upstream, tls: &serde_json::Value, secrets: &[(&str, &Arc<TlsSecret>)]) -> Snapshot {
     let mut snapshot = snapshot(&[up.address]);
     let tls =
         json!({"metadata": {"namespace": "n", "name": "tls"}, "spec": {"ingressClassName": "fedgate", "tls": tls}});
@@ -278,4 +278,20 @@ async fn a_request_for_a_host_with_another_certificate_is_misdirected() {
         let request = Request::get(format!("https://{host}/")).body(Empty::<Bytes>::new()).expect("a request");
         assert_eq!(sender.send_request(request).await.expect("an answer").status(), wanted, "{host}");
     }
+}
+
+/// Ingress: 47
+#[tokio::test]
+async fn the_certificate_of_hosts_without_one_says_what_it_is() {
+    let up = Upstream::start("one").await;
+    let gate = Gate::to(&[up.address]);
+    let der = connect(&gate, "other.example", &[]).await.1;
+    let shown = String::from_utf8_lossy(&der);
+    assert!(shown.contains("fedgate Ingress Fake Certificate") && shown.contains("fedgate.invalid"), "{shown}");
+    let missing = secured(&up, &json!([{"hosts": ["a.example"], "secretName": "none"}]), &[]);
+    let gate = Gate::start(&missing, |_| ());
+    let table = gate.routes.load();
+    let told =
+        table.problems().iter().any(|it| it.message.contains("no Secret n/none") && it.message.contains("default"));
+    assert!(told, "{:?}", table.problems());
 }
