@@ -108,6 +108,10 @@ pub struct HeadRules {
     pub via: Option<HeaderValue>,
     /// `Server` of answers that bring none.
     pub server: Option<HeaderValue>,
+    /// `Strict-Transport-Security` of answers that bring none, over TLS, of hosts with a certificate of their own.
+    pub hsts: Option<HeaderValue>,
+    /// Redirects to HTTPS name the port of the TLS listener, also where their Ingress does not ask for that.
+    pub redirect_port: bool,
 }
 
 impl Default for HeadRules {
@@ -119,6 +123,8 @@ impl Default for HeadRules {
             forwarded: false,
             via: None,
             server: Some(HeaderValue::from_static("fedgate")),
+            hsts: Some(HeaderValue::from_static("max-age=31536000; includeSubDomains")),
+            redirect_port: false,
         }
     }
 }

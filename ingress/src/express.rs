@@ -362,6 +362,7 @@ impl Express<'_> {
             head_only: trial.method == Method::HEAD,
             last: trial.last,
             rules: &self.proxy.heads,
+            promise: self.peer.promise.as_ref(),
             date: relay::date,
         };
         self.told.clear();

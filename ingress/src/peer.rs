@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use http::header::STRICT_TRANSPORT_SECURITY;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use parking_lot::Mutex;
 use rustls::pki_types::{CertificateDer, UnixTime};
@@ -17,6 +18,19 @@ use crate::config::Network;
 use crate::route::mutual::{Mutual, Verdict};
 
 pub const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+
+/// The port of HTTPS, and whether redirects name it where nobody asks for that.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct HttpsPort {
+    pub number: u16,
+    pub named: bool,
+}
+
+impl Default for HttpsPort {
+    fn default() -> Self {
+        Self { number: 443, named: false }
+    }
+}
 
 /// How long a verdict on a certificate is believed: authorities, lists and time go on while a connection stays.
 const JUDGED: Duration = Duration::from_secs(10);
@@ -53,6 +67,10 @@ pub struct Peer {
     pub ends: Option<Ends>,
     /// Its own `X-Forwarded-*` are believed.
     pub trusted: bool,
+    /// What its answers say of HTTPS where they do not say it themselves.
+    pub promise: Option<HeaderValue>,
+    /// Where HTTPS is.
+    pub https: HttpsPort,
     proxies: Arc<[Network]>,
     /// It speaks another protocol now.
     switched: AtomicBool,
@@ -73,8 +91,18 @@ impl Peer {
             presented: None,
             ends: None,
             trusted: proxies.iter().any(|network| network.holds(address)),
+            promise: None,
+            https: HttpsPort::default(),
             proxies: proxies.clone(),
             switched: AtomicBool::new(false),
+        }
+    }
+
+    /// Promises HTTPS in an answer that says nothing of it.
+    #[inline]
+    pub fn promise(&self, headers: &mut HeaderMap) {
+        if let Some(promise) = &self.promise {
+            headers.entry(STRICT_TRANSPORT_SECURITY).or_insert_with(|| promise.clone());
         }
     }
 

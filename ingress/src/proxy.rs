@@ -150,7 +150,11 @@ impl Proxy {
         });
         let version = request.version();
         let answer = self.answer(&peer, (request, began, prior), &mut line).await;
-        let mut response = answer.unwrap_or_else(|stop| self.stopped(stop, version, &mut line));
+        let mut response = answer.unwrap_or_else(|stop| {
+            let mut response = self.stopped(stop, version, &mut line);
+            peer.promise(response.headers_mut());
+            response
+        });
         self.shard.answered(response.status(), began.elapsed());
         if self.draining.load(Ordering::Relaxed) {
             leave(version, &mut response);
@@ -231,6 +235,7 @@ impl Proxy {
             _ => passed,
         };
         let mut response = passed.unwrap_or_else(|stop| self.stopped(stop, version, line));
+        peer.promise(response.headers_mut());
         if policy.cors.is_some() || policy.answers.is_some() {
             filter::rewrite_answer(policy, origin.as_ref(), &mut response);
         }

@@ -19,6 +19,7 @@ use crate::crowd::Crowd;
 use crate::filter::rate::Limiter;
 use crate::listen::{self, Lane, Listener, Seats};
 use crate::metrics::Metrics;
+use crate::peer::HttpsPort;
 use crate::proxy::{Proxy, Shared};
 use crate::route::RouteTable;
 use crate::tls::{self, TlsError};
@@ -88,7 +89,9 @@ pub fn start(
     let mut listeners = bind_all(config.http, false)?;
     let http = listeners.iter().map(|listener| listener.address).collect();
     let secure = bind_all(config.https, true)?;
-    let https = secure.iter().map(|listener| listener.address).collect();
+    let https: Vec<SocketAddr> = secure.iter().map(|listener| listener.address).collect();
+    let number = https.first().map_or(443, SocketAddr::port);
+    let https_port = HttpsPort { number, named: config.heads.redirect_port };
     let tls = (!secure.is_empty()).then(|| tls::handshakes(routes.clone())).transpose()?;
     listeners.extend(secure);
     let shared = if config.share { shared(&listeners)? } else { Vec::new() };
@@ -120,6 +123,7 @@ pub fn start(
             })),
             tls: tls.clone(),
             trusted: trusted.clone(),
+            https: https_port,
             drain: shutdown.clone(),
         };
         threads.push(spawn(format!("ingress-{number}"), move |runtime| runtime.block_on(worker.run(accepted)))?);

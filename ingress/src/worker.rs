@@ -28,7 +28,7 @@ use crate::config::Network;
 use crate::express;
 use crate::listen::Accepted;
 use crate::metrics::Count;
-use crate::peer::{Peer, Presented};
+use crate::peer::{HttpsPort, Peer, Presented};
 use crate::proxy::Proxy;
 use crate::proxy::body::AnswerBody;
 use crate::proxy::forward::Prior;
@@ -61,6 +61,8 @@ pub struct Worker {
     pub proxy: Arc<Proxy>,
     pub tls: Option<Handshakes>,
     pub trusted: Arc<[Network]>,
+    /// Where HTTPS is.
+    pub https: HttpsPort,
     pub drain: CancellationToken,
 }
 
@@ -119,7 +121,7 @@ impl Worker {
             ends.target = socket.local_addr().unwrap_or(ends.target);
         }
         let mut peer = Peer::new(ends.source.ip(), ends.target.port(), tls, &self.trusted);
-        peer.ends = Some(ends);
+        (peer.ends, peer.https) = (Some(ends), self.https);
         match &self.tls {
             Some(handshakes) if tls => self.secure(handshakes, socket, peer).await,
             _ => self.plain(socket, peer.into()).await,
@@ -145,6 +147,10 @@ impl Worker {
         if asked {
             let chain = session.peer_certificates().unwrap_or_default();
             peer.presented = Some(Presented::new(asked, chain.iter().map(|one| one.clone().into_owned()).collect()));
+        }
+        if let (Some(promise), Some(name)) = (&self.proxy.heads.hsts, &peer.server_name) {
+            let certified = self.proxy.table.load().certs().has(name.strip_suffix('.').unwrap_or(name));
+            peer.promise = certified.then(|| promise.clone());
         }
         let peer = Arc::new(peer);
         let stream = Downstream::tls(stream, self.proxy.timeouts.idle);

@@ -114,6 +114,10 @@ pub const HEADS: &[Setting] = settings! {
         |s, v| { s.heads.via = token(v)?; Ok(()) };
     "server", "Server of answers that bring none; none: no Server (fedgate)",
         |s, v| { s.heads.server = token(v)?; Ok(()) };
+    "hsts", "Strict-Transport-Security of hosts with a certificate, where answers bring none; none: none (max-age=31536000; includeSubDomains)",
+        |s, v| { s.heads.hsts = promise(v)?; Ok(()) };
+    "redirect-port", "on: redirects to HTTPS name the port of the TLS listener, as use-port-in-redirects does for one Ingress; a playground's do (off)",
+        |s, v| switch(v, &mut s.heads.redirect_port);
 };
 
 impl IngressSettings {
@@ -254,6 +258,18 @@ fn switch(text: &str, to: &mut bool) -> Result<(), String> {
         _ => return Err(format!("{text:?} is neither on nor off")),
     };
     Ok(())
+}
+
+/// What may be said of HTTPS (RFC 6797 §6.1); `none` is none.
+fn promise(text: &str) -> Result<Option<HeaderValue>, String> {
+    if text == "none" {
+        return Ok(None);
+    }
+    let mut parts = text.split(';').map(str::trim);
+    let age = parts.next().and_then(|age| age.strip_prefix("max-age=")).is_some_and(|age| age.parse::<u32>().is_ok());
+    let known = parts.all(|part| matches!(part, "includeSubDomains" | "preload"));
+    let value = HeaderValue::from_str(text).ok().filter(|_| age && known);
+    value.map(Some).ok_or_else(|| format!("{text:?} is not max-age=SECONDS[; includeSubDomains][; preload]"))
 }
 
 /// A word that may stand in a head; `none` is none.

@@ -11,6 +11,7 @@ use federation_api::Api;
 use federation_types::{Gvr, label, text};
 use hub_client::error::chain;
 use hub_client::{Caller, Claim, Hub, lead};
+use ingress::HeadRules;
 use member_cluster::{AddressPolicy, Connector, Members};
 use placement::schedule::DefaultPlacement;
 use tokio::signal::unix::{SignalKind, signal};
@@ -182,7 +183,11 @@ pub(super) fn ingress(
         build,
         limits: config.ingress.limits.clone(),
         timeouts: config.ingress.timeouts.clone(),
-        heads: config.ingress.heads.clone(),
+        heads: HeadRules {
+            // Browsers do not look for HTTPS where a playground has it.
+            redirect_port: config.ingress.heads.redirect_port || config.playground,
+            ..config.ingress.heads.clone()
+        },
         hold: doors.hold,
         share: config.is_ingress_alone(),
     };

@@ -28,7 +28,11 @@ pub(super) fn redirects(reader: &mut Reader<'_>, policy: &mut Policy) {
         (false, true) => WhenHttps::Certified,
         (false, false) => WhenHttps::Never,
     };
-    policy.https = Https { when, keeps_slash: reader.flag("preserve-trailing-slash").unwrap_or(false) };
+    policy.https = Https {
+        when,
+        keeps_slash: reader.flag("preserve-trailing-slash").unwrap_or(false),
+        names_port: reader.flag("use-port-in-redirects").unwrap_or(false),
+    };
     policy.app_root = reader.header("app-root");
     let redirect = |to: &str, code: &str, default: StatusCode| {
         let to = reader.url(to)?;

@@ -67,6 +67,7 @@ const CLASS_WIDE: &[&str] = &[
     "proxy-send-timeout",
     "replay-body-size",
     "ssl-redirect",
+    "use-port-in-redirects",
 ];
 
 /// Whether an annotation can be a default of a class.
@@ -314,7 +315,7 @@ static ROWS: &[Row] = &[
     works("upstream-hash-by-subset", Form::Flag),
     differs("upstream-hash-by-subset-size", Form::Number(1, u32::MAX), "16 at most"),
     works("upstream-vhost", Form::Header),
-    ignored("use-port-in-redirects", "redirects to HTTPS never name a port"),
+    works("use-port-in-redirects", Form::Flag),
     differs("use-regex", Form::Flag, "patterns with look-around or back-references are refused"),
     works("whitelist-source-range", Form::Networks).guards(),
     differs("x-forwarded-prefix", Form::Header, "set only together with rewrite-target, as there"),

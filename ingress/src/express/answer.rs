@@ -4,7 +4,7 @@
 
 use std::mem::MaybeUninit;
 
-use http::StatusCode;
+use http::{HeaderValue, StatusCode};
 use httparse::{Header, Response, Status};
 
 use super::field;
@@ -54,6 +54,8 @@ pub struct Setting<'s> {
     /// The client's connection ends after it.
     pub last: bool,
     pub rules: &'s HeadRules,
+    /// What is said of HTTPS where the endpoint does not.
+    pub promise: Option<&'s HeaderValue>,
     /// The value of `Date` where the endpoint sends none.
     pub date: fn(&mut Vec<u8>),
 }
@@ -70,6 +72,7 @@ struct Seen {
     keep: bool,
     date: bool,
     server: bool,
+    promise: bool,
 }
 
 /// Reads an answer off the front of `bytes`; its head is appended to `out` as the client gets it.
@@ -142,9 +145,10 @@ fn rewrite((response, length): (&Response<'_, '_>, usize), setting: Setting<'_>,
         (None, Body::Length(_)) => {}
     }
     if let Some(server) = setting.rules.server.as_ref().filter(|_| !seen.server) {
-        out.extend_from_slice(b"server: ");
-        out.extend_from_slice(server.as_bytes());
-        out.extend_from_slice(b"\r\n");
+        add(out, b"server: ", server);
+    }
+    if let Some(promise) = setting.promise.filter(|_| !seen.promise) {
+        add(out, b"strict-transport-security: ", promise);
     }
     if !seen.date {
         out.extend_from_slice(b"date: ");
@@ -158,6 +162,12 @@ fn rewrite((response, length): (&Response<'_, '_>, usize), setting: Setting<'_>,
     let clear = clear && (status != StatusCode::NO_CONTENT || (!seen.coded && seen.length.unwrap_or(0) == 0));
     let answer = Answer { status, length, body, goes_on: persistent && clear, last: setting.last };
     Some(Reading::Head(answer))
+}
+
+fn add(out: &mut Vec<u8>, name: &[u8], value: &HeaderValue) {
+    out.extend_from_slice(name);
+    out.extend_from_slice(value.as_bytes());
+    out.extend_from_slice(b"\r\n");
 }
 
 /// Whether the client gets a field.
@@ -184,6 +194,10 @@ fn passes(name: &str, field: &Header<'_>, seen: &mut Seen, nominated: impl Fn(&s
         }
         "server" => {
             seen.server = true;
+            true
+        }
+        "strict-transport-security" => {
+            seen.promise = true;
             true
         }
         name => !is_hop_by_hop(name) && !nominated(name),

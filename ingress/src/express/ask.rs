@@ -194,10 +194,12 @@ fn is_plain(target: &str) -> bool {
 /// The fields that say who asked, for all requests of one connection.
 #[must_use]
 pub fn forwarding(peer: &Peer) -> Vec<u8> {
-    let fields: [(&[u8], &[u8]); 4] = [
+    let fields: [(&[u8], &[u8]); 6] = [
         (b"x-forwarded-for", peer.address_value.as_bytes()),
         (b"x-real-ip", peer.address_value.as_bytes()),
         (b"x-forwarded-proto", peer.scheme.as_bytes()),
+        (b"x-forwarded-scheme", peer.scheme.as_bytes()),
+        (b"x-scheme", peer.scheme.as_bytes()),
         (b"x-forwarded-port", peer.port_value.as_bytes()),
     ];
     fields.iter().flat_map(|(name, value)| [name, &b": "[..], value, b"\r\n"].concat()).collect()
@@ -246,8 +248,8 @@ mod tests {
         let said = "GET /a%20b?x=1&&y HTTP/1.1\r\nHost: Web.Example:80\r\nAccept: */*\r\nCookie: a=b\r\nKeep-Alive: 5\r\n\
             X-Forwarded-For: 1.2.3.4\r\nX_Real_IP: 1\r\nProxy: x\r\nForwarded: for=x\r\nConnection: Keep-Alive\r\nA: \t b \r\nA:\r\n\r\nGET /";
         let wanted = "GET /a%20b?x=1&&y HTTP/1.1\r\nhost: Web.Example:80\r\naccept: */*\r\ncookie: a=b\r\na: b\r\na: \r\n\
-            x-forwarded-for: 10.0.0.9\r\nx-real-ip: 10.0.0.9\r\nx-forwarded-proto: http\r\nx-forwarded-port: 80\r\n\
-            x-forwarded-host: Web.Example:80\r\nx-request-id: 77777777777777777777777777777777\r\n\r\n";
+            x-forwarded-for: 10.0.0.9\r\nx-real-ip: 10.0.0.9\r\nx-forwarded-proto: http\r\n\
+            x-forwarded-scheme: http\r\nx-scheme: http\r\nx-forwarded-port: 80\r\nx-forwarded-host: Web.Example:80\r\nx-request-id: 77777777777777777777777777777777\r\n\r\n";
         assert_eq!(sent(said).as_deref(), Some(wanted));
         let own = sent("HEAD / HTTP/1.1\r\nHost: h\r\nX-Request-ID: mine\r\n\r\n").expect("plain");
         assert!(

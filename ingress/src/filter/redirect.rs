@@ -51,8 +51,13 @@ pub(super) fn to_https(arrived: &Arrived<'_>) -> Result<(), Stop> {
     }
     let target = arrived.parts.uri.path_and_query().map_or("/", |target| target.as_str());
     let target = if https.keeps_slash { target } else { target.strip_suffix('/').unwrap_or(target) };
-    // The port is that of the plain listener: HTTPS is where browsers look for it.
-    Err(sent(StatusCode::PERMANENT_REDIRECT, &format!("https://{}{target}", arrived.host), "to HTTPS"))
+    let port = arrived.peer.https;
+    // The port of the request is that of the plain listener: HTTPS is where browsers look for it, unless it is said.
+    let place = match https.names_port || (port.named && port.number != 443) {
+        true => format!("https://{}:{}{target}", arrived.host, port.number),
+        false => format!("https://{}{target}", arrived.host),
+    };
+    Err(sent(StatusCode::PERMANENT_REDIRECT, &place, "to HTTPS"))
 }
 
 /// Whether plain requests for `host` are sent to HTTPS.

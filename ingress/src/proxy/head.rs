@@ -17,6 +17,9 @@ use crate::route::{Host, normal_path};
 const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 const X_FORWARDED_PORT: HeaderName = HeaderName::from_static("x-forwarded-port");
 const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+/// The same for servers that look there; ingress-nginx sends all three.
+const X_FORWARDED_SCHEME: HeaderName = HeaderName::from_static("x-forwarded-scheme");
+const X_SCHEME: HeaderName = HeaderName::from_static("x-scheme");
 const X_REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
 pub const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const TRAILERS: HeaderValue = HeaderValue::from_static("trailers");
@@ -230,9 +233,10 @@ fn forwarded(headers: &mut HeaderMap, peer: &Peer, rules: &HeadRules) {
     if !headers.contains_key(X_REAL_IP) {
         headers.insert(X_REAL_IP, peer.address_value.clone());
     }
-    if !headers.contains_key(X_FORWARDED_PROTO) {
-        headers.insert(X_FORWARDED_PROTO, peer.scheme.clone());
-    }
+    let scheme = headers.get(X_FORWARDED_PROTO).unwrap_or(&peer.scheme).clone();
+    headers.insert(X_FORWARDED_SCHEME, scheme.clone());
+    headers.insert(X_SCHEME, scheme.clone());
+    headers.insert(X_FORWARDED_PROTO, scheme);
     if !headers.contains_key(X_FORWARDED_PORT) {
         headers.insert(X_FORWARDED_PORT, peer.port_value.clone());
     }

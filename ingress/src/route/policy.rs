@@ -144,11 +144,13 @@ pub struct Https {
     pub when: WhenHttps,
     /// A trailing slash of the path stays.
     pub keeps_slash: bool,
+    /// The place that they are sent to has its port.
+    pub names_port: bool,
 }
 
 impl Default for Https {
     fn default() -> Self {
-        Self { when: WhenHttps::Certified, keeps_slash: false }
+        Self { when: WhenHttps::Certified, keeps_slash: false, names_port: false }
     }
 }
 

@@ -23,6 +23,7 @@ mod mutual;
 mod nginx;
 mod passthrough;
 mod policies;
+mod promised;
 mod secure;
 mod smuggle;
 mod traces;

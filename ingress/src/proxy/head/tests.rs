@@ -249,6 +249,7 @@ fn further_fields_are_a_matter_of_the_rules() {
         via: Some(HeaderValue::from_static("gate-1")),
         server: None,
         target_bytes: 20,
+        ..HeadRules::default()
     };
     let with = |address: &str, sent: &[(&str, &str)]| {
         let mut parts = parts("GET", "/", sent);
