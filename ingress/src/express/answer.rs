@@ -120,7 +120,7 @@ fn rewrite((response, length): (&Response<'_, '_>, usize), setting: Setting<'_>,
         seen.keep |= option.eq_ignore_ascii_case(b"keep-alive");
     }
     for field in &*response.headers {
-        field::copy(field, out, |name| Some(passes(name, field, &mut seen, nominated)))?;
+        field::copy(field, out, |name, _| Some(passes(name, field, &mut seen, nominated)))?;
     }
     if !bodiless && ((seen.coded && response.version == Some(0)) || (!seen.coded && seen.unclear)) {
         return None;

@@ -118,14 +118,19 @@ pub fn read<'b>(
         trace: Trace::default(),
     };
     for field in &*request.headers {
-        field::copy(field, out, |name| passes(name, field, &mut ask, (peer, rules)))?;
+        field::copy(field, out, |name, at| passes((name, at), field, &mut ask, (peer, rules)))?;
     }
     // Without a host the general way refuses it.
     (!ask.named.is_empty()).then_some(ask)
 }
 
-/// Whether the endpoint gets a field; `None` is for the general way.
-fn passes<'b>(name: &str, field: &Header<'b>, ask: &mut Ask<'b>, (peer, rules): (&Peer, &HeadRules)) -> Option<bool> {
+/// Whether the endpoint gets a field that is written from `at` on; `None` is for the general way.
+fn passes<'b>(
+    (name, at): (&str, usize),
+    field: &Header<'b>,
+    ask: &mut Ask<'b>,
+    (peer, rules): (&Peer, &HeadRules),
+) -> Option<bool> {
     Some(match name {
         "host" => {
             if !ask.named.is_empty() {
@@ -163,7 +168,7 @@ fn passes<'b>(name: &str, field: &Header<'b>, ask: &mut Ask<'b>, (peer, rules): 
             true
         }
         "traceparent" | "tracestate" => {
-            ask.trace.note(name, field.value, before);
+            ask.trace.note(name, field.value, at);
             true
         }
         name if is_forwarding(name) => {
