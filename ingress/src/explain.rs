@@ -2,11 +2,12 @@
 //!
 //! Sees routes as they are compiled from the hub; what requests have taught a running gateway (ejections, rates) is not in it.
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use federation_types::Gvr;
 use federation_types::endpoint::group;
+use federation_types::{Gvr, text};
 use http::request::Parts;
 use hub_client::{ApiError, Caller, Collection, Hub};
 
@@ -16,10 +17,13 @@ use crate::filter::{self, Arrived, Stop};
 use crate::peer::Peer;
 use crate::proxy::head;
 use crate::route::canary::Prospects;
-use crate::route::{Route, RouteTable};
+use crate::route::{BuildOptions, Route, RouteTable, build};
 use crate::snapshot::{
-    IngressClass, IngressObject, Named, ParametersObject, ServiceObject, SliceObject, Snapshot, TlsSecret, UserList,
+    IngressClass, IngressObject, Named, ParametersObject, SecretObject, ServiceObject, SliceObject, Snapshot,
+    TlsSecret, UserList,
 };
+
+use crate::watch::secret;
 
 /// Group and version of our own kinds.
 const OURS: &str = "fedgate.dev/v1alpha1";
@@ -43,12 +47,28 @@ pub struct Step {
     pub outcome: String,
 }
 
-/// Reads what routes are built from; of Secrets, which only the gateway may read, it is
-/// taken that they are there and sound.
+/// What a caller sees of the things that routes are built from.
+pub struct Seen {
+    pub snapshot: Snapshot,
+    /// Secrets that this caller may not read; they are taken for sound.
+    pub unread: BTreeSet<Named>,
+    /// Members are on this machine, as a playground's: their endpoints are, too.
+    pub on_loopback: bool,
+}
+
+impl Seen {
+    /// The routes, as a gateway beside the hub has them.
+    #[must_use]
+    pub fn routes(&self) -> RouteTable {
+        build(&self.snapshot, None, &BuildOptions { allow_loopback: self.on_loopback, ..BuildOptions::default() })
+    }
+}
+
+/// Reads what routes are built from.
 ///
 /// # Errors
 /// If the hub does not answer, or does not let this caller list one of the kinds.
-pub async fn snapshot(hub: &Hub) -> Result<Snapshot, ApiError> {
+pub async fn snapshot(hub: &Hub) -> Result<Seen, ApiError> {
     let networking = "networking.k8s.io/v1";
     let ingresses = list(hub, networking, "ingresses").await?;
     let classes = list(hub, networking, "ingressclasses").await?;
@@ -73,13 +93,56 @@ pub async fn snapshot(hub: &Hub) -> Result<Snapshot, ApiError> {
         let read = all.iter().map(|object| Arc::new(ParametersObject::read(object)));
         snapshot.parameters = Some(read.map(|one| (one.key.clone(), one)).collect());
     }
-    stand_in(&mut snapshot);
-    Ok(snapshot)
+    let members = match list(hub, OURS, "clusters").await {
+        // Who may not see members is no playground's administrator.
+        Err(error) if error.code() == 403 => Vec::new(),
+        members => members?,
+    };
+    let on_loopback = members.iter().any(|member| is_loopback(text::str_at(member, &["spec", "server"])));
+    let unread = secrets(hub, &mut snapshot).await?;
+    stand_in(&mut snapshot, &unread);
+    Ok(Seen { snapshot, unread, on_loopback })
 }
 
-/// Puts something in the place of every Secret, so that routes redirect and ask for passwords as they will.
-fn stand_in(snapshot: &mut Snapshot) {
-    let wanted = snapshot.wanted_secrets();
+/// Whether an API server is on this machine.
+fn is_loopback(server: &str) -> bool {
+    let host = server.parse::<http::Uri>().ok().and_then(|server| server.host().map(str::to_owned));
+    host.is_some_and(|host| {
+        let address = host.trim_matches(['[', ']']).parse::<IpAddr>();
+        host == "localhost" || address.is_ok_and(|address| address.is_loopback())
+    })
+}
+
+/// Reads the Secrets that Ingresses name; gives those that this caller may not.
+async fn secrets(hub: &Hub, snapshot: &mut Snapshot) -> Result<BTreeSet<Named>, ApiError> {
+    let gvr = Gvr::new("v1", "secrets");
+    let (mut unread, mut shut) = (BTreeSet::new(), BTreeSet::new());
+    for key in snapshot.wanted_secrets() {
+        if shut.contains(&key.namespace) {
+            unread.insert(key);
+            continue;
+        }
+        match hub.get(&gvr, &key.namespace, &key.name).await {
+            Ok(object) => {
+                let SecretObject { tls, users } = object.map_or_else(SecretObject::default, |object| secret(&object));
+                snapshot.secrets.extend(tls.map(|tls| (key.clone(), tls)));
+                snapshot.user_lists.extend(users.map(|users| (key, users)));
+            }
+            Err(error) if error.code() == 403 => {
+                shut.insert(key.namespace.clone());
+                unread.insert(key);
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(unread)
+}
+
+/// Puts something in the place of Secrets, so that routes redirect and ask for passwords as they will.
+pub(crate) fn stand_in(snapshot: &mut Snapshot, wanted: &BTreeSet<Named>) {
+    if wanted.is_empty() {
+        return;
+    }
     let Ok(made) = rcgen::generate_simple_self_signed(["fedgate.invalid".to_owned()]) else { return };
     let (certificate, private_key) = (made.cert.pem().into_bytes(), made.signing_key.serialize_pem().into_bytes());
     let rest = [
@@ -90,7 +153,7 @@ fn stand_in(snapshot: &mut Snapshot) {
     let rest = Arc::new(UserList(rest.into()));
     snapshot.user_lists.extend(wanted.iter().map(|key| (key.clone(), rest.clone())));
     let tls = Arc::new(TlsSecret { certificate, private_key });
-    snapshot.secrets.extend(wanted.into_iter().map(|key| (key, tls.clone())));
+    snapshot.secrets.extend(wanted.iter().map(|key| (key.clone(), tls.clone())));
 }
 
 async fn list(hub: &Caller, api_version: &str, resource: &str) -> Result<Vec<serde_json::Value>, ApiError> {
@@ -167,6 +230,17 @@ pub fn explain(table: &RouteTable, question: Question) -> Vec<Step> {
     steps
 }
 
+/// What becomes of requests for a route that ask for nothing special.
+#[must_use]
+pub fn state(route: &Route) -> String {
+    match (route.policy.closed, route.backend.fault) {
+        (Some(why), _) | (None, Some(why)) => format!("503: {why}"),
+        (None, None) if route.policy.redirect.is_some() => "redirect".to_owned(),
+        (None, None) if route.backend.endpoints().is_empty() => "503: no endpoint is ready".to_owned(),
+        (None, None) => "open".to_owned(),
+    }
+}
+
 /// Whose endpoints the request goes to.
 fn taken(route: &Arc<Route>, parts: &Parts, steps: &mut Vec<Step>) {
     let mut taker = route;
@@ -203,6 +277,7 @@ fn backend(route: &Route) -> Vec<Step> {
         (None, count) => format!("{}, {count} endpoints", route.backend.name),
     };
     let mut steps = vec![Step { name: "backend", outcome: told }];
+    steps.extend(route.delivery.shares.as_ref().map(|shares| Step { name: "shares", outcome: shares.to_string() }));
     steps.extend(route.backend.endpoints().iter().map(|endpoint| {
         let pod = endpoint.key.pod.as_deref().map_or(String::new(), |pod| format!(", pod {pod}"));
         let zone = endpoint.zone.as_deref().map_or(String::new(), |zone| format!(", zone {zone}"));

@@ -185,6 +185,7 @@ pub enum ProblemKind {
     HostInvalid,
     Annotation,
     CanaryAlone,
+    EndpointsLeftOut,
 }
 
 impl ProblemKind {
@@ -205,6 +206,7 @@ impl ProblemKind {
             Self::HostInvalid => "HostInvalid",
             Self::Annotation => "AnnotationNotFollowed",
             Self::CanaryAlone => "CanaryAlone",
+            Self::EndpointsLeftOut => "EndpointsLeftOut",
         }
     }
 }
@@ -214,12 +216,6 @@ impl Problem {
     #[must_use]
     pub fn is_of(&self, ingress: &Named) -> bool {
         self.of == Subject::Ingress && self.on == *ingress
-    }
-
-    /// Whether it is about a Secret, which only the gateway can read.
-    #[must_use]
-    pub fn is_about_secrets(&self) -> bool {
-        matches!(self.kind, ProblemKind::SecretMissing | ProblemKind::SecretInvalid)
     }
 }
 

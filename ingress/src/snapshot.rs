@@ -188,7 +188,7 @@ pub enum PortRef {
 }
 
 /// An IngressClass.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct IngressClass {
     pub name: String,
     pub uid: String,
@@ -381,6 +381,12 @@ impl ParametersObject {
 }
 
 impl ServiceObject {
+    /// A Service of which nothing else is known.
+    #[must_use]
+    pub fn bare(key: Named) -> Self {
+        Self { key, external_name: None, proxy_protocol: None, answers_for_all: false, ports: Vec::new() }
+    }
+
     /// Reads a Service as the API server answers it.
     #[must_use]
     pub fn read(object: &Value) -> Self {

@@ -25,6 +25,7 @@ use crate::snapshot::{
     IngressClass, IngressObject, Named, ParametersObject, SecretObject, ServiceObject, SliceObject, Snapshot,
 };
 
+pub(crate) use disk::secret;
 use names::Names;
 
 /// Changes that arrive within this time become one build.

@@ -4,13 +4,17 @@
 
 mod shift;
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::path::Path;
+use std::sync::Arc;
 
 use clap::{Args, Subcommand};
 use http::{HeaderName, HeaderValue, Method, Request, Uri};
-use ingress::explain::{self, Question, Step};
-use ingress::{BuildOptions, Entry, RouteTable, build};
+use ingress::explain::{self, Question, Seen, Step};
+use ingress::route::canary::CanaryRule;
+use ingress::snapshot::Named;
+use ingress::{Entry, Problem, RouteTable};
 
 use super::cluster::show::columns;
 use crate::failure::Failure;
@@ -40,9 +44,9 @@ pub struct List {
 /// Arguments of `trace`.
 #[derive(Debug, Args)]
 pub struct Trace {
-    /// For example http://shop.example/cart?x=1
+    /// For example http://shop.example/cart?x=1; without a scheme it is http
     #[arg(value_name = "URL")]
-    pub url: Uri,
+    pub url: String,
     /// A field of the request, for example "X-Canary: always"; may be repeated
     #[arg(short = 'H', long = "header", value_name = "NAME: VALUE")]
     pub headers: Vec<String>,
@@ -62,34 +66,35 @@ pub struct Trace {
 pub async fn run(command: &Route, hub_file: Option<&Path>) -> Result<(), Failure> {
     match command {
         Route::List(list) => {
-            let table = table(hub_file).await?;
-            super::print(&listed(&table, list.namespace.as_deref()))
+            let seen = seen(hub_file).await?;
+            super::print(&listed(&seen.routes(), list.namespace.as_deref(), &seen.unread))
         }
         Route::Trace(trace) => {
             let question = question(trace)?;
-            super::print(&told(&explain::explain(&table(hub_file).await?, question)))
+            super::print(&told(&explain::explain(&seen(hub_file).await?.routes(), question)))
         }
         Route::Shift(shift) => shift::shift(shift, hub_file).await,
     }
 }
 
 /// The routes, as this user may read them.
-async fn table(hub_file: Option<&Path>) -> Result<RouteTable, Failure> {
+async fn seen(hub_file: Option<&Path>) -> Result<Seen, Failure> {
     let hub = kubeconfig::hub(hub_file)?;
-    let snapshot = explain::snapshot(&hub).await.map_err(|e| Failure::hub("cannot read the routes", &e))?;
-    // Members of a playground have loopback addresses; a gateway in production drops those and says so itself.
-    let options = BuildOptions { allow_loopback: true, ..BuildOptions::default() };
-    Ok(build(&snapshot, None, &options))
+    explain::snapshot(&hub).await.map_err(|e| Failure::hub("cannot read the routes", &e))
 }
 
 fn question(trace: &Trace) -> Result<Question, Failure> {
     let wrong = |what: String| Failure::new("FG-CLI-001", what).fix("fedgate route trace http://HOST/PATH");
-    let tls = match trace.url.scheme_str() {
+    let whole = if trace.url.contains("://") { trace.url.clone() } else { format!("http://{}", trace.url) };
+    let strange = || wrong(format!("{:?} is neither HOST/PATH nor an http or https URL", trace.url));
+    let url: Uri = whole.parse().map_err(|_| strange())?;
+    let tls = match url.scheme_str() {
         Some("http") => false,
         Some("https") => true,
-        _ => return Err(wrong(format!("{} is no http or https URL", trace.url))),
+        _ => return Err(strange()),
     };
-    let mut request = Request::builder().method(trace.method.clone()).uri(trace.url.clone());
+    let port = url.port_u16().unwrap_or(if tls { 443 } else { 80 });
+    let mut request = Request::builder().method(trace.method.clone()).uri(url);
     for header in &trace.headers {
         let (name, value) = header.split_once(':').ok_or_else(|| wrong(format!("{header:?} is not NAME: VALUE")))?;
         let name: HeaderName = name.trim().parse().map_err(|_| wrong(format!("{name:?} is no field name")))?;
@@ -97,29 +102,31 @@ fn question(trace: &Trace) -> Result<Question, Failure> {
         request = request.header(name, value);
     }
     let (parts, ()) = request.body(()).map_err(|e| wrong(e.to_string()))?.into_parts();
-    let port = trace.url.port_u16().unwrap_or(if tls { 443 } else { 80 });
     Ok(Question { parts, remote: trace.from, tls, port })
 }
 
-fn listed(table: &RouteTable, namespace: Option<&str>) -> String {
+fn listed(table: &RouteTable, namespace: Option<&str>, unread: &BTreeSet<Named>) -> String {
     let within = |of: &str| namespace.is_none_or(|wanted| wanted == of);
-    let mut rows = vec![["HOST", "PATH", "TYPE", "INGRESS", "BACKEND", "ENDPOINTS"].map(str::to_owned)];
+    let mut rows = vec![["HOST", "PATH", "TYPE", "INGRESS", "BACKEND", "ENDPOINTS", "STATE"].map(str::to_owned)];
     let entries = table.entries().into_iter().filter(|entry| within(&entry.route.ingress.namespace));
     rows.extend(entries.map(|Entry { host, kind, path, route }| {
-        let backend = route
-            .canaries
-            .routes()
-            .fold(route.backend.name.to_string(), |all, canary| format!("{all} (canary {})", canary.backend.name));
-        [host, path.to_owned(), kind.to_owned(), route.ingress.to_string(), backend, endpoints(route)]
+        let canary = |all, (rule, canary): (&CanaryRule, &Arc<ingress::route::Route>)| {
+            format!("{all} (canary {}: {}; {})", canary.backend.name, rule.wish(), explain::state(canary))
+        };
+        let backend = route.canaries.all().fold(route.backend.name.to_string(), canary);
+        let (ingress, state) = (route.ingress.to_string(), explain::state(route));
+        [host, path.to_owned(), kind.to_owned(), ingress, backend, endpoints(route), state]
     }));
     let mut text = if rows.len() == 1 { "no routes\n".to_owned() } else { columns(&rows) };
-    // Only the gateway reads Secrets: of those it says itself what is wrong.
-    let problems =
-        table.problems().iter().filter(|problem| problem.on.namespace.is_empty() || within(&problem.on.namespace));
-    let problems = problems.filter(|problem| !problem.is_about_secrets());
+    let whose = |problem: &&Problem| problem.on.namespace.is_empty() || within(&problem.on.namespace);
+    let problems = table.problems().iter().filter(whose);
     for (number, problem) in problems.enumerate() {
         text += if number == 0 { "\nProblems:\n" } else { "" };
         text += &format!("  {problem}\n");
+    }
+    for (number, key) in unread.iter().filter(|key| within(&key.namespace)).enumerate() {
+        text += if number == 0 { "\nTaken for sound, since you may not read them:\n" } else { "" };
+        text += &format!("  Secret {key}\n");
     }
     text
 }
@@ -130,14 +137,116 @@ fn endpoints(route: &ingress::route::Route) -> String {
     for endpoint in route.backend.endpoints() {
         *counts.entry(endpoint.key.cluster.as_str()).or_insert(0) += 1;
     }
-    match (route.backend.fault, counts.len()) {
-        (Some(fault), _) => fault.to_owned(),
-        (None, 0) => "none".to_owned(),
-        (None, _) => counts.iter().map(|(name, count)| format!("{name}:{count}")).collect::<Vec<_>>().join(" "),
-    }
+    let counted = match counts.len() {
+        0 => "none".to_owned(),
+        _ => counts.iter().map(|(name, count)| format!("{name}:{count}")).collect::<Vec<_>>().join(" "),
+    };
+    route.delivery.shares.as_ref().map_or(counted.clone(), |shares| format!("{counted} ({shares})"))
 }
 
 fn told(steps: &[Step]) -> String {
     let rows: Vec<[String; 2]> = steps.iter().map(|step| [step.name.to_owned(), step.outcome.clone()]).collect();
     columns(&rows)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+    use std::sync::Arc;
+
+    use clap::Parser;
+    use federation_types::endpoint::group;
+    use ingress::snapshot::{IngressClass, IngressObject, Named, ServiceObject};
+    use ingress::{BuildOptions, Snapshot, build};
+    use serde_json::{Value, json};
+
+    use super::{Trace, listed, question};
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        trace: Trace,
+    }
+
+    #[test]
+    fn a_request_is_named_as_people_name_it() {
+        let asked = |text: &str| question(&Line::try_parse_from(["trace", text]).expect("a text").trace);
+        for (text, tls, port, target) in [
+            ("shop.example/cart?x=1", false, 80, "http://shop.example/cart?x=1"),
+            ("shop.example", false, 80, "http://shop.example/"),
+            ("shop.example:7080/x", false, 7080, "http://shop.example:7080/x"),
+            ("https://shop.example/x", true, 443, "https://shop.example/x"),
+        ] {
+            let question = asked(text).unwrap_or_else(|error| panic!("{text}: {error}"));
+            assert_eq!((question.tls, question.port, question.parts.uri.to_string()), (tls, port, target.to_owned()));
+        }
+        for odd in ["ftp://shop.example/", "a b", "http://"] {
+            let told = asked(odd).err().expect(odd).to_string();
+            assert!(told.contains("neither HOST/PATH nor an http or https URL") && told.contains(odd), "{told}");
+        }
+    }
+
+    fn ingress(name: &str, annotations: &[(&str, &str)]) -> Arc<IngressObject> {
+        let to = json!({"service": {"name": "web", "port": {"number": 80}}});
+        let path = json!([{"path": "/", "pathType": "Prefix", "backend": to}]);
+        let host = format!("{}.example", name.trim_end_matches("-new"));
+        let mut object = json!({
+            "metadata": {"namespace": "n", "name": name, "creationTimestamp": name.len().to_string()},
+            "spec": {"ingressClassName": "fedgate", "rules": [{"host": host, "http": {"paths": path}}],
+                "tls": [{"hosts": [host], "secretName": "gone"}]},
+        });
+        for (key, value) in annotations {
+            object["metadata"]["annotations"][format!("ingress.fedgate.dev/{key}")] = json!(value);
+        }
+        Arc::new(IngressObject::read(&object))
+    }
+
+    /// Ingress: 74
+    #[test]
+    fn what_is_closed_shared_or_taken_over_is_seen_in_the_list() {
+        let service = |name: &str| {
+            let object = json!({"metadata": {"namespace": "n", "name": name}, "spec": {"ports": [{"port": 80}]}});
+            (Named::new("n", name), Arc::new(ServiceObject::read(&object)))
+        };
+        let slice = |address: &str| -> Value {
+            json!({
+                "metadata": {"namespace": "n", "labels": {
+                    "kubernetes.io/service-name": "web", "fedgate.dev/cluster": "east", "fedgate.dev/hub": "u",
+                }},
+                "addressType": "IPv4", "ports": [{"port": 8080}], "endpoints": [{"addresses": [address]}],
+            })
+        };
+        let canary = [("canary", "true"), ("canary-weight", "10"), ("canary-by-header", "x-new")];
+        let class = json!({"metadata": {"name": "fedgate"}, "spec": {"controller": "fedgate.dev/ingress"}});
+        let mut snapshot = Snapshot {
+            ingresses: vec![
+                ingress("open", &[("cluster-shares", "east=30%")]),
+                ingress("open-new", &canary),
+                ingress("shut", &[("auth-type", "basic")]),
+            ],
+            classes: vec![IngressClass::read(&class)],
+            services: [service("web")].into(),
+            clusters: group(&[slice("10.0.0.1")]),
+            ..Snapshot::default()
+        };
+        let unread = BTreeSet::from([Named::new("n", "hidden"), Named::new("m", "other")]);
+        let text = listed(&build(&snapshot, None, &BuildOptions::default()), Some("n"), &unread);
+        let line = |host: &str| text.lines().find(|line| line.starts_with(host)).unwrap_or_else(|| panic!("{text}"));
+        let open = line("open.example");
+        assert!(open.contains("(canary n/web:80: header x-new, 10 of 100; open)"), "{text}");
+        assert!(open.contains("east:1 (east=30%)") && open.ends_with("   open"), "{text}");
+        assert!(
+            line("shut.example").ends_with("   503: an annotation that guards this route cannot be read"),
+            "{text}"
+        );
+        assert!(text.contains("there is no Secret n/gone"), "{text}");
+        assert!(text.contains("may not read them:\n  Secret n/hidden\n") && !text.contains("m/other"), "{text}");
+        // What no request may be sent to is said, too.
+        snapshot.clusters = group(&[slice("127.0.0.1")]);
+        let text = listed(&build(&snapshot, None, &BuildOptions::default()), None, &BTreeSet::new());
+        assert!(text.contains("   503: no endpoint is ready\n"), "{text}");
+        assert!(
+            text.contains("Service n/web are left out whose address is of this machine or its link, such as 127.0.0.1")
+        );
+    }
 }

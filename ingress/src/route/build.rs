@@ -434,6 +434,12 @@ impl<'s> Builder<'s> {
         }
         let port = found.and_then(|service| service_port(service, port)).expect("its absence is a fault above");
         let tiers = self.index.tiers(&key, port, &mut self.ids, self.options);
+        if let Some(address) = self.index.left_out(&key, port, self.options) {
+            let message = format!(
+                "{field}.service: endpoints of Service {key} are left out whose address is of this machine or its link, such as {address}"
+            );
+            self.problem(ingress, ProblemKind::EndpointsLeftOut, message);
+        }
         let before = self.before.and_then(|table| table.backends.get(&label)).map(|backend| &**backend);
         let upkeep = self.upkeeps.of(&label, &self.options.upkeep);
         let backend = Arc::new(Backend::new(label.clone(), upkeep, tiers).following(before));

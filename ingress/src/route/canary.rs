@@ -87,6 +87,16 @@ impl CanaryRule {
         by_header.or_else(|| word(cookie(headers, self.cookie.as_deref()?)?))
     }
 
+    /// What it asks for, in words: `10 of 100`, `header x-canary`, `cookie c`.
+    #[must_use]
+    pub fn wish(&self) -> String {
+        let weight = (self.weight > 0).then(|| format!("{} of {}", self.weight.min(self.total), self.total));
+        let header = self.header.as_ref().map(|(name, _)| format!("header {name}"));
+        let cookie = self.cookie.as_ref().map(|name| format!("cookie {name}"));
+        let all: Vec<String> = [header, cookie, weight].into_iter().flatten().collect();
+        if all.is_empty() { "nothing".to_owned() } else { all.join(", ") }
+    }
+
     /// The share of requests, of 2^32.
     fn share(&self) -> u64 {
         let total = u64::from(self.total.max(1));
@@ -101,6 +111,11 @@ impl Canaries {
         // Not from 0, so that rebuilds do not give the first requests after each to the same side.
         let turn = all.iter().fold(0, |sum, (_, route)| sum ^ Arc::as_ptr(route).addr() as u64);
         Self { all: all.into(), turn: AtomicU64::new(turn) }
+    }
+
+    /// Each of them, and what it takes.
+    pub fn all(&self) -> impl Iterator<Item = (&CanaryRule, &Arc<Route>)> {
+        self.all.iter().map(|(rule, route)| (rule, route))
     }
 
     /// Whether nobody takes anything over.

@@ -72,6 +72,18 @@ impl<'s> SliceIndex<'s> {
     }
 }
 
+impl SliceIndex<'_> {
+    /// An address of an endpoint that would get requests, if it were one that any may be sent to.
+    pub fn left_out(&self, service: &Named, port: &ServicePort, options: &BuildOptions) -> Option<IpAddr> {
+        let slices = self.slices.get(&(&*service.namespace, &*service.name))?;
+        let named = |slice: &&&Slice| slice.ports.iter().any(|p| p.name == port.name && p.protocol == port.protocol);
+        let pods = slices.iter().filter(named).flat_map(|slice| &slice.endpoints).filter(|pod| pod.ready);
+        let addresses = pods.filter_map(|pod| pod.addresses.first()).copied();
+        // The same whatever the order of slices is, so that it is told once.
+        addresses.filter(|address| !options.admits(*address)).min()
+    }
+}
+
 impl Identities<'_> {
     /// The endpoint of an address that no pod has.
     pub fn named(&mut self, key: EndpointKey) -> Arc<Endpoint> {

@@ -8,10 +8,10 @@ use clap::{ArgGroup, Args};
 use federation_types::{Gvr, text};
 use http::{Method, Request, Uri};
 use hub_client::{At, Collection, Hub, WriteOptions};
+use ingress::RouteTable;
 use ingress::explain::{self, Question};
 use ingress::route::Shares;
 use ingress::snapshot::Named;
-use ingress::{BuildOptions, RouteTable, build};
 use serde_json::{Value, json};
 
 use crate::failure::Failure;
@@ -59,9 +59,8 @@ pub async fn shift(shift: &Shift, hub_file: Option<&Path>) -> Result<(), Failure
     if let Some(shares) = &shift.to {
         members_only(&hub, shares).await?;
     }
-    let snapshot = explain::snapshot(&hub).await.map_err(|e| Failure::hub("cannot read the routes", &e))?;
-    let options = BuildOptions { allow_loopback: true, ..BuildOptions::default() };
-    let table = build(&snapshot, None, &options);
+    let seen = explain::snapshot(&hub).await.map_err(|e| Failure::hub("cannot read the routes", &e))?;
+    let table = seen.routes();
     let ingress = explain::owner(&table, question).ok_or_else(|| {
         Failure::new("FG-ING-002", format!("no Ingress of this gateway takes {}", shift.target))
             .fix("fedgate route list")
