@@ -91,7 +91,7 @@ pub const CODES: &[Code] = &[
     Code {
         code: "FG-ING-001",
         exit: 1,
-        meaning: "Some annotations of the Ingresses would not be followed here; the list says which and why. Nothing was changed.",
+        meaning: "Some annotations of the Ingresses would not be followed here, or some of their routes would be closed; the list says which and why. Nothing was changed.",
     },
     Code {
         code: "FG-ING-002",

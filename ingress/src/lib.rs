@@ -31,6 +31,7 @@ pub mod explain;
 mod express;
 pub mod failure;
 mod filter;
+pub mod import;
 mod listen;
 pub mod metrics;
 mod peer;

@@ -1,13 +1,15 @@
 //! `fedgate ingress import FILE`: what becomes of the annotations of Ingresses that were written for ingress-nginx.
 //!
-//! Reads a file and nothing else; the verdicts are those by which routes are built.
+//! Reads a file and nothing else; the verdicts are those by which routes are built, and so is what would be closed.
 
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
+use federation_schema::decode::legacy;
 use federation_types::text;
 use ingress::annotation::{self, table::Verdict};
+use ingress::import::{Tried, try_out};
 use serde_json::Value;
 
 use super::cluster::show::columns;
@@ -45,11 +47,12 @@ pub fn run(command: &Ingress) -> Result<(), Failure> {
     let source = read(&import.file)?;
     let objects: Vec<Value> = serde_saphyr::from_multiple(&source)
         .map_err(|e| Failure::new("FG-CLI-001", format!("{} is no YAML", import.file.display())).because(e))?;
-    let (text, refused) = verdicts(&objects);
+    let Verdicts { text, refused, closed } = verdicts(objects);
     super::print(&text)?;
-    match refused {
-        0 => Ok(()),
-        count => Err(Failure::new("FG-ING-001", format!("{count} annotations would not be followed"))),
+    match (refused, closed) {
+        (0, 0) => Ok(()),
+        (0, closed) => Err(Failure::new("FG-ING-001", format!("{closed} Ingresses would be served to nobody"))),
+        (count, _) => Err(Failure::new("FG-ING-001", format!("{count} annotations would not be followed"))),
     }
 }
 
@@ -85,42 +88,69 @@ fn annotations() -> String {
     columns(&rows)
 }
 
-/// The list of verdicts, and how many of them are refusals.
-fn verdicts(objects: &[Value]) -> (String, usize) {
-    let items = objects.iter().flat_map(|object| match object.get("items").and_then(Value::as_array) {
-        Some(items) => items.as_slice(),
-        None => std::slice::from_ref(object),
+/// What is said of a file.
+struct Verdicts {
+    text: String,
+    /// Annotations that would not be followed.
+    refused: usize,
+    /// Ingresses that would be served to nobody.
+    closed: usize,
+}
+
+/// The objects of a file and of the lists in it, Ingresses as they are today.
+fn flat(objects: Vec<Value>) -> Vec<Value> {
+    let lists = objects.into_iter().flat_map(|mut object| match object.get_mut("items").map(Value::take) {
+        Some(Value::Array(items)) => items,
+        _ => vec![object],
     });
-    let ingresses: Vec<&Value> = items.filter(|item| text::str_at(item, &["kind"]) == "Ingress").collect();
+    lists
+        .map(|mut object| {
+            let version = text::str_at(&object, &["apiVersion"]).to_owned();
+            let (group, version) = version.split_once('/').unwrap_or(("", &version));
+            let old = legacy::at(group, version, "ingresses").filter(|_| text::str_at(&object, &["kind"]) == "Ingress");
+            if let Some(old) = old {
+                old.upgrade(&mut object);
+            }
+            object
+        })
+        .collect()
+}
+
+fn verdicts(objects: Vec<Value>) -> Verdicts {
+    let tried = try_out(&flat(objects));
     let mut rows = vec![["INGRESS", "ANNOTATION", "VERDICT", "WHY"].map(str::to_owned)];
-    let (mut refused, mut closed) = (0, 0);
-    for object in &ingresses {
-        let all = text::at(object, &["metadata", "annotations"]).and_then(Value::as_object).into_iter().flatten();
-        let found = annotation::of_routing(all.filter_map(|(key, value)| Some((key.as_str(), value.as_str()?))));
-        let namespace = Some(text::namespace(object)).filter(|name| !name.is_empty()).unwrap_or("default");
-        for judged in annotation::judge(&found, namespace) {
+    let (mut refused, mut others) = (0, String::new());
+    for Tried { ingress, foreign, annotations, problems, closed } in &tried {
+        for judged in annotations {
             refused += usize::from(judged.verdict == "refused");
-            closed += usize::from(judged.closes);
-            let why = if judged.closes { format!("{}; its routes answer 503", judged.why) } else { judged.why };
-            let name = format!("{namespace}/{}", text::name(object));
-            rows.push([name, judged.name, judged.verdict.to_owned(), why]);
+            let why = if judged.closes { format!("{}; its routes answer 503", judged.why) } else { judged.why.clone() };
+            rows.push([ingress.to_string(), judged.name.clone(), judged.verdict.to_owned(), why]);
+        }
+        let closed = closed.iter().map(|why| format!("its requests are answered with 503: {why}"));
+        for told in foreign.iter().chain(problems).cloned().chain(closed) {
+            others += &format!("  {ingress}: {told}\n");
         }
     }
     let judged = rows.len() - 1;
     let mut text = if judged == 0 { String::new() } else { columns(&rows) };
-    text +=
-        &format!("{} Ingresses, {judged} annotations: {} followed, {refused} not\n", ingresses.len(), judged - refused);
-    if closed > 0 {
-        text += &format!(
-            "{closed} of them keep somebody out: those Ingresses are served to nobody until they are changed\n"
-        );
+    if !others.is_empty() {
+        text += &format!("Besides:\n{others}");
     }
-    (text, refused)
+    text += &format!("{} Ingresses, {judged} annotations: {} followed, {refused} not\n", tried.len(), judged - refused);
+    let foreign = tried.iter().filter(|tried| tried.foreign.is_some()).count();
+    let closed = tried.iter().filter(|tried| tried.closed.is_some()).count();
+    if foreign > 0 {
+        text += &format!("{foreign} of them are of another class: spec.ingressClassName: fedgate makes them ours\n");
+    }
+    if closed > 0 {
+        text += &format!("{closed} of them would be served to nobody until they are changed\n");
+    }
+    Verdicts { text, refused, closed }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::verdicts;
+    use super::{Verdicts, verdicts};
 
     #[test]
     fn verdicts_are_told_of_every_ingress_in_a_file() {
@@ -134,6 +164,9 @@ metadata:
     kubernetes.io/ingress.class: nginx
     nginx.ingress.kubernetes.io/force-ssl-redirect: "true"
     nginx.ingress.kubernetes.io/configuration-snippet: "deny all;"
+spec:
+  rules:
+  - {host: old.example, http: {paths: [{path: /, backend: {serviceName: web, servicePort: 80}}]}}
 ---
 apiVersion: v1
 kind: List
@@ -144,12 +177,16 @@ items:
   metadata: {name: new, annotations: {nginx.ingress.kubernetes.io/proxy-buffering: "on"}}
 "#;
         let objects: Vec<serde_json::Value> = serde_saphyr::from_multiple(file).expect("YAML");
-        let (text, refused) = verdicts(&objects);
-        assert_eq!(refused, 1);
+        let Verdicts { text, refused, closed } = verdicts(objects);
+        assert_eq!((refused, closed), (1, 1));
         let words: Vec<Vec<&str>> = text.lines().map(|line| line.split_whitespace().take(3).collect()).collect();
         assert_eq!(words[1], ["shop/old", "configuration-snippet", "refused"]);
         assert_eq!(words[2], ["shop/old", "force-ssl-redirect", "works"]);
         assert_eq!(words[3], ["default/new", "proxy-buffering", "ignored"]);
-        assert!(text.contains("2 Ingresses, 3 annotations: 2 followed, 1 not\n1 of them keep"), "{text}");
+        assert!(text.contains("2 Ingresses, 3 annotations: 2 followed, 1 not\n2 of them are of another"), "{text}");
+        assert!(text.contains("1 of them would be served to nobody"), "{text}");
+        assert!(text.contains("  shop/old: its class is nginx"), "{text}");
+        assert!(text.contains("  shop/old: its requests are answered with 503: an annotation"), "{text}");
+        assert!(text.contains("  default/new: it has no class"), "{text}");
     }
 }

@@ -1,0 +1,237 @@
+//! What would become of Ingresses that are not served yet: compiled by the code that serves them.
+//!
+//! Pure. Services and Secrets that are not given along are taken for sound; classes that are not ours, for ours.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use federation_types::{label, text};
+use serde_json::Value;
+
+use crate::annotation::{self, Judged};
+use crate::explain::stand_in;
+use crate::route::{BuildOptions, Classes, Problem, ProblemKind, RouteTable, build};
+use crate::snapshot::{
+    BackendRef, IngressClass, IngressObject, Named, ParametersObject, PortRef, SecretObject, ServiceObject,
+    ServicePort, Snapshot,
+};
+use crate::watch::secret;
+
+/// What would become of one Ingress.
+#[derive(Debug, Clone)]
+pub struct Tried {
+    pub ingress: Named,
+    /// Why it is not served as it is, where its class is not ours.
+    pub foreign: Option<String>,
+    pub annotations: Vec<Judged>,
+    /// What is wrong with it beside its annotations' values.
+    pub problems: Vec<String>,
+    /// Why its requests are answered with an error.
+    pub closed: Option<String>,
+}
+
+/// Tries the Ingresses among `objects`, of networking.k8s.io/v1, with whatever else of theirs is there.
+#[must_use]
+pub fn try_out(objects: &[Value]) -> Vec<Tried> {
+    let of_kind = |kind: &'static str| objects.iter().filter(move |object| text::str_at(object, &["kind"]) == kind);
+    let mut classes: Vec<IngressClass> = of_kind("IngressClass").map(IngressClass::read).collect();
+    let given: Vec<IngressObject> = of_kind("Ingress").map(|object| IngressObject::read(&placed(object))).collect();
+    if !classes.iter().any(|class| class.controller == label::INGRESS_CONTROLLER) {
+        let (name, controller) = (label::INGRESS_CLASS.to_owned(), label::INGRESS_CONTROLLER.to_owned());
+        classes.push(IngressClass { name, controller, ..IngressClass::default() });
+    }
+    let ours = Classes::new(&classes);
+    let foreign: Vec<Option<String>> = given.iter().map(|ingress| foreign(&ours, ingress)).collect();
+    let snapshot = snapshot(&of_kind, &given, classes.clone());
+    let table = build(&snapshot, None, &BuildOptions { allow_loopback: true, ..BuildOptions::default() });
+    let tried = |(ingress, foreign): (&IngressObject, Option<String>)| tried(&table, ingress, foreign);
+    given.iter().zip(foreign).map(tried).collect()
+}
+
+/// With the namespace that it gets where it names none.
+fn placed(object: &Value) -> Value {
+    let mut object = object.clone();
+    if text::namespace(&object).is_empty() && object["metadata"].is_object() {
+        object["metadata"]["namespace"] = "default".into();
+    }
+    object
+}
+
+/// A Secret whose plain texts are as the API keeps them.
+fn encoded(mut secret: Value) -> Value {
+    let plain = secret.get("stringData").and_then(Value::as_object).cloned();
+    for (key, text) in plain.into_iter().flatten() {
+        if let Some(text) = text.as_str() {
+            secret["data"][key] = STANDARD.encode(text).into();
+        }
+    }
+    secret
+}
+
+fn foreign(classes: &Classes<'_>, ingress: &IngressObject) -> Option<String> {
+    if classes.serves(ingress) {
+        return None;
+    }
+    Some(match ingress.class.as_ref().or(ingress.legacy_class.as_ref()) {
+        Some(class) => format!("its class is {class}, which is not ours: it is not served here until that is changed"),
+        None => "it has no class: it is not served here unless our class is the default one".to_owned(),
+    })
+}
+
+fn snapshot<'o, I: Iterator<Item = &'o Value>>(
+    of_kind: &impl Fn(&'static str) -> I,
+    given: &[IngressObject],
+    classes: Vec<IngressClass>,
+) -> Snapshot {
+    let class = classes.iter().find(|class| class.controller == label::INGRESS_CONTROLLER).map(|class| &class.name);
+    let adopted = |ingress: &IngressObject| {
+        let class = if Classes::new(&classes).serves(ingress) { ingress.class.as_ref() } else { class };
+        Arc::new(IngressObject { class: class.cloned(), ..ingress.clone() })
+    };
+    let parameters = of_kind("IngressParameters").map(placed).chain(of_kind("ClusterIngressParameters").cloned());
+    let parameters: BTreeMap<_, _> =
+        parameters.map(|object| Arc::new(ParametersObject::read(&object))).map(|one| (one.key.clone(), one)).collect();
+    let mut all = Snapshot {
+        ingresses: given.iter().map(adopted).collect(),
+        services: services(of_kind("Service"), given),
+        // Without any, those of the cluster are not known.
+        parameters: Some(parameters).filter(|all| !all.is_empty()),
+        ..Snapshot::default()
+    };
+    for object in of_kind("Secret").map(|object| encoded(placed(object))) {
+        let key = Named::new(text::namespace(&object), text::name(&object));
+        let SecretObject { tls, users } = secret(&object);
+        all.secrets.extend(tls.map(|tls| (key.clone(), tls)));
+        all.user_lists.insert(key, users.unwrap_or_default());
+    }
+    all.classes = classes;
+    let known = |key: &Named| all.user_lists.contains_key(key);
+    let absent = all.wanted_secrets().into_iter().filter(|key| !known(key)).collect();
+    stand_in(&mut all, &absent);
+    all
+}
+
+/// Those that are given, and those that paths lead to with the ports that they name.
+fn services<'o>(
+    given: impl Iterator<Item = &'o Value>,
+    ingresses: &[IngressObject],
+) -> BTreeMap<Named, Arc<ServiceObject>> {
+    let given = given.map(|object| Arc::new(ServiceObject::read(&placed(object))));
+    let given: BTreeMap<Named, Arc<ServiceObject>> = given.map(|service| (service.key.clone(), service)).collect();
+    let mut all = given.clone();
+    for ingress in ingresses {
+        let paths = ingress.rules.iter().flat_map(|rule| &rule.paths).map(|path| &path.backend);
+        for backend in paths.chain(&ingress.default_backend) {
+            let BackendRef::Service { name, port } = backend else { continue };
+            let key = Named { namespace: ingress.key.namespace.clone(), name: name.as_str().into() };
+            if given.contains_key(&key) {
+                continue;
+            }
+            let (name, number) = match port {
+                PortRef::Number(number) => (format!("p{number}"), *number),
+                PortRef::Name(name) => (name.clone(), 0),
+            };
+            let port = ServicePort { name, number, protocol: "TCP".to_owned(), app_protocol: String::new() };
+            let service = all.entry(key.clone()).or_insert_with(|| Arc::new(ServiceObject::bare(key)));
+            Arc::make_mut(service).ports.push(port);
+        }
+    }
+    all
+}
+
+fn tried(table: &RouteTable, ingress: &IngressObject, foreign: Option<String>) -> Tried {
+    let annotations = annotation::judge(&ingress.annotations, &ingress.key.namespace);
+    // Services that only annotations name may be in the cluster.
+    let elsewhere = |problem: &Problem| {
+        let service = matches!(problem.kind, ProblemKind::ServiceMissing | ProblemKind::PortMissing);
+        service && problem.message.starts_with("metadata.annotations[")
+    };
+    let judged = |problem: &Problem| {
+        let told = |judged: &Judged| !judged.why.is_empty() && problem.message.ends_with(&judged.why);
+        problem.kind == ProblemKind::Annotation && annotations.iter().any(told)
+    };
+    let problems = table.problems().iter().filter(|problem| problem.is_of(&ingress.key));
+    let mut problems: Vec<String> =
+        problems.filter(|it| !elsewhere(it) && !judged(it)).map(|problem| problem.message.clone()).collect();
+    if ingress.paths() == 0 && ingress.default_backend.is_none() {
+        problems.push("spec: it has no path and no default backend, so nothing comes here: 404".to_owned());
+    }
+    let mut routes = table.entries().into_iter().map(|entry| entry.route).filter(|route| route.ingress == ingress.key);
+    let closed = routes.find_map(|route| route.policy.closed).map(str::to_owned);
+    Tried { ingress: ingress.key.clone(), foreign, annotations, problems, closed }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::{Tried, try_out};
+
+    fn ingress(name: &str, class: &str, annotations: Value) -> Value {
+        let paths = json!([{"path": "/", "pathType": "Prefix", "backend": {"service": {"name": "web", "port": {"number": 80}}}}]);
+        json!({
+            "kind": "Ingress", "metadata": {"name": name, "namespace": "shop", "annotations": annotations},
+            "spec": {"ingressClassName": class, "rules": [{"host": format!("{name}.example"), "http": {"paths": paths}}]},
+        })
+    }
+
+    fn one(object: Value) -> Tried {
+        let mut all = try_out(&[object]);
+        assert_eq!(all.len(), 1);
+        all.remove(0)
+    }
+
+    /// Ingress: 74
+    #[test]
+    fn what_would_be_closed_is_said_by_the_code_that_closes() {
+        let nginx = |name: &str| format!("nginx.ingress.kubernetes.io/{name}");
+        for (annotations, closed) in [
+            (json!({}), None),
+            (json!({nginx("auth-type"): "basic", nginx("auth-secret"): "shop/users"}), None),
+            (json!({nginx("auth-type"): "basic", nginx("auth-secret"): "users"}), None),
+            (json!({nginx("auth-type"): "basic"}), Some("cannot be read")),
+            (json!({nginx("auth-type"): "basic", nginx("auth-secret"): "other/users"}), Some("cannot be read")),
+            (json!({"ingress.fedgate.dev/auth-jwt-secret": "keys"}), Some("cannot be read")),
+            (json!({nginx("auth-url"): "http://auth.elsewhere.svc/"}), Some("not ours to ask")),
+            (json!({nginx("configuration-snippet"): "deny all;"}), Some("cannot be read")),
+        ] {
+            let tried = one(ingress("a", "fedgate", annotations.clone()));
+            let told = tried.closed.as_deref();
+            assert_eq!(told.is_some(), closed.is_some(), "{annotations} {tried:?}");
+            assert!(closed.is_none_or(|closed| told.is_some_and(|told| told.contains(closed))), "{tried:?}");
+            assert_eq!(tried.foreign, None);
+        }
+    }
+
+    /// Ingress: 46, 74
+    #[test]
+    fn classes_and_what_is_not_in_the_file() {
+        let tried = one(ingress("a", "nginx", json!({})));
+        assert!(tried.foreign.as_deref().is_some_and(|why| why.contains("its class is nginx")), "{tried:?}");
+        assert!(tried.problems.is_empty() && tried.closed.is_none(), "services may be in the cluster: {tried:?}");
+        let mut old = ingress("a", "x", json!({"kubernetes.io/ingress.class": "nginx"}));
+        old["spec"].as_object_mut().expect("a spec").remove("ingressClassName");
+        assert!(one(old.clone()).foreign.is_some_and(|why| why.contains("nginx")));
+        old["metadata"]["annotations"] = json!({"kubernetes.io/ingress.class": "fedgate"});
+        assert_eq!(one(old.clone()).foreign, None);
+        old["metadata"]["annotations"] = json!({});
+        assert!(one(old).foreign.is_some_and(|why| why.contains("no class")));
+        let class = json!({"kind": "IngressClass", "metadata": {"name": "edge"}, "spec": {"controller": "fedgate.dev/ingress"}});
+        let service = json!({"kind": "Service", "metadata": {"name": "web", "namespace": "shop"}, "spec": {"ports": [{"port": 8080}]}});
+        let tried = try_out(&[class, service, ingress("a", "edge", json!({}))]);
+        assert_eq!(tried[0].foreign, None);
+        assert!(tried[0].problems.len() == 1 && tried[0].problems[0].contains("no such TCP port"), "{tried:?}");
+        let nothing = json!({"kind": "Ingress", "metadata": {"name": "b"}, "spec": {"ingressClassName": "fedgate"}});
+        let tried = one(nothing);
+        assert_eq!(&*tried.ingress.namespace, "default");
+        assert!(tried.problems[0].contains("404"), "{tried:?}");
+        let bad = json!({"kind": "Secret", "metadata": {"name": "tls", "namespace": "shop"}, "data": {"tls.crt": "eA==", "tls.key": "eA=="}});
+        let mut secure = ingress("a", "fedgate", json!({}));
+        secure["spec"]["tls"] = json!([{"hosts": ["a.example"], "secretName": "tls"}]);
+        assert!(one(secure.clone()).problems.is_empty());
+        let tried = try_out(&[bad, secure]);
+        assert!(tried[0].problems[0].contains("spec.tls[0].secretName: Secret shop/tls"), "{tried:?}");
+    }
+}
