@@ -15,14 +15,13 @@ use std::thread::Thread;
 use std::time::{Duration, Instant, SystemTime};
 
 use http::header::{HOST, REFERER, USER_AGENT};
-use http::{HeaderMap, HeaderValue, Request, StatusCode};
+use http::{HeaderValue, Request, StatusCode};
 use parking_lot::Mutex;
 
 use crate::config::{AccessLog, LogFormat, LogTarget};
 use crate::peer::Peer;
 use crate::route::EndpointKey;
 use crate::snapshot::Named;
-use crate::trace::context::TRACEPARENT;
 use crate::trace::{Span, Traces};
 pub use text::Asked;
 pub(crate) use text::number;
@@ -247,11 +246,15 @@ impl Fields {
         (self.span, self.trace) = (None, None);
     }
 
-    /// The endpoint that was named last gets the request with this head.
-    pub fn asks(&mut self, endpoint: &EndpointKey, headers: &mut HeaderMap) {
-        if let Some(span) = &mut self.span {
-            headers.insert(TRACEPARENT, span.asks(self.attempts, endpoint));
-        }
+    /// The endpoint that was named last gets the request; what it is told of its trace, if there is one.
+    pub fn asks(&mut self, endpoint: &EndpointKey) -> Option<HeaderValue> {
+        let attempts = self.attempts;
+        self.span.as_mut().map(|span| span.asks(attempts, endpoint))
+    }
+
+    /// Whether its request is traced.
+    pub fn is_traced(&self) -> bool {
+        self.span.is_some()
     }
 
     /// It has answered.

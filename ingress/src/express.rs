@@ -6,39 +6,35 @@
 mod answer;
 mod ask;
 mod chunks;
+mod exchange;
 mod field;
+mod flow;
 mod relay;
+pub mod streams;
 mod traced;
 
 use std::future::poll_fn;
 use std::ops::Range;
-use std::pin::{Pin, pin};
-use std::sync::Arc;
+use std::pin::pin;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use bytes::{Buf, BytesMut};
 use http::{HeaderValue, Method, Version};
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio_util::sync::CancellationToken;
 
 use crate::access::{Asked, Line, cut};
 use crate::alarm::Alarm;
-use crate::clock;
-use crate::failure::Cause;
-use crate::filter;
-use crate::metrics::Count;
-use crate::metrics::book::Tally;
+use crate::config::HeadRules;
 use crate::peer::Peer;
-use crate::proxy::forward::{Fate, Prior, Trip, connect_cause};
-use crate::proxy::upstream::{Link, Target};
-use crate::proxy::vigil::{Vigil, Waiting};
-use crate::proxy::{Proxy, is_misdirected};
-use crate::route::{Endpoint, Found, InFlight, Route, Way, Wire, Wish, normal_path};
+use crate::proxy::Proxy;
+use crate::proxy::forward::Prior;
 use crate::stream::Downstream;
 use crate::trace::Span;
-use answer::{Answer, Reading, Setting};
+use answer::{Reading, Setting, place};
 use ask::Ask;
+use exchange::{Asker, Missed, Talk, Trial, piece_limit};
 
 /// Bytes that are asked for at once.
 const READ: usize = 4 * 1024;
@@ -53,25 +49,26 @@ const BODY_WAIT: Duration = Duration::from_millis(100);
 struct Express<'w> {
     proxy: &'w Proxy,
     peer: &'w Peer,
-    stream: Downstream,
-    /// From the client, not served yet.
-    inbox: BytesMut,
-    /// From the endpoint, not passed on yet.
-    reply: BytesMut,
-    /// To the endpoint.
-    out: Vec<u8>,
+    caller: Caller,
+    talk: Talk,
     /// To the client.
     told: Vec<u8>,
     /// What every request says of its client.
     forwarding: Vec<u8>,
-    alarm: Alarm,
     drain: &'w CancellationToken,
-    /// Bytes of the inbox that are the request being answered.
-    own: usize,
     /// How long one piece of an answer's body may take.
     idle: Duration,
     /// From when on it takes no further request.
     old: Instant,
+}
+
+/// Who asks.
+struct Caller {
+    stream: Downstream,
+    /// Sent, not served yet.
+    inbox: BytesMut,
+    /// Bytes of the inbox that are the request being answered.
+    own: usize,
 }
 
 /// How one turn of a connection ended.
@@ -85,21 +82,11 @@ enum Turn {
     General(Option<Prior>),
 }
 
-/// A request on its way to an endpoint; its bytes are still in the inbox.
-struct Trial {
-    route: Arc<Route>,
-    wire: Arc<Wire>,
-    endpoint: Arc<Endpoint>,
-    in_flight: Option<InFlight>,
-    began: Instant,
-    /// The clock's milliseconds at that time.
-    now: u64,
-    way: Way,
+/// A request whose bytes are still in the inbox.
+struct Asking {
+    trial: Trial,
     /// Bytes of the request.
     length: usize,
-    /// It is more than a head.
-    bodied: bool,
-    method: Method,
     last: bool,
     said: Said,
     /// It is traced.
@@ -115,13 +102,15 @@ struct Said {
     id: Range<usize>,
 }
 
-/// Why there is no answer.
-enum Fault {
-    /// The client went away.
-    Client,
-    /// The endpoint took nothing of the request.
-    Unsent(Cause),
-    Endpoint(Cause),
+/// The client while it waits for an answer, which is written into `told`.
+struct Awaiting<'e> {
+    caller: &'e mut Caller,
+    told: &'e mut Vec<u8>,
+    rules: &'e HeadRules,
+    promise: Option<&'e HeaderValue>,
+    drain: &'e CancellationToken,
+    head_only: bool,
+    last: bool,
 }
 
 /// Serves a connection as long as its requests are plain; what is left of it is for the general way.
@@ -131,23 +120,20 @@ pub async fn serve(
     stream: Downstream,
     (drain, linger): (&CancellationToken, Duration),
 ) -> Option<(Downstream, Option<Prior>)> {
-    let rules = &proxy.heads;
-    if rules.via.is_some() || rules.forwarded {
+    if !is_open(proxy) {
         return Some((stream, None));
     }
     let began = Instant::now();
+    let mut forwarding = Vec::new();
+    ask::forwarding(peer, &mut forwarding);
     let mut express = Express {
         proxy,
         peer,
-        stream,
-        inbox: BytesMut::new(),
-        reply: BytesMut::new(),
-        out: Vec::new(),
+        caller: Caller { stream, inbox: BytesMut::new(), own: 0 },
+        talk: Talk { out: Vec::new(), reply: BytesMut::new(), alarm: Alarm::new(began + proxy.timeouts.head) },
         told: Vec::new(),
-        forwarding: ask::forwarding(peer),
-        alarm: Alarm::new(began + proxy.timeouts.head),
+        forwarding,
         drain,
-        own: 0,
         idle: proxy.timeouts.idle,
         old: began + proxy.timeouts.connection,
     };
@@ -157,11 +143,11 @@ pub async fn serve(
         tokio::time::sleep(linger).await;
     });
     loop {
-        if express.inbox.is_empty() {
+        if express.caller.inbox.is_empty() {
             express.rest();
             // Who comes with a request as it gets old hears of it with the answer.
             let until = (Instant::now() + proxy.timeouts.head).min(express.old + linger);
-            express.alarm.set(until);
+            express.talk.alarm.set(until);
             let stopped = |cx: &mut Context<'_>| drained.as_mut().poll(cx).is_ready();
             if !express.request(stopped).await {
                 return None;
@@ -177,12 +163,44 @@ pub async fn serve(
     }
 }
 
+/// Whether the settings leave anything to pass on as it is.
+fn is_open(proxy: &Proxy) -> bool {
+    proxy.heads.via.is_none() && !proxy.heads.forwarded
+}
+
+impl Caller {
+    /// Whether it has closed. Who has sent the next request already is not looked at: it waits in its turn.
+    fn is_gone(&mut self, cx: &mut Context<'_>) -> bool {
+        while self.inbox.len() <= self.own {
+            match poll_into(&mut self.stream, &mut self.inbox, cx) {
+                Poll::Ready(Ok(1..)) => {}
+                Poll::Ready(_) => return true,
+                Poll::Pending => return false,
+            }
+        }
+        false
+    }
+}
+
+impl Asker for Awaiting<'_> {
+    fn read(&mut self, reply: &[u8]) -> Reading {
+        let last = self.last || self.drain.is_cancelled();
+        let Self { head_only, rules, promise, .. } = *self;
+        let setting = Setting { head_only, last, rules, promise, date: relay::date };
+        answer::read(reply, setting, self.told)
+    }
+
+    fn is_gone(&mut self, cx: &mut Context<'_>) -> bool {
+        self.caller.is_gone(cx)
+    }
+}
+
 impl Express<'_> {
     /// Waits for bytes of a request; false if the connection ended instead, or shall.
     async fn request(&mut self, mut stopped: impl FnMut(&mut Context<'_>) -> bool) -> bool {
         poll_fn(|cx| {
-            let read = poll_into(&mut self.stream, &mut self.inbox, cx);
-            if read.is_pending() && (stopped(cx) || self.alarm.is_due(cx)) {
+            let read = poll_into(&mut self.caller.stream, &mut self.caller.inbox, cx);
+            if read.is_pending() && (stopped(cx) || self.talk.alarm.is_due(cx)) {
                 return Poll::Ready(false);
             }
             read.map(|read| matches!(read, Ok(1..)))
@@ -192,12 +210,12 @@ impl Express<'_> {
 
     /// Gives back what one large request or answer took: most connections are silent most of the time.
     fn rest(&mut self) {
-        for buffer in [&mut self.inbox, &mut self.reply] {
+        for buffer in [&mut self.caller.inbox, &mut self.talk.reply] {
             if buffer.capacity() > KEPT && buffer.is_empty() {
                 *buffer = BytesMut::new();
             }
         }
-        for buffer in [&mut self.out, &mut self.told] {
+        for buffer in [&mut self.talk.out, &mut self.told] {
             if buffer.capacity() > KEPT {
                 *buffer = Vec::new();
             }
@@ -206,12 +224,12 @@ impl Express<'_> {
 
     /// Waits for the rest of a request of so many bytes; false if it takes its time.
     async fn is_whole(&mut self, length: usize) -> bool {
-        self.alarm.set(Instant::now() + BODY_WAIT);
+        self.talk.alarm.set(Instant::now() + BODY_WAIT);
         poll_fn(|cx| {
-            while self.inbox.len() < length {
-                match poll_into(&mut self.stream, &mut self.inbox, cx) {
+            while self.caller.inbox.len() < length {
+                match poll_into(&mut self.caller.stream, &mut self.caller.inbox, cx) {
                     Poll::Ready(Ok(1..)) => {}
-                    Poll::Pending if !self.alarm.is_due(cx) => return Poll::Pending,
+                    Poll::Pending if !self.talk.alarm.is_due(cx) => return Poll::Pending,
                     _ => return Poll::Ready(false),
                 }
             }
@@ -222,62 +240,51 @@ impl Express<'_> {
 
     /// The connection as the general way takes it over.
     fn left(self, prior: Option<Prior>) -> (Downstream, Option<Prior>) {
-        let Self { mut stream, inbox, .. } = self;
+        let Caller { mut stream, inbox, .. } = self.caller;
         stream.rewind(inbox);
         (stream, prior)
     }
 
     async fn turn(&mut self) -> Turn {
-        let mut out = std::mem::take(&mut self.out);
-        let trial = self.trial(&mut out);
-        self.out = out;
-        let mut trial = match trial {
-            Ok(trial) => trial,
+        let mut out = std::mem::take(&mut self.talk.out);
+        let asking = self.asking(&mut out);
+        self.talk.out = out;
+        let mut asking = match asking {
+            Ok(asking) => asking,
             Err(turn) => return turn,
         };
-        self.own = trial.length;
-        let mut span = trial.span.take();
-        let target = Target { endpoint: &trial.endpoint, wire: &trial.wire, ends: None };
-        let prior = |fate, span| Turn::General(Some(trial.prior(fate, span)));
-        let (answer, mut link) = loop {
-            let (mut link, fresh) = match self.proxy.pool.take_bare(target) {
-                Some(link) => {
-                    self.proxy.shard.count(Count::Reused);
-                    (link, false)
-                }
-                None => match Link::connect(target, &self.proxy.timeouts).await {
-                    Ok(link) => {
-                        trial.endpoint.reached(clock::now());
-                        (link, true)
-                    }
-                    Err(error) => return prior(Fate::Unsent(connect_cause(&error)), span),
-                },
-            };
-            match self.answer(&mut link, &trial).await {
-                Ok(answer) => break (answer, link),
-                Err(Fault::Client) => {
-                    // It was not there for its answer, and that is what its line says.
-                    drop(self.line(&trial, span.take()));
-                    return Turn::End;
-                }
-                // Nobody has seen anything of the request: the next one will do.
-                Err(Fault::Unsent(_)) if !fresh => {}
-                Err(Fault::Unsent(cause)) => return prior(Fate::Unsent(cause), span),
-                Err(Fault::Endpoint(cause)) => {
-                    // What happens to a kept connection says nothing about its endpoint, unless it stays silent.
-                    return prior(
-                        Fate::Lost { cause, fresh: fresh || matches!(cause, Cause::ResponseTimeout | Cause::Vanished) },
-                        span,
-                    );
-                }
-            }
+        let span = asking.span.take();
+        let trial = &asking.trial;
+        self.caller.own = asking.length;
+        self.told.clear();
+        let mut awaiting = Awaiting {
+            caller: &mut self.caller,
+            told: &mut self.told,
+            rules: &self.proxy.heads,
+            promise: self.peer.promise.as_ref(),
+            drain: self.drain,
+            head_only: trial.method == Method::HEAD,
+            last: asking.last,
         };
-        let (mut line, tally) = self.account(&trial, &answer, span);
-        self.inbox.advance(trial.length);
-        self.own = 0;
-        self.reply.advance(answer.length);
+        let (answer, mut link) = match self.talk.reach(self.proxy, trial, &mut awaiting).await {
+            Ok(reached) => reached,
+            Err(Missed::Gone) => {
+                // It was not there for its answer, and that is what its line says.
+                drop(self.line(&asking, span));
+                return Turn::End;
+            }
+            Err(Missed::Failed(fate)) => return Turn::General(Some(trial.prior(fate, span))),
+        };
+        let mut line = self.line(&asking, span);
+        if let Some(line) = &mut line {
+            line.status = answer.status;
+        }
+        let tally = trial.account((self.proxy, self.peer), answer.status, &mut line);
+        self.proxy.shard.answered(answer.status, trial.began.elapsed());
+        self.caller.inbox.advance(asking.length);
+        self.caller.own = 0;
         let mut passed = 0;
-        self.idle = trial.route.policy.waits.read.unwrap_or(self.proxy.timeouts.idle);
+        self.idle = piece_limit(self.proxy, &trial.route);
         let relayed = self.relay(&mut link, answer.body, &mut passed).await;
         if let Some(line) = &mut line {
             line.bytes = passed;
@@ -285,12 +292,12 @@ impl Express<'_> {
         }
         drop((line, tally));
         let Ok(()) = relayed else { return Turn::End };
-        if answer.goes_on && self.reply.is_empty() {
-            self.proxy.pool.keep_bare(target, link);
+        if answer.goes_on && self.talk.reply.is_empty() {
+            self.proxy.pool.keep_bare(trial.target(), link);
         }
-        self.reply.clear();
+        self.talk.reply.clear();
         if answer.last {
-            if let Err(error) = self.stream.shutdown().await {
+            if let Err(error) = self.caller.stream.shutdown().await {
                 tracing::debug!(%error, "a client was gone before its connection was closed");
             }
             return Turn::End;
@@ -299,149 +306,38 @@ impl Express<'_> {
     }
 
     /// Reads the request at the front of the inbox, finds its endpoint, and writes what the endpoint gets.
-    fn trial(&self, out: &mut Vec<u8>) -> Result<Trial, Turn> {
+    fn asking(&self, out: &mut Vec<u8>) -> Result<Asking, Turn> {
         let (proxy, began) = (self.proxy, Instant::now());
         out.clear();
-        let ask = ask::read(&self.inbox, self.peer, (&proxy.heads, &proxy.limits), out);
+        let ask = ask::read(&self.caller.inbox, self.peer, (&proxy.heads, &proxy.limits), out);
         let Some(ask) = ask.filter(|ask| ask.body <= BODY_MAX) else { return Err(Turn::General(None)) };
         let length = ask.length + usize::try_from(ask.body).map_err(|_| Turn::General(None))?;
-        let Some(body) = self.inbox.get(ask.length..length) else { return Err(Turn::Short(length)) };
-        let trial = self.routed(&ask, began, out).ok_or(Turn::General(None))?;
+        let Some(body) = self.caller.inbox.get(ask.length..length) else { return Err(Turn::Short(length)) };
+        let trial = Trial::of(proxy, self.peer, &ask, began).ok_or(Turn::General(None))?;
+        let span = self.traced(&ask, (&trial.route.policy, &trial.endpoint), began, out).ok_or(Turn::General(None))?;
+        out.extend_from_slice(&self.forwarding);
+        let id = ask::finish(&ask, || proxy.ids.digits(), out);
         out.extend_from_slice(body);
-        Ok(Trial { length, ..trial })
+        let last = ask.last || began >= self.old;
+        Ok(Asking { trial, length, last, said: self.said(&ask, id), span })
     }
 
-    fn routed(&self, ask: &Ask<'_>, began: Instant, out: &mut Vec<u8>) -> Option<Trial> {
-        let (proxy, peer) = (self.proxy, self.peer);
-        let path = normal_path(ask.path()).ok()?;
-        let table = proxy.table.load();
-        if is_misdirected(&table, peer, ask.host.as_str()) {
-            return None;
-        }
-        let found = table.locate(ask.host.as_str(), path.as_deref().unwrap_or(ask.path()))?;
-        let Found { route, mutual: None, pattern: _ } = found else { return None };
-        if !route.is_plain(&peer.scheme) || filter::sends_to_https(&route.policy, &table, (peer, ask.host.as_str())) {
-            return None;
-        }
-        if proxy.body_limit(&route.policy).is_some_and(|limit| ask.body > limit) {
-            return None;
-        }
-        let (now, way) = (clock::now(), route.delivery.plain_way()?);
-        let wish = Wish { shares: route.delivery.shares.as_deref(), ..Wish::first(now, way) };
-        let wire = route.wiring.wire(&peer.scheme);
-        let trip = Trip { route, wire, ends: None, way, ticket: None, watch: None };
-        let endpoint = proxy.pick(trip, &trip.route.backend, &wish).filter(|endpoint| !endpoint.is_unreachable())?;
-        let span = self.traced(ask, (&route.policy, endpoint), began, out)?;
-        let id = ask::finish(ask, &self.forwarding, || proxy.ids.digits(), out);
-        let at = |part: &[u8]| {
-            let start = part.as_ptr().addr().wrapping_sub(self.inbox.as_ptr().addr());
-            if part.is_empty() { 0..0 } else { start..start + part.len() }
-        };
+    fn said(&self, ask: &Ask<'_>, id: Range<usize>) -> Said {
+        let at = |part: &[u8]| place(part, &self.caller.inbox);
         let (path, host) = (at(ask.path().as_bytes()), at(ask.named));
-        let said = Said { path, host, agent: at(ask.agent), referer: at(ask.referer), id };
-        Some(Trial {
-            in_flight: (way == Way::Cheaper).then(|| endpoint.enter()),
-            wire: wire.clone(),
-            route: route.clone(),
-            endpoint: endpoint.clone(),
-            began,
-            now,
-            way,
-            length: ask.length,
-            bodied: ask.body > 0,
-            method: ask.method.clone(),
-            last: ask.last || began >= self.old,
-            said,
-            span,
-        })
-    }
-
-    /// Sends the request and waits for the head of the answer; what the client gets of it is in `told` then.
-    async fn answer(&mut self, link: &mut Link, trial: &Trial) -> Result<Answer, Fault> {
-        let setting = Setting {
-            head_only: trial.method == Method::HEAD,
-            last: trial.last,
-            rules: &self.proxy.heads,
-            promise: self.peer.promise.as_ref(),
-            date: relay::date,
-        };
-        self.told.clear();
-        self.reply.clear();
-        let mut vigil = Vigil::new((trial.began, trial.now), self.proxy.response_limit(&trial.route));
-        self.alarm.set(vigil.due());
-        let mut sent = 0;
-        poll_fn(|cx| {
-            while sent < self.out.len() {
-                match Pin::new(&mut *link).poll_write(cx, &self.out[sent..]) {
-                    Poll::Ready(Ok(written @ 1..)) => sent += written,
-                    Poll::Ready(_) if sent == 0 => return Poll::Ready(Err(Fault::Unsent(Cause::Reset))),
-                    // It takes no more, but may have said why.
-                    Poll::Ready(_) | Poll::Pending => break,
-                }
-            }
-            loop {
-                match poll_into(link, &mut self.reply, cx) {
-                    Poll::Ready(Ok(0)) => return failed(Cause::Closed),
-                    Poll::Ready(Ok(_)) => {
-                        let last = trial.last || self.drain.is_cancelled();
-                        if let Some(answer) = self.read_answer(Setting { last, ..setting })? {
-                            // Who answers before it has heard everything may take the rest for another request.
-                            let goes_on = answer.goes_on && sent == self.out.len();
-                            return Poll::Ready(Ok(Answer { goes_on, ..answer }));
-                        }
-                    }
-                    Poll::Ready(Err(error)) => return failed(Cause::of_io(&error)),
-                    Poll::Pending => break,
-                }
-            }
-            if self.is_client_gone(cx) {
-                return Poll::Ready(Err(Fault::Client));
-            }
-            while self.alarm.is_due(cx) {
-                if let Some(cause) = self.proxy.look(&mut vigil, trial.waiting(link)) {
-                    return failed(cause);
-                }
-                self.alarm.set(vigil.due());
-            }
-            Poll::Pending
-        })
-        .await
-    }
-
-    fn read_answer(&mut self, setting: Setting<'_>) -> Result<Option<Answer>, Fault> {
-        loop {
-            match answer::read(&self.reply, setting, &mut self.told) {
-                Reading::More if self.reply.len() < self.proxy.limits.head_bytes => return Ok(None),
-                // Nobody asked for it, and clients of today drop it.
-                Reading::Interim(length) => self.reply.advance(length),
-                Reading::Head(answer) => return Ok(Some(answer)),
-                Reading::More | Reading::Strange => return Err(Fault::Endpoint(Cause::BadAnswer)),
-            }
-        }
-    }
-
-    /// Whether the client has closed. Who has sent the next request already is not looked at: it waits in its turn.
-    fn is_client_gone(&mut self, cx: &mut Context<'_>) -> bool {
-        while self.inbox.len() <= self.own {
-            match poll_into(&mut self.stream, &mut self.inbox, cx) {
-                Poll::Ready(Ok(1..)) => {}
-                Poll::Ready(_) => return true,
-                Poll::Pending => return false,
-            }
-        }
-        false
+        Said { path, host, agent: at(ask.agent), referer: at(ask.referer), id }
     }
 
     /// The access line of a request whose bytes are still in the inbox.
-    fn line(&self, trial: &Trial, span: Option<Box<Span>>) -> Option<Line> {
-        let (peer, route) = (self.peer, &trial.route);
+    fn line(&self, asking: &Asking, span: Option<Box<Span>>) -> Option<Line> {
+        let (peer, Asking { trial, said, .. }) = (self.peer, asking);
         let journal = self.proxy.journal.as_ref()?;
-        let logged = journal.samples() && route.policy.logged;
+        let logged = journal.samples() && trial.route.policy.logged;
         if !logged && span.is_none() {
             return None;
         }
-        let Said { path, host, agent, referer, id } = &trial.said;
-        let text = |part: &Range<usize>| cut(&self.inbox[part.clone()]);
+        let Said { path, host, agent, referer, id } = said;
+        let text = |part: &Range<usize>| cut(&self.caller.inbox[part.clone()]);
         let asked = Asked {
             address: peer.address,
             address_text: Some(peer.address_value.as_bytes()),
@@ -455,59 +351,11 @@ impl Express<'_> {
         };
         let mut line = journal.line(trial.began, &asked);
         line.carries(logged, span);
-        line.routed(&route.ingress, &route.backend.name);
+        line.routed(&trial.route.ingress, &trial.route.backend.name);
         line.tried(1, &trial.endpoint.key);
-        line.identified(&self.out[id.clone()]);
+        line.identified(&self.talk.out[id.clone()]);
         Some(line)
     }
-
-    /// Counts an answer whose head is here.
-    fn account(&self, trial: &Trial, answer: &Answer, span: Option<Box<Span>>) -> (Option<Line>, Tally) {
-        let (proxy, route) = (self.proxy, &trial.route);
-        let mut line = self.line(trial, span);
-        if let Some(line) = &mut line {
-            line.status = answer.status;
-        }
-        let way = trial.way;
-        let trip = Trip { route, wire: &trial.wire, ends: self.peer.ends, way, ticket: None, watch: None };
-        proxy.answered((trip, &trial.endpoint), answer.status, trial.now, &mut line);
-        let took = trial.began.elapsed();
-        if trial.in_flight.is_some() {
-            trial.endpoint.took(took, clock::now());
-        }
-        proxy.shard.answered(answer.status, took);
-        let mut tally = Tally::new(proxy.shard.clone(), route.number, trial.began, &trial.method);
-        tally.status = answer.status;
-        (line, tally)
-    }
-}
-
-impl Trial {
-    /// What became of it, for the general way.
-    fn prior(&self, fate: Fate, span: Option<Box<Span>>) -> Prior {
-        Prior { endpoint: self.endpoint.clone(), began: self.now, fate, span }
-    }
-
-    /// What its wait goes by.
-    fn waiting(&self, link: &Link) -> Waiting<'_> {
-        let retries = &self.route.delivery.retries;
-        let moves = !self.bodied && retries.repeats(&self.method) && retries.covers(Cause::Vanished);
-        Waiting { backend: &self.route.backend, endpoint: &self.endpoint, ends: Some(link.ends()), moves }
-    }
-}
-
-impl Route {
-    /// Whether requests of `scheme` are passed on as they are, whoever sends them.
-    fn is_plain(&self, scheme: &HeaderValue) -> bool {
-        let Self { backend, delivery, wiring, policy, canaries, extauth, pages, mirror, ingress: _, number: _ } = self;
-        let free = backend.fault.is_none() && backend.seats().is_none();
-        let silent = canaries.is_empty() && extauth.is_none() && pages.is_none() && mirror.is_none();
-        free && silent && wiring.wire(scheme).is_bare() && delivery.plain_way().is_some() && policy.is_plain()
-    }
-}
-
-const fn failed(cause: Cause) -> Poll<Result<Answer, Fault>> {
-    Poll::Ready(Err(Fault::Endpoint(cause)))
 }
 
 /// Reads what is there, up to [`READ`] bytes and what fits besides.

@@ -6,7 +6,7 @@
 //! (`proxy::upstream`) → stream the answer back (`proxy::body`) → count it and perhaps leave a line for the log's writer (`metrics`, `access`),
 //! and one for the collector of traces (`trace`).
 //!
-//! HTTP/1.1 with a small body, or none, on a route that asks for nothing takes a short way instead (`express`): the same
+//! HTTP/1.1 with a small body, and HTTP/2 without one, on a route that asks for nothing take a short way instead (`express`): the same
 //! route, endpoint, log and metrics; what needs a decision, and what failed, is handed to the way above.
 //!
 //! # How routes get here

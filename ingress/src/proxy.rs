@@ -49,6 +49,7 @@ use crate::route::balance::Asked;
 use crate::route::policy::{BodyLimit, Policy};
 use crate::route::{Host, InFlight, Route, RouteTable, Session};
 use crate::stall::{self, Waits};
+use crate::trace::Span;
 use body::{AnswerBody, Progress, RequestBody, Watch};
 use extauth::Grant;
 use forward::{Answered, Prior, Trip};
@@ -144,17 +145,47 @@ impl Proxy {
     ) -> Result<Response<AnswerBody>, Infallible> {
         let began = Instant::now();
         let traced = prior.as_mut().and_then(|prior| prior.span.take());
-        let mut line = self.journal.as_ref().and_then(|journal| match traced {
-            Some(span) => Some(journal.resume(began, &peer, (&request, span))),
-            None => journal.begin(began, &peer, &mut request),
-        });
+        let line = self.begin(began, &peer, (&mut request, traced));
+        Ok(self.proceed(&peer, (request, began, prior), line).await)
+    }
+
+    /// The access line of a request, if it gets one; its trace may have begun before.
+    pub fn begin(
+        &self,
+        began: Instant,
+        peer: &Peer,
+        (request, traced): (&mut Request<Incoming>, Option<Box<Span>>),
+    ) -> Option<Line> {
+        self.journal.as_ref().and_then(|journal| match traced {
+            Some(span) => Some(journal.resume(began, peer, (request, span))),
+            None => journal.begin(began, peer, request),
+        })
+    }
+
+    /// Answers a request that began with `line`.
+    pub async fn proceed(
+        &self,
+        peer: &Peer,
+        (request, began, prior): (Request<Incoming>, Instant, Option<Prior>),
+        mut line: Option<Line>,
+    ) -> Response<AnswerBody> {
         let version = request.version();
-        let answer = self.answer(&peer, (request, began, prior), &mut line).await;
-        let mut response = answer.unwrap_or_else(|stop| {
+        let answer = self.answer(peer, (request, began, prior), &mut line).await;
+        let response = answer.unwrap_or_else(|stop| {
             let mut response = self.stopped(stop, version, &mut line);
             peer.promise(response.headers_mut());
             response
         });
+        self.ended((response, version), began, line)
+    }
+
+    /// Counts an answer; its line ends with its body.
+    pub fn ended(
+        &self,
+        (mut response, version): (Response<AnswerBody>, Version),
+        began: Instant,
+        line: Option<Line>,
+    ) -> Response<AnswerBody> {
         self.shard.answered(response.status(), began.elapsed());
         if self.draining.load(Ordering::Relaxed) {
             leave(version, &mut response);
@@ -164,7 +195,7 @@ impl Proxy {
             line.status = response.status();
             response.body_mut().log(line);
         }
-        Ok(response)
+        response
     }
 
     /// Answers tell clients from here on that their connection ends.
@@ -406,6 +437,10 @@ impl Proxy {
             lease.detach();
         }
         head::rewrite_response(response.headers_mut(), &self.heads, None);
+        if status == StatusCode::NO_CONTENT {
+            // It has no body to speak of (RFC 9110 §8.6).
+            response.headers_mut().remove(header::CONTENT_LENGTH);
+        }
         *response.version_mut() = Version::HTTP_11;
         let idle = policy.waits.read.unwrap_or(self.timeouts.idle);
         let mut response = response.map(|incoming| AnswerBody::upstream(incoming, lease, idle, in_flight));
@@ -479,7 +514,7 @@ fn leave(version: Version, response: &mut Response<AnswerBody>) {
 }
 
 /// Says in the line where its request goes, unless that route leaves no lines, or no traces.
-fn note_route(route: &Route, line: &mut Option<Line>) {
+pub fn note_route(route: &Route, line: &mut Option<Line>) {
     match line.take() {
         Some(mut taken) if !(route.policy.logged && route.policy.traced) => {
             if !route.policy.traced {

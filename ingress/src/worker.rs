@@ -2,7 +2,6 @@
 //!
 //! Serves connections until told to drain; knows neither the hub nor how routes are made.
 
-use std::convert::Infallible;
 use std::future::{Future, poll_fn};
 use std::io;
 use std::pin::{Pin, pin};
@@ -10,10 +9,9 @@ use std::sync::Arc;
 use std::task::Context;
 use std::time::Duration;
 
-use http::{Request, Response, StatusCode};
-use hyper::body::Incoming;
+use http::StatusCode;
 use hyper::server::conn::{http1, http2};
-use hyper::service::{Service, service_fn};
+use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use parking_lot::Mutex;
 use tokio::io::AsyncWriteExt;
@@ -30,8 +28,6 @@ use crate::listen::Accepted;
 use crate::metrics::Count;
 use crate::peer::{HttpsPort, Peer, Presented};
 use crate::proxy::Proxy;
-use crate::proxy::body::AnswerBody;
-use crate::proxy::forward::Prior;
 use crate::proxy::guard::Guarded;
 use crate::sniff::hello::{self, Hello};
 use crate::sniff::{self, Spoken};
@@ -243,21 +239,6 @@ impl Worker {
         Ok((start.into_stream(config).await?, rules.asks()))
     }
 
-    fn service(
-        &self,
-        peer: Arc<Peer>,
-        prior: Option<Prior>,
-    ) -> impl Service<
-        Request<Incoming>,
-        Response = Response<AnswerBody>,
-        Error = Infallible,
-        Future = impl Future<Output = Result<Response<AnswerBody>, Infallible>> + Send + 'static,
-    > + Send
-    + 'static {
-        let (proxy, prior) = (self.proxy.clone(), Mutex::new(prior));
-        service_fn(move |request| proxy.clone().handle(peer.clone(), request, prior.lock().take()))
-    }
-
     async fn http1(&self, stream: Downstream, peer: Arc<Peer>) {
         let left = express::serve(&self.proxy, &peer, stream, (&self.drain, self.linger())).await;
         let Some((stream, prior)) = left else { return };
@@ -273,7 +254,9 @@ impl Worker {
             builder.max_headers(limits.head_fields);
         }
         let guarded = TokioIo::new(Guarded::new(stream, peer.clone()));
-        let connection = builder.serve_connection(guarded, self.service(peer, prior)).with_upgrades();
+        let (proxy, prior) = (self.proxy.clone(), Mutex::new(prior));
+        let answer = service_fn(move |request| proxy.clone().handle(peer.clone(), request, prior.lock().take()));
+        let connection = builder.serve_connection(guarded, answer).with_upgrades();
         self.drive(connection, self.linger(), |connection| connection.graceful_shutdown()).await;
     }
 
@@ -290,7 +273,9 @@ impl Worker {
             .enable_connect_protocol()
             .keep_alive_interval(self.proxy.timeouts.head)
             .keep_alive_timeout(self.proxy.timeouts.handshake);
-        let connection = builder.serve_connection(TokioIo::new(stream), self.service(peer, None));
+        let proxy = self.proxy.clone();
+        let answer = move |request| express::streams::handle(proxy.clone(), peer.clone(), request);
+        let connection = builder.serve_connection(TokioIo::new(stream), service_fn(answer));
         self.drive(connection, Duration::ZERO, |connection| connection.graceful_shutdown()).await;
     }
 

@@ -3,8 +3,11 @@
 //! Pure. An answer that is not understood here is asked for again the general way, which judges it.
 
 use std::mem::MaybeUninit;
+use std::ops::Range;
 
-use http::{HeaderValue, StatusCode};
+use bytes::Bytes;
+use http::StatusCode;
+use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use httparse::{Header, Response, Status};
 
 use super::field;
@@ -70,72 +73,71 @@ struct Seen {
     unclear: bool,
     close: bool,
     keep: bool,
+    /// `Connection` names fields.
+    names: bool,
     date: bool,
     server: bool,
     promise: bool,
 }
 
+/// What becomes of an answer's framing.
+struct Framing {
+    body: Body,
+    /// The length that the client is told.
+    length: Option<u64>,
+    /// The endpoint takes another request over this connection.
+    goes_on: bool,
+}
+
 /// Reads an answer off the front of `bytes`; its head is appended to `out` as the client gets it.
 pub fn read(bytes: &[u8], setting: Setting<'_>, out: &mut Vec<u8>) -> Reading {
-    let mut slots = [const { MaybeUninit::<Header<'_>>::uninit() }; FIELDS];
-    let mut response = Response::new(&mut []);
-    let parsed = httparse::ParserConfig::default().parse_response_with_uninit_headers(&mut response, bytes, &mut slots);
-    let length = match parsed {
-        Ok(Status::Complete(length)) => length,
-        Ok(Status::Partial) => return Reading::More,
-        Err(_) => return Reading::Strange,
-    };
     let before = out.len();
-    let read = rewrite((&response, length), setting, out).unwrap_or(Reading::Strange);
+    let read = parsed(bytes, |response, length| rewrite((response, length), setting, out));
     if !matches!(read, Reading::Head(_)) {
         out.truncate(before);
     }
     read
 }
 
+/// The same for a client of HTTP/2: `to` gets the fields.
+pub fn fields(bytes: &[u8], head_only: bool, rules: &HeadRules, to: &mut HeaderMap) -> Reading {
+    parsed(bytes, |response, length| collect((response, bytes.get(..length)?), head_only, rules, to))
+}
+
+fn parsed(bytes: &[u8], judge: impl FnOnce(&Response<'_, '_>, usize) -> Option<Reading>) -> Reading {
+    let mut slots = [const { MaybeUninit::<Header<'_>>::uninit() }; FIELDS];
+    let mut response = Response::new(&mut []);
+    let parsed = httparse::ParserConfig::default().parse_response_with_uninit_headers(&mut response, bytes, &mut slots);
+    match parsed {
+        Ok(Status::Complete(length)) => judge(&response, length).unwrap_or(Reading::Strange),
+        Ok(Status::Partial) => Reading::More,
+        Err(_) => Reading::Strange,
+    }
+}
+
+/// The status of an answer; `Err` for heads that are not the answer's.
+fn status(response: &Response<'_, '_>) -> Option<Result<StatusCode, ()>> {
+    match StatusCode::from_u16(response.code?).ok()? {
+        StatusCode::SWITCHING_PROTOCOLS => None,
+        status if status.is_informational() => Some(Err(())),
+        status => Some(Ok(status)),
+    }
+}
+
 fn rewrite((response, length): (&Response<'_, '_>, usize), setting: Setting<'_>, out: &mut Vec<u8>) -> Option<Reading> {
-    let status = StatusCode::from_u16(response.code?).ok()?;
-    if status == StatusCode::SWITCHING_PROTOCOLS {
-        return None;
-    }
-    if status.is_informational() {
-        return Some(Reading::Interim(length));
-    }
+    let Ok(status) = status(response)? else { return Some(Reading::Interim(length)) };
     out.extend_from_slice(b"HTTP/1.1 ");
     out.extend_from_slice(status.as_str().as_bytes());
     out.push(b' ');
     let reason = response.reason.filter(|reason| !reason.is_empty() && reason.is_ascii());
     out.extend_from_slice(reason.or(status.canonical_reason()).unwrap_or("").as_bytes());
     out.extend_from_slice(b"\r\n");
-    let mut seen = Seen::default();
-    let bodiless = setting.head_only || matches!(status.as_u16(), 204 | 304);
-    let options = response.headers.iter().filter(|field| field.name.eq_ignore_ascii_case("connection"));
-    let options = options.flat_map(|field| field.value.split(|byte| *byte == b',')).map(<[u8]>::trim_ascii);
-    let nominated = |name: &str| {
-        let mut options = options.clone();
-        may_be_nominated(name) && options.any(|option| option.eq_ignore_ascii_case(name.as_bytes()))
-    };
-    for option in options.clone() {
-        seen.close |= option.eq_ignore_ascii_case(b"close");
-        seen.keep |= option.eq_ignore_ascii_case(b"keep-alive");
-    }
+    let mut seen = Seen::of(response);
     for field in &*response.headers {
-        field::copy(field, out, |name, _| Some(passes(name, field, &mut seen, nominated)))?;
+        field::copy(field, out, |name| Some(seen.passes(name, field.value, response)))?;
     }
-    if !bodiless && ((seen.coded && response.version == Some(0)) || (!seen.coded && seen.unclear)) {
-        return None;
-    }
-    let known = seen.length.filter(|_| !seen.unclear);
-    let body = match &seen {
-        _ if bodiless => Body::Length(0),
-        Seen { chunked: true, .. } => Body::Chunked,
-        Seen { coded: true, .. } => Body::Close,
-        Seen { length: Some(length), .. } => Body::Length(*length),
-        _ => Body::Close,
-    };
-    match (known.filter(|_| bodiless || matches!(body, Body::Length(_))), body) {
-        // Of what has no body only answers to HEAD speak of one here.
-        (Some(_), _) if matches!(status.as_u16(), 204 | 304) => {}
+    let framing = seen.framing(response.version, status, setting.head_only)?;
+    match (framing.length, framing.body) {
         (Some(length), _) => {
             out.extend_from_slice(b"content-length: ");
             number(out, length);
@@ -156,12 +158,121 @@ fn rewrite((response, length): (&Response<'_, '_>, usize), setting: Setting<'_>,
         out.extend_from_slice(b"\r\n");
     }
     out.extend_from_slice(if setting.last { b"connection: close\r\n\r\n" } else { b"\r\n" });
-    let persistent = if response.version == Some(1) { !seen.close } else { seen.keep && !seen.close };
-    // Who frames an answer twice may frame the next one in the middle of this.
-    let clear = body != Body::Close && !seen.unclear && !(seen.coded && seen.length.is_some());
-    let clear = clear && (status != StatusCode::NO_CONTENT || (!seen.coded && seen.length.unwrap_or(0) == 0));
-    let answer = Answer { status, length, body, goes_on: persistent && clear, last: setting.last };
-    Some(Reading::Head(answer))
+    let Framing { body, goes_on, .. } = framing;
+    Some(Reading::Head(Answer { status, length, body, goes_on, last: setting.last }))
+}
+
+fn collect(
+    (response, head): (&Response<'_, '_>, &[u8]),
+    head_only: bool,
+    rules: &HeadRules,
+    to: &mut HeaderMap,
+) -> Option<Reading> {
+    let Ok(status) = status(response)? else { return Some(Reading::Interim(head.len())) };
+    to.clear();
+    let mut seen = Seen::of(response);
+    let shared = Bytes::copy_from_slice(head);
+    for field in &*response.headers {
+        let name = HeaderName::from_bytes(field.name.as_bytes()).ok()?;
+        if seen.passes(name.as_str(), field.value, response) {
+            let value = shared.slice(place(field.value, head));
+            to.append(name, HeaderValue::from_maybe_shared(value).ok()?);
+        }
+    }
+    let framing = seen.framing(response.version, status, head_only)?;
+    // The length of what is not sent cannot be taken for framing here (RFC 9110 §8.6).
+    let unsent = seen.length.filter(|_| status == StatusCode::NOT_MODIFIED && !seen.unclear);
+    if let Some(length) = framing.length.or(unsent) {
+        to.insert(header::CONTENT_LENGTH, HeaderValue::from(length));
+    }
+    if let Some(server) = rules.server.as_ref().filter(|_| !seen.server) {
+        to.insert(header::SERVER, server.clone());
+    }
+    let Framing { body, goes_on, .. } = framing;
+    Some(Reading::Head(Answer { status, length: head.len(), body, goes_on, last: false }))
+}
+
+impl Seen {
+    /// Of the head but its fields.
+    fn of(response: &Response<'_, '_>) -> Self {
+        let mut seen = Self::default();
+        for option in options(response) {
+            match option {
+                option if option.eq_ignore_ascii_case(b"close") => seen.close = true,
+                option if option.eq_ignore_ascii_case(b"keep-alive") => seen.keep = true,
+                _ => seen.names = true,
+            }
+        }
+        seen
+    }
+
+    /// Takes note of a field; whether the client gets it.
+    fn passes(&mut self, name: &str, value: &[u8], response: &Response<'_, '_>) -> bool {
+        match name {
+            "content-length" => {
+                for part in value.split(|byte| *byte == b',') {
+                    let length = digits(part.trim_ascii());
+                    self.unclear |= length.is_none() || self.length.is_some_and(|before| Some(before) != length);
+                    self.length = length;
+                }
+                false
+            }
+            "transfer-encoding" => {
+                // The last coding of the last field says how it ends (RFC 9112 §6.3).
+                let last = value.rsplit(|byte| *byte == b',').next().unwrap_or(value);
+                (self.coded, self.chunked) = (true, last.trim_ascii().eq_ignore_ascii_case(b"chunked"));
+                false
+            }
+            "connection" => false,
+            "date" => {
+                self.date = true;
+                true
+            }
+            "server" => {
+                self.server = true;
+                true
+            }
+            "strict-transport-security" => {
+                self.promise = true;
+                true
+            }
+            name if is_hop_by_hop(name) => false,
+            name => !(self.names && may_be_nominated(name) && is_nominated(name, response)),
+        }
+    }
+
+    /// What the fields say of the body, if it is clear.
+    fn framing(&self, version: Option<u8>, status: StatusCode, head_only: bool) -> Option<Framing> {
+        let bodiless = head_only || matches!(status.as_u16(), 204 | 304);
+        if !bodiless && ((self.coded && version == Some(0)) || (!self.coded && self.unclear)) {
+            return None;
+        }
+        let body = match self {
+            _ if bodiless => Body::Length(0),
+            Self { chunked: true, .. } => Body::Chunked,
+            Self { coded: true, .. } => Body::Close,
+            Self { length: Some(length), .. } => Body::Length(*length),
+            _ => Body::Close,
+        };
+        // Of what has no body only answers to HEAD speak of one here.
+        let told = (bodiless || matches!(body, Body::Length(_))) && !matches!(status.as_u16(), 204 | 304);
+        let length = self.length.filter(|_| told && !self.unclear);
+        let persistent = if version == Some(1) { !self.close } else { self.keep && !self.close };
+        // Who frames an answer twice may frame the next one in the middle of this.
+        let clear = body != Body::Close && !self.unclear && !(self.coded && self.length.is_some());
+        let clear = clear && (status != StatusCode::NO_CONTENT || (!self.coded && self.length.unwrap_or(0) == 0));
+        Some(Framing { body, length, goes_on: persistent && clear })
+    }
+}
+
+/// The options of `Connection`.
+fn options<'r>(response: &'r Response<'_, '_>) -> impl Iterator<Item = &'r [u8]> {
+    let fields = response.headers.iter().filter(|field| field.name.eq_ignore_ascii_case("connection"));
+    fields.flat_map(|field| field.value.split(|byte| *byte == b',')).map(<[u8]>::trim_ascii)
+}
+
+fn is_nominated(name: &str, response: &Response<'_, '_>) -> bool {
+    options(response).any(|option| option.eq_ignore_ascii_case(name.as_bytes()))
 }
 
 fn add(out: &mut Vec<u8>, name: &[u8], value: &HeaderValue) {
@@ -170,38 +281,10 @@ fn add(out: &mut Vec<u8>, name: &[u8], value: &HeaderValue) {
     out.extend_from_slice(b"\r\n");
 }
 
-/// Whether the client gets a field.
-fn passes(name: &str, field: &Header<'_>, seen: &mut Seen, nominated: impl Fn(&str) -> bool) -> bool {
-    match name {
-        "content-length" => {
-            for part in field.value.split(|byte| *byte == b',') {
-                let length = digits(part.trim_ascii());
-                seen.unclear |= length.is_none() || seen.length.is_some_and(|before| Some(before) != length);
-                seen.length = length;
-            }
-            false
-        }
-        "transfer-encoding" => {
-            // The last coding of the last field says how it ends (RFC 9112 §6.3).
-            let last = field.value.rsplit(|byte| *byte == b',').next().unwrap_or(field.value);
-            (seen.coded, seen.chunked) = (true, last.trim_ascii().eq_ignore_ascii_case(b"chunked"));
-            false
-        }
-        "connection" => false,
-        "date" => {
-            seen.date = true;
-            true
-        }
-        "server" => {
-            seen.server = true;
-            true
-        }
-        "strict-transport-security" => {
-            seen.promise = true;
-            true
-        }
-        name => !is_hop_by_hop(name) && !nominated(name),
-    }
+/// Where in `whole` the bytes of `part` are.
+pub fn place(part: &[u8], whole: &[u8]) -> Range<usize> {
+    let start = part.as_ptr().addr().wrapping_sub(whole.as_ptr().addr());
+    if part.is_empty() { 0..0 } else { start..start + part.len() }
 }
 
 fn digits(text: &[u8]) -> Option<u64> {

@@ -6,6 +6,7 @@ use std::mem::MaybeUninit;
 use std::ops::Range;
 
 use http::Method;
+use http::header::{CONTENT_LENGTH, COOKIE, HOST};
 use httparse::{Header, Request, Status};
 
 use super::field;
@@ -43,7 +44,7 @@ pub struct Ask<'b> {
 }
 
 /// What a request says of the trace that it belongs to.
-#[derive(Clone, Copy, Default)]
+#[derive(Clone, Copy)]
 pub struct Trace<'b> {
     /// The value of `traceparent`, and where it is in what the endpoint gets.
     parent: Option<(&'b [u8], usize)>,
@@ -53,6 +54,8 @@ pub struct Trace<'b> {
 }
 
 impl<'b> Trace<'b> {
+    const NONE: Self = Self { parent: None, twice: false, more: false };
+
     /// Takes a field down that begins at `at` in what the endpoint gets.
     fn note(&mut self, name: &str, value: &'b [u8], at: usize) {
         if name == "tracestate" {
@@ -73,6 +76,82 @@ impl<'b> Trace<'b> {
 }
 
 impl<'b> Ask<'b> {
+    const fn new(method: Method, target: &'b str) -> Self {
+        let (host, none): (_, &[u8]) = (Host::none(), b"");
+        Self {
+            length: 0,
+            body: 0,
+            method,
+            last: false,
+            target,
+            host,
+            named: none,
+            agent: none,
+            referer: none,
+            id: none,
+            trace: Trace::NONE,
+        }
+    }
+
+    /// Takes note of a field; whether the endpoint gets it. `None`: the request is for the general way.
+    ///
+    /// It is written down `at` this place.
+    fn passes(
+        &mut self,
+        name: &str,
+        (value, at): (&'b [u8], usize),
+        (peer, rules): (&Peer, &HeadRules),
+    ) -> Option<bool> {
+        Some(match name {
+            "host" => {
+                if !self.named.is_empty() {
+                    return None;
+                }
+                self.host = Host::parse(value).ok()?;
+                self.named = value;
+                true
+            }
+            "connection" => {
+                self.last |= match value {
+                    value if value.eq_ignore_ascii_case(b"keep-alive") => false,
+                    value if value.eq_ignore_ascii_case(b"close") => true,
+                    _ => return None,
+                };
+                false
+            }
+            "transfer-encoding" | "te" | "expect" | "upgrade" | "max-forwards" => return None,
+            "x-request-id" => {
+                let sound = (1..=REQUEST_ID_MAX).contains(&value.len())
+                    && value.iter().all(u8::is_ascii_graphic)
+                    && self.id.is_empty();
+                if !sound {
+                    return None;
+                }
+                self.id = value;
+                false
+            }
+            "user-agent" => {
+                self.agent = value;
+                true
+            }
+            "referer" => {
+                self.referer = value;
+                true
+            }
+            "traceparent" | "tracestate" => {
+                self.trace.note(name, value, at);
+                true
+            }
+            name if is_forwarding(name) => {
+                if peer.trusted {
+                    return None;
+                }
+                false
+            }
+            name => !is_hop_by_hop(name) && (rules.underscores || memchr::memchr(b'_', name.as_bytes()).is_none()),
+        })
+    }
+
     /// The target up to the query.
     #[must_use]
     pub fn path(&self) -> &'b str {
@@ -100,85 +179,64 @@ pub fn read<'b>(
         return None;
     }
     let body = Guard::length(&bytes[..length])?;
-    out.extend_from_slice(method.as_str().as_bytes());
-    out.push(b' ');
-    out.extend_from_slice(target.as_bytes());
-    out.extend_from_slice(b" HTTP/1.1\r\n");
-    let mut ask = Ask {
-        length,
-        body,
-        method,
-        last: false,
-        target,
-        host: Host::none(),
-        named: b"",
-        agent: b"",
-        referer: b"",
-        id: b"",
-        trace: Trace::default(),
-    };
+    request_line(&method, target, out);
+    let mut ask = Ask { length, body, ..Ask::new(method, target) };
     for field in &*request.headers {
-        field::copy(field, out, |name, at| passes((name, at), field, &mut ask, (peer, rules)))?;
+        let at = out.len();
+        field::copy(field, out, |name| ask.passes(name, (field.value, at), (peer, rules)))?;
     }
     // Without a host the general way refuses it.
     (!ask.named.is_empty()).then_some(ask)
 }
 
-/// Whether the endpoint gets a field that is written from `at` on; `None` is for the general way.
-fn passes<'b>(
-    (name, at): (&str, usize),
-    field: &Header<'b>,
-    ask: &mut Ask<'b>,
-    (peer, rules): (&Peer, &HeadRules),
-) -> Option<bool> {
-    Some(match name {
-        "host" => {
-            if !ask.named.is_empty() {
-                return None;
-            }
-            ask.host = Host::parse(field.value).ok()?;
-            ask.named = field.value;
-            true
+/// The same of a request over HTTP/2 that has no body.
+///
+/// `None`: the request is for the general way.
+pub fn of<'b, B>(
+    request: &'b http::Request<B>,
+    peer: &Peer,
+    (rules, limits): (&HeadRules, &Limits),
+    out: &mut Vec<u8>,
+) -> Option<Ask<'b>> {
+    let (method, uri, headers) = (request.method(), request.uri(), request.headers());
+    let target = uri.path_and_query()?.as_str();
+    let ours = matches!(uri.scheme_str(), Some("http" | "https"));
+    // What others mean by having no body is for the general way to say.
+    let bodiless = matches!(*method, Method::GET | Method::HEAD) && !headers.contains_key(CONTENT_LENGTH);
+    let small = target.len() <= rules.target_bytes && headers.len() <= limits.head_fields;
+    if !(ours && bodiless && small && is_plain(target)) || headers.contains_key(HOST) {
+        return None;
+    }
+    let named = uri.authority()?.as_str().as_bytes();
+    request_line(method, target, out);
+    let mut ask = Ask::new(method.clone(), target);
+    (ask.host, ask.named) = (Host::parse(named).ok()?, named);
+    field::add("host", named, out);
+    let mut cookies = false;
+    for (name, value) in headers {
+        if !ask.passes(name.as_str(), (value.as_bytes(), out.len()), (peer, rules))? {
+            continue;
         }
-        "connection" => {
-            ask.last |= match field.value {
-                value if value.eq_ignore_ascii_case(b"keep-alive") => false,
-                value if value.eq_ignore_ascii_case(b"close") => true,
-                _ => return None,
-            };
-            false
+        // Clients may send cookies in several fields, HTTP/1.1 servers expect one (RFC 9113 §8.2.3).
+        let cookie = *name == COOKIE;
+        if cookie && cookies {
+            out.truncate(out.len() - 2);
+            out.extend_from_slice(b"; ");
+            out.extend_from_slice(value.as_bytes());
+            out.extend_from_slice(b"\r\n");
+        } else {
+            field::add(name.as_str(), value.as_bytes(), out);
         }
-        "transfer-encoding" | "te" | "expect" | "upgrade" | "max-forwards" => return None,
-        "x-request-id" => {
-            let sound = (1..=REQUEST_ID_MAX).contains(&field.value.len())
-                && field.value.iter().all(u8::is_ascii_graphic)
-                && ask.id.is_empty();
-            if !sound {
-                return None;
-            }
-            ask.id = field.value;
-            false
-        }
-        "user-agent" => {
-            ask.agent = field.value;
-            true
-        }
-        "referer" => {
-            ask.referer = field.value;
-            true
-        }
-        "traceparent" | "tracestate" => {
-            ask.trace.note(name, field.value, at);
-            true
-        }
-        name if is_forwarding(name) => {
-            if peer.trusted {
-                return None;
-            }
-            false
-        }
-        name => !is_hop_by_hop(name) && (rules.underscores || memchr::memchr(b'_', name.as_bytes()).is_none()),
-    })
+        cookies = cookie;
+    }
+    Some(ask)
+}
+
+fn request_line(method: &Method, target: &str, out: &mut Vec<u8>) {
+    out.extend_from_slice(method.as_str().as_bytes());
+    out.push(b' ');
+    out.extend_from_slice(target.as_bytes());
+    out.extend_from_slice(b" HTTP/1.1\r\n");
 }
 
 /// A path with or without a query, of characters that mean the same to everybody.
@@ -196,23 +254,23 @@ fn is_plain(target: &str) -> bool {
     target.starts_with('/') && target.bytes().all(|byte| PLAIN[usize::from(byte)])
 }
 
-/// The fields that say who asked, for all requests of one connection.
-#[must_use]
-pub fn forwarding(peer: &Peer) -> Vec<u8> {
-    let fields: [(&[u8], &[u8]); 6] = [
-        (b"x-forwarded-for", peer.address_value.as_bytes()),
-        (b"x-real-ip", peer.address_value.as_bytes()),
-        (b"x-forwarded-proto", peer.scheme.as_bytes()),
-        (b"x-forwarded-scheme", peer.scheme.as_bytes()),
-        (b"x-scheme", peer.scheme.as_bytes()),
-        (b"x-forwarded-port", peer.port_value.as_bytes()),
-    ];
-    fields.iter().flat_map(|(name, value)| [name, &b": "[..], value, b"\r\n"].concat()).collect()
+/// Appends the fields that say who asks: the same for all requests of one connection.
+pub fn forwarding(peer: &Peer, out: &mut Vec<u8>) {
+    let (address, scheme) = (peer.address_value.as_bytes(), peer.scheme.as_bytes());
+    for (name, value) in [
+        ("x-forwarded-for", address),
+        ("x-real-ip", address),
+        ("x-forwarded-proto", scheme),
+        ("x-forwarded-scheme", scheme),
+        ("x-scheme", scheme),
+        ("x-forwarded-port", peer.port_value.as_bytes()),
+    ] {
+        field::add(name, value, out);
+    }
 }
 
 /// Ends the head that goes to the endpoint; gives where in it the request id is.
-pub fn finish(ask: &Ask<'_>, forwarding: &[u8], id: impl FnOnce() -> [u8; 32], out: &mut Vec<u8>) -> Range<usize> {
-    out.extend_from_slice(forwarding);
+pub fn finish(ask: &Ask<'_>, id: impl FnOnce() -> [u8; 32], out: &mut Vec<u8>) -> Range<usize> {
     out.extend_from_slice(b"x-forwarded-host: ");
     out.extend_from_slice(ask.named);
     out.extend_from_slice(b"\r\nx-request-id: ");
@@ -243,7 +301,8 @@ mod tests {
     fn sent(request: &str) -> Option<String> {
         let (mut out, peer) = (Vec::new(), peer(""));
         let ask = read(request.as_bytes(), &peer, (&HeadRules::default(), &Limits::default()), &mut out)?;
-        finish(&ask, &forwarding(&peer), || [b'7'; 32], &mut out);
+        forwarding(&peer, &mut out);
+        finish(&ask, || [b'7'; 32], &mut out);
         Some(String::from_utf8(out).expect("text"))
     }
 

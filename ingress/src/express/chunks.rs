@@ -1,6 +1,6 @@
 //! Chunked bodies of endpoints, without their chunks (RFC 9112 §7.1).
 //!
-//! Pure. Extensions and trailers end here: who can take trailers asks for them, and comes the general way.
+//! Pure. Extensions end here; trailers are for clients who can take them.
 
 /// Bytes of trailers that are read over.
 const TRAILERS_MAX: usize = 16 * 1024;
@@ -36,11 +36,12 @@ impl Chunks {
         Self::Size { size: 0, digits: 0 }
     }
 
-    /// Appends what `bytes` hold of the body to `out`; gives how many were read, which is all of them unless it ended.
+    /// Appends what `bytes` hold of the body to `out`, hands on those of the trailers, the empty line included; gives
+    /// how many were read, which is all of them unless it ended.
     ///
     /// # Errors
     /// [`Malformed`]
-    pub fn read(&mut self, bytes: &[u8], out: &mut Vec<u8>) -> Result<usize, Malformed> {
+    pub fn read(&mut self, bytes: &[u8], out: &mut Vec<u8>, mut trailer: impl FnMut(u8)) -> Result<usize, Malformed> {
         let mut at = 0;
         while at < bytes.len() && *self != Self::End {
             if let Self::Bytes(left) = *self {
@@ -50,6 +51,9 @@ impl Chunks {
                 let left = left - here as u64;
                 *self = if left == 0 { Self::Cr } else { Self::Bytes(left) };
             } else {
+                if matches!(self, Self::Trailer(..) | Self::TrailerEnd(..)) {
+                    trailer(bytes[at]);
+                }
                 *self = self.after(bytes[at]).ok_or(Malformed)?;
                 at += 1;
             }
@@ -90,7 +94,7 @@ mod tests {
     fn read(bytes: &[u8], step: usize) -> Result<(String, bool, usize), Malformed> {
         let (mut chunks, mut out, mut read) = (Chunks::new(), Vec::new(), 0);
         for piece in bytes.chunks(step) {
-            let here = chunks.read(piece, &mut out)?;
+            let here = chunks.read(piece, &mut out, |_| {})?;
             read += here;
             if here < piece.len() {
                 break;

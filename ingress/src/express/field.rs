@@ -4,13 +4,21 @@
 
 use httparse::Header;
 
-/// Appends a field under its name in lower case, if it `passes`; that hears the name, and where in `out` it is.
-pub fn copy(field: &Header<'_>, out: &mut Vec<u8>, passes: impl FnOnce(&str, usize) -> Option<bool>) -> Option<()> {
+/// Appends a field.
+pub fn add(name: &str, value: &[u8], out: &mut Vec<u8>) {
+    out.extend_from_slice(name.as_bytes());
+    out.extend_from_slice(b": ");
+    out.extend_from_slice(value);
+    out.extend_from_slice(b"\r\n");
+}
+
+/// Appends a field under its name in lower case, if it `passes`.
+pub fn copy(field: &Header<'_>, out: &mut Vec<u8>, passes: impl FnOnce(&str) -> Option<bool>) -> Option<()> {
     let before = out.len();
     out.extend_from_slice(field.name.as_bytes());
     let lower = &mut out[before..];
     lower.make_ascii_lowercase();
-    if passes(std::str::from_utf8(lower).ok()?, before)? {
+    if passes(std::str::from_utf8(lower).ok()?)? {
         out.extend_from_slice(b": ");
         out.extend_from_slice(field.value);
         out.extend_from_slice(b"\r\n");

@@ -39,21 +39,21 @@ impl Express<'_> {
     }
 
     async fn relay_length(&mut self, link: &mut Link, mut left: u64, passed: &mut u64) -> Result<(), Broken> {
-        let here = up_to(left, self.reply.len());
-        self.told.extend_from_slice(&self.reply[..here]);
-        self.reply.advance(here);
+        let here = up_to(left, self.talk.reply.len());
+        self.told.extend_from_slice(&self.talk.reply[..here]);
+        self.talk.reply.advance(here);
         self.tell().await?;
         left -= here as u64;
         *passed += here as u64;
         while left > 0 {
-            self.reply.reserve(up_to(left, PIECE));
+            self.talk.reply.reserve(up_to(left, PIECE));
             if !self.more(link).await? {
                 return Err(Broken);
             }
-            let here = up_to(left, self.reply.len());
-            self.stream.write_all(&self.reply[..here]).await?;
-            self.stream.flush().await?;
-            self.reply.advance(here);
+            let here = up_to(left, self.talk.reply.len());
+            self.caller.stream.write_all(&self.talk.reply[..here]).await?;
+            self.caller.stream.flush().await?;
+            self.talk.reply.advance(here);
             left -= here as u64;
             *passed += here as u64;
         }
@@ -64,8 +64,8 @@ impl Express<'_> {
         let (mut chunks, mut payload) = (Chunks::new(), Vec::new());
         loop {
             payload.clear();
-            let read = chunks.read(&self.reply, &mut payload).map_err(|_| Broken)?;
-            self.reply.advance(read);
+            let read = chunks.read(&self.talk.reply, &mut payload, |_| {}).map_err(|_| Broken)?;
+            self.talk.reply.advance(read);
             chunk(&payload, &mut self.told);
             *passed += payload.len() as u64;
             let ended = chunks == Chunks::End;
@@ -84,9 +84,9 @@ impl Express<'_> {
 
     async fn relay_rest(&mut self, link: &mut Link, passed: &mut u64) -> Result<(), Broken> {
         loop {
-            chunk(&self.reply, &mut self.told);
-            *passed += self.reply.len() as u64;
-            self.reply.clear();
+            chunk(&self.talk.reply, &mut self.told);
+            *passed += self.talk.reply.len() as u64;
+            self.talk.reply.clear();
             self.tell().await?;
             if !self.more(link).await? {
                 self.told.extend_from_slice(b"0\r\n\r\n");
@@ -97,8 +97,8 @@ impl Express<'_> {
 
     async fn tell(&mut self) -> io::Result<()> {
         if !self.told.is_empty() {
-            self.stream.write_all(&self.told).await?;
-            self.stream.flush().await?;
+            self.caller.stream.write_all(&self.told).await?;
+            self.caller.stream.flush().await?;
             self.told.clear();
         }
         Ok(())
@@ -106,13 +106,13 @@ impl Express<'_> {
 
     /// Reads on; false at the end of the connection.
     async fn more(&mut self, link: &mut Link) -> Result<bool, Broken> {
-        self.alarm.set(Instant::now() + self.idle);
+        self.talk.alarm.set(Instant::now() + self.idle);
         poll_fn(|cx| {
-            let read = poll_into(link, &mut self.reply, cx);
+            let read = poll_into(link, &mut self.talk.reply, cx);
             if let Poll::Ready(read) = read {
                 return Poll::Ready(read.map(|read| read > 0).map_err(Broken::from));
             }
-            if self.is_client_gone(cx) || self.alarm.is_due(cx) {
+            if self.caller.is_gone(cx) || self.talk.alarm.is_due(cx) {
                 return Poll::Ready(Err(Broken));
             }
             Poll::Pending

@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use super::Express;
 use super::ask::Ask;
+use super::field;
 use crate::route::Endpoint;
 use crate::route::policy::Policy;
 use crate::trace::Asked;
@@ -26,24 +27,24 @@ impl Express<'_> {
         let context = traces.context(told.map(|(context, _)| context));
         if !(context.sampled && policy.traced) {
             if told.is_none() {
-                append(out, traces.untraced(context).as_bytes());
+                tell(None, traces.untraced(context).as_bytes(), out)?;
             }
             return Some(None);
         }
         let asked = Asked::plain(self.peer, &ask.method, [ask.named, ask.path().as_bytes(), ask.agent]);
         let mut span = traces.span(began, context, asked);
         let value = span.asks(1, &endpoint.key);
-        match told {
-            Some((_, at)) => out.get_mut(at..at + LENGTH)?.copy_from_slice(value.as_bytes()),
-            None => append(out, value.as_bytes()),
-        }
+        tell(told.map(|(_, at)| at), value.as_bytes(), out)?;
         Some(Some(span))
     }
 }
 
-fn append(out: &mut Vec<u8>, value: &[u8]) {
-    out.extend_from_slice(TRACEPARENT.as_str().as_bytes());
-    out.extend_from_slice(b": ");
-    out.extend_from_slice(value);
-    out.extend_from_slice(b"\r\n");
+/// Puts a context into the head that the endpoint gets: over the one `at` this place, or at its end.
+pub(super) fn tell(at: Option<usize>, value: &[u8], out: &mut Vec<u8>) -> Option<()> {
+    if let Some(at) = at {
+        out.get_mut(at..at + LENGTH)?.copy_from_slice(value);
+        return Some(());
+    }
+    field::add(TRACEPARENT.as_str(), value, out);
+    Some(())
 }

@@ -38,6 +38,8 @@ pub enum BodyError {
     Copy,
     #[error("the endpoint's answer broke off")]
     Upstream(#[source] hyper::Error),
+    #[error("the endpoint's answer broke off")]
+    Link(#[source] std::io::Error),
 }
 
 /// How far a request body has come; shared with who forwards it.
@@ -111,21 +113,24 @@ impl Pace {
 }
 
 /// Armed only while a body waits: small bodies never touch the timer.
-struct IdleTimer {
+pub struct IdleTimer {
     limit: Duration,
     sleep: Option<Pin<Box<Sleep>>>,
 }
 
 impl IdleTimer {
-    const fn new(limit: Duration) -> Self {
+    /// For pieces that take `limit` at most.
+    pub const fn new(limit: Duration) -> Self {
         Self { limit, sleep: None }
     }
 
-    fn moved(&mut self) {
+    /// A piece has come.
+    pub fn moved(&mut self) {
         self.sleep = None;
     }
 
-    fn expired(&mut self, cx: &mut Context<'_>) -> bool {
+    /// Whether the next one takes too long; if not, the task is woken then.
+    pub fn expired(&mut self, cx: &mut Context<'_>) -> bool {
         let limit = self.limit;
         self.sleep.get_or_insert_with(|| Box::pin(tokio::time::sleep(limit))).as_mut().poll(cx).is_ready()
     }
@@ -300,8 +305,12 @@ pub struct AnswerBody {
 enum Source {
     Whole(Bytes),
     Upstream(Box<Flow>),
+    Flowing(Flowing),
     Ended,
 }
+
+/// A body that brings its own connection.
+pub type Flowing = Pin<Box<dyn Body<Data = Bytes, Error = BodyError> + Send>>;
 
 struct Flow {
     incoming: Incoming,
@@ -326,6 +335,12 @@ impl AnswerBody {
         }
         let flow = Flow { incoming, lease: Some(lease), idle: IdleTimer::new(idle), _in_flight: in_flight };
         Self { source: Source::Upstream(Box::new(flow)), line: None, open: None, tally: None, slow: None }
+    }
+
+    /// A body that comes as it likes.
+    #[must_use]
+    pub fn flowing(body: Flowing) -> Self {
+        Self { source: Source::Flowing(body), line: None, open: None, tally: None, slow: None }
     }
 
     /// Counts the request of its client until this body ends.
@@ -420,6 +435,13 @@ impl Body for AnswerBody {
                     return Poll::Pending;
                 }
             },
+            Source::Flowing(body) => match body.as_mut().poll_frame(cx) {
+                Poll::Ready(frame) => frame,
+                Poll::Pending => {
+                    stall::note(Waits::Endpoint);
+                    return Poll::Pending;
+                }
+            },
             Source::Whole(bytes) => {
                 let bytes = std::mem::take(bytes);
                 self.source = Source::Ended;
@@ -448,6 +470,7 @@ impl Body for AnswerBody {
         match &self.source {
             Source::Whole(bytes) => bytes.is_empty(),
             Source::Upstream(flow) => flow.incoming.is_end_stream(),
+            Source::Flowing(body) => body.is_end_stream(),
             Source::Ended => true,
         }
     }
@@ -459,6 +482,7 @@ impl Body for AnswerBody {
                 (Some(left), Some(slow)) => SizeHint::with_exact(left + slow.waiting()),
                 _ => flow.incoming.size_hint(),
             },
+            Source::Flowing(body) => body.size_hint(),
             Source::Ended => SizeHint::with_exact(0),
         }
     }

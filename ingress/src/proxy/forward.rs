@@ -22,6 +22,7 @@ use crate::proxy::{Proxy, TOO_LARGE, own};
 use crate::refusal::Refusal;
 use crate::route::{Backend, Endpoint, InFlight, Route, Seat, Ticket, Way, Wire, Wish};
 use crate::trace::Span;
+use crate::trace::context::TRACEPARENT;
 
 const NO_ENDPOINT: Refusal = own(StatusCode::SERVICE_UNAVAILABLE, "no endpoint is ready");
 const OVERLOAD: Refusal = own(StatusCode::SERVICE_UNAVAILABLE, "the service has all the requests that it takes");
@@ -200,7 +201,9 @@ impl Proxy {
     fn asks(&self, (sent, endpoint): (usize, &Endpoint), headers: &mut HeaderMap, line: &mut Option<Line>) {
         if let Some(line) = line {
             line.tried(sent, &endpoint.key);
-            line.asks(&endpoint.key, headers);
+            if let Some(parent) = line.asks(&endpoint.key) {
+                headers.insert(TRACEPARENT, parent);
+            }
         }
         if sent > 1 {
             self.shard.count(Count::Retry);

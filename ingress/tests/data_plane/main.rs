@@ -26,6 +26,7 @@ mod policies;
 mod promised;
 mod secure;
 mod smuggle;
+mod streams;
 mod traces;
 mod tunnels;
 mod vanished;
