@@ -279,6 +279,8 @@ mod tests {
                     "watch ingresses.networking.k8s.io",
                     "watch endpointslices.discovery.k8s.io n",
                     "patch ingresses/status.networking.k8s.io n",
+                    "create tokenreviews.authentication.k8s.io",
+                    "create subjectaccessreviews.authorization.k8s.io",
                 ],
                 &[
                     "get secrets n",

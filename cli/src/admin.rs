@@ -1,9 +1,12 @@
-//! The administrator's listener: `/metrics`, `/livez`, `/readyz`, without identity and without effect.
+//! The administrator's listener: `/metrics`, `/livez`, `/readyz`, without identity, and `/explain`; all without effect.
 //!
-//! Plain HTTP for probes and scrapers; nothing secret is said here and nothing can be changed.
+//! Plain HTTP for probes and scrapers; nothing can be changed here, and nothing secret is said but to those that show a
+//! token over the loopback interface, as `kubectl port-forward` brings them.
+
+pub mod explain;
 
 use std::convert::Infallible;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,6 +15,7 @@ use http::{Method, Request, Response, StatusCode};
 use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use ingress::explain::Desk;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
@@ -27,6 +31,8 @@ pub trait Report: Send + Sync + 'static {
     fn metrics(&self) -> String;
     /// Names of parts that are not ready; empty means ready.
     fn not_ready(&self) -> Vec<String>;
+    /// Who explains what the ingress does with requests, where it runs here.
+    fn desk(&self) -> Option<Arc<Desk>>;
 }
 
 /// Serves until `stop`.
@@ -49,12 +55,12 @@ pub fn listen(
                 () = stop.cancelled() => return,
                 accepted = listener.accept() => accepted,
             };
-            let (Ok((socket, _)), Ok(place)) = (accepted, places.clone().try_acquire_owned()) else { continue };
+            let (Ok((socket, from)), Ok(place)) = (accepted, places.clone().try_acquire_owned()) else { continue };
             let report = report.clone();
             tokio::spawn(async move {
                 let respond = hyper::service::service_fn(move |request: Request<Incoming>| {
-                    let response = answer(&request, &*report);
-                    async move { Ok::<_, Infallible>(response) }
+                    let report = report.clone();
+                    async move { Ok::<_, Infallible>(answer(&request, from.ip(), &*report).await) }
                 });
                 let connection = hyper::server::conn::http1::Builder::new()
                     .timer(TokioTimer::new())
@@ -70,7 +76,7 @@ pub fn listen(
     Ok((bound, run))
 }
 
-fn answer<B>(request: &Request<B>, report: &dyn Report) -> Response<Full<Bytes>> {
+async fn answer<B: Sync>(request: &Request<B>, from: IpAddr, report: &dyn Report) -> Response<Full<Bytes>> {
     if !matches!(*request.method(), Method::GET | Method::HEAD) {
         return text(StatusCode::METHOD_NOT_ALLOWED, "only GET".to_owned());
     }
@@ -81,7 +87,8 @@ fn answer<B>(request: &Request<B>, report: &dyn Report) -> Response<Full<Bytes>>
             missing => text(StatusCode::SERVICE_UNAVAILABLE, format!("not ready: {}\n", missing.join(", "))),
         },
         "/metrics" => text(StatusCode::OK, report.metrics()),
-        _ => text(StatusCode::NOT_FOUND, "there are /metrics, /livez and /readyz\n".to_owned()),
+        explain::PATH => explain::answer((request.uri(), request.headers()), from, report.desk()).await,
+        _ => text(StatusCode::NOT_FOUND, "there are /metrics, /livez, /readyz and /explain\n".to_owned()),
     }
 }
 

@@ -1,43 +1,41 @@
 //! What the data plane would do with a request, told step by step by the code that does it; nothing is sent.
 //!
-//! Sees routes as they are compiled from the hub; what requests have taught a running gateway (ejections, rates) is not in it.
+//! The process that serves knows Secrets, limits and endpoints as requests found them; others compile routes from what
+//! the hub lets them read, and say what they cannot judge.
 
-use std::collections::BTreeSet;
+mod choice;
+pub mod desk;
+mod judge;
+mod read;
+
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use federation_types::endpoint::group;
-use federation_types::{Gvr, text};
+use http::header::CONTENT_LENGTH;
 use http::request::Parts;
-use hub_client::{ApiError, Caller, Collection, Hub};
 
-use crate::config::{HeadRules, Network};
+use crate::config::{HeadRules, Limits, Network};
 use crate::filter::rate::Limiter;
 use crate::filter::{self, Arrived, Stop};
 use crate::peer::Peer;
-use crate::proxy::head;
-use crate::route::canary::Prospects;
-use crate::route::{BuildOptions, Route, RouteTable, build};
-use crate::snapshot::{
-    IngressClass, IngressObject, Named, ParametersObject, SecretObject, ServiceObject, SliceObject, Snapshot,
-    TlsSecret, UserList,
-};
+use crate::proxy::{asked, head};
+use crate::route::{Route, RouteTable};
+use crate::snapshot::Named;
 
-use crate::watch::secret;
-
-/// Group and version of our own kinds.
-const OURS: &str = "fedgate.dev/v1alpha1";
-/// The key of RFC 8037 appendix A.2: of which kind the keys are makes no difference here.
-const KEYS: &str =
-    r#"{"keys": [{"kty": "OKP", "crv": "Ed25519", "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}]}"#;
+pub use desk::{Denied, Desk};
+pub(crate) use read::stand_in;
+pub use read::{Seen, snapshot};
 
 /// A request that is not sent.
+#[derive(Debug, Clone)]
 pub struct Question {
     pub parts: Parts,
     /// Whose request it is.
     pub remote: IpAddr,
     pub tls: bool,
     pub port: u16,
+    /// Bytes of its body, where its head does not say.
+    pub body: Option<u64>,
 }
 
 /// One step and what comes of it.
@@ -47,117 +45,37 @@ pub struct Step {
     pub outcome: String,
 }
 
-/// What a caller sees of the things that routes are built from.
-pub struct Seen {
-    pub snapshot: Snapshot,
-    /// Secrets that this caller may not read; they are taken for sound.
-    pub unread: BTreeSet<Named>,
-    /// Members are on this machine, as a playground's: their endpoints are, too.
-    pub on_loopback: bool,
+/// What whoever explains knows beside the routes.
+#[derive(Clone, Copy)]
+pub enum Sight<'s> {
+    /// Routes were compiled for the explanation.
+    Outside {
+        /// With the Secrets that they name.
+        secrets: bool,
+    },
+    /// These routes are being served.
+    Inside(&'s Insight),
 }
 
-impl Seen {
-    /// The routes, as a gateway beside the hub has them.
-    #[must_use]
-    pub fn routes(&self) -> RouteTable {
-        build(&self.snapshot, None, &BuildOptions { allow_loopback: self.on_loopback, ..BuildOptions::default() })
+/// What a process that serves goes by.
+#[derive(Clone)]
+pub struct Insight {
+    limits: Limits,
+    heads: HeadRules,
+    trusted: Arc<[Network]>,
+    limiter: Arc<Limiter>,
+}
+
+impl std::fmt::Debug for Insight {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Insight").field("limits", &self.limits).finish_non_exhaustive()
     }
 }
 
-/// Reads what routes are built from.
-///
-/// # Errors
-/// If the hub does not answer, or does not let this caller list one of the kinds.
-pub async fn snapshot(hub: &Hub) -> Result<Seen, ApiError> {
-    let networking = "networking.k8s.io/v1";
-    let ingresses = list(hub, networking, "ingresses").await?;
-    let classes = list(hub, networking, "ingressclasses").await?;
-    let services = list(hub, "v1", "services").await?;
-    let slices = list(hub, "discovery.k8s.io/v1", "endpointslices").await?;
-    let services = services.iter().map(|object| Arc::new(ServiceObject::read(object)));
-    let own = |object| match SliceObject::read(object)? {
-        SliceObject::Own(slice) => Some(slice),
-        SliceObject::Mirrored(_) => None,
-    };
-    let mut snapshot = Snapshot {
-        ingresses: ingresses.iter().map(|object| Arc::new(IngressObject::read(object))).collect(),
-        classes: classes.iter().map(IngressClass::read).collect(),
-        services: services.map(|service| (service.key.clone(), service)).collect(),
-        clusters: group(&slices),
-        own_slices: slices.iter().filter_map(own).collect(),
-        ..Snapshot::default()
-    };
-    if snapshot.classes.iter().any(|class| class.parameters.is_some()) {
-        let mut all = list(hub, OURS, "ingressparameters").await?;
-        all.extend(list(hub, OURS, "clusteringressparameters").await?);
-        let read = all.iter().map(|object| Arc::new(ParametersObject::read(object)));
-        snapshot.parameters = Some(read.map(|one| (one.key.clone(), one)).collect());
+impl Insight {
+    pub(crate) fn new((limits, heads): (Limits, HeadRules), trusted: Arc<[Network]>, limiter: Arc<Limiter>) -> Self {
+        Self { limits, heads, trusted, limiter }
     }
-    let members = match list(hub, OURS, "clusters").await {
-        // Who may not see members is no playground's administrator.
-        Err(error) if error.code() == 403 => Vec::new(),
-        members => members?,
-    };
-    let on_loopback = members.iter().any(|member| is_loopback(text::str_at(member, &["spec", "server"])));
-    let unread = secrets(hub, &mut snapshot).await?;
-    stand_in(&mut snapshot, &unread);
-    Ok(Seen { snapshot, unread, on_loopback })
-}
-
-/// Whether an API server is on this machine.
-fn is_loopback(server: &str) -> bool {
-    let host = server.parse::<http::Uri>().ok().and_then(|server| server.host().map(str::to_owned));
-    host.is_some_and(|host| {
-        let address = host.trim_matches(['[', ']']).parse::<IpAddr>();
-        host == "localhost" || address.is_ok_and(|address| address.is_loopback())
-    })
-}
-
-/// Reads the Secrets that Ingresses name; gives those that this caller may not.
-async fn secrets(hub: &Hub, snapshot: &mut Snapshot) -> Result<BTreeSet<Named>, ApiError> {
-    let gvr = Gvr::new("v1", "secrets");
-    let (mut unread, mut shut) = (BTreeSet::new(), BTreeSet::new());
-    for key in snapshot.wanted_secrets() {
-        if shut.contains(&key.namespace) {
-            unread.insert(key);
-            continue;
-        }
-        match hub.get(&gvr, &key.namespace, &key.name).await {
-            Ok(object) => {
-                let SecretObject { tls, users } = object.map_or_else(SecretObject::default, |object| secret(&object));
-                snapshot.secrets.extend(tls.map(|tls| (key.clone(), tls)));
-                snapshot.user_lists.extend(users.map(|users| (key, users)));
-            }
-            Err(error) if error.code() == 403 => {
-                shut.insert(key.namespace.clone());
-                unread.insert(key);
-            }
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(unread)
-}
-
-/// Puts something in the place of Secrets, so that routes redirect and ask for passwords as they will.
-pub(crate) fn stand_in(snapshot: &mut Snapshot, wanted: &BTreeSet<Named>) {
-    if wanted.is_empty() {
-        return;
-    }
-    let Ok(made) = rcgen::generate_simple_self_signed(["fedgate.invalid".to_owned()]) else { return };
-    let (certificate, private_key) = (made.cert.pem().into_bytes(), made.signing_key.serialize_pem().into_bytes());
-    let rest = [
-        ("auth".to_owned(), Vec::new()),
-        ("ca.crt".to_owned(), certificate.clone()),
-        ("jwks.json".to_owned(), KEYS.into()),
-    ];
-    let rest = Arc::new(UserList(rest.into()));
-    snapshot.user_lists.extend(wanted.iter().map(|key| (key.clone(), rest.clone())));
-    let tls = Arc::new(TlsSecret { certificate, private_key });
-    snapshot.secrets.extend(wanted.iter().map(|key| (key.clone(), tls.clone())));
-}
-
-async fn list(hub: &Caller, api_version: &str, resource: &str) -> Result<Vec<serde_json::Value>, ApiError> {
-    Ok(hub.list(&Collection::all(Gvr::new(api_version, resource))).await?.items)
 }
 
 /// The Ingress that a request goes by, whatever comes of it there.
@@ -170,13 +88,16 @@ pub fn owner(table: &RouteTable, question: Question) -> Option<Named> {
 }
 
 /// What becomes of a request.
-#[must_use]
-pub fn explain(table: &RouteTable, question: Question) -> Vec<Step> {
+pub async fn explain(table: &RouteTable, question: Question, sight: Sight<'_>) -> Vec<Step> {
     let mut steps = Vec::new();
     let mut tell = |name, outcome: String| steps.push(Step { name, outcome });
-    let Question { mut parts, remote, tls, port } = question;
-    let peer = Peer::new(remote, port, tls, &Arc::<[Network]>::default());
-    let inspected = match head::inspect(&mut parts, &HeadRules::default()) {
+    let Question { mut parts, remote, tls, port, body } = question;
+    let (heads, trusted) = match sight {
+        Sight::Inside(insight) => (insight.heads.clone(), insight.trusted.clone()),
+        Sight::Outside { .. } => (HeadRules::default(), Arc::default()),
+    };
+    let peer = Peer::new(remote, port, tls, &trusted);
+    let inspected = match head::inspect(&mut parts, &heads) {
         Ok(inspected) => inspected,
         Err(refusal) => {
             tell("request", format!("refused with {}: {}", refusal.status, refusal.reason));
@@ -190,43 +111,44 @@ pub fn explain(table: &RouteTable, question: Question) -> Vec<Step> {
         tell("route", "none: the answer is 404".to_owned());
         return steps;
     };
-    let entry = table.entries().into_iter().filter(|entry| Arc::ptr_eq(entry.route, found.route)).min_by_key(|entry| {
-        // The same default backend stands in several places.
-        (entry.host != host, entry.host.len())
-    });
-    let place = entry.map_or(String::new(), |entry| format!(", {} {}{}", entry.kind, entry.host, entry.path));
-    tell("route", format!("Ingress {}{place}", found.route.ingress));
-    for problem in table.problems().iter().filter(|problem| problem.is_of(&found.route.ingress)) {
-        tell("problem", problem.message.clone());
+    let route = found.route;
+    steps.extend(place(table, route, &host));
+    if found.mutual.is_some() {
+        let outcome = "its host asks clients for one; what follows is for a client that shows none".to_owned();
+        steps.push(Step { name: "certificate", outcome });
     }
     let arrived = Arrived::new(&found, (&parts, &host), &peer, table);
-    match filter::admit(&arrived, &Arc::new(Limiter::default())) {
+    let limiter = judge::limiter(route, peer.client(&parts.headers), sight);
+    let admitted = match filter::admit(&arrived, &limiter) {
+        Ok(admitted) => admitted,
         Err(stop) => {
-            tell("answer", stopped(&stop));
+            steps.push(Step { name: "answer", outcome: stopped(&stop) });
             return steps;
         }
-        Ok(admitted) if admitted.proves => {
-            if found.route.policy.users.is_some() {
-                tell("password", "asked for; 401 without a right one".to_owned());
-            }
-            if found.route.policy.bearer.is_some() {
-                tell("token", "asked for; 401 without a good one".to_owned());
-            }
-            if let Some(external) = &found.route.extauth {
-                tell("service", format!("{} is asked first", external.route.backend.name));
-            }
-        }
-        Ok(_) => {}
+    };
+    if let Some(limits) = &route.policy.limits {
+        steps.push(Step { name: "limits", outcome: judge::limits(limits, sight) });
+    }
+    if !judge::proofs((route, &admitted), &parts, sight, &mut steps).await {
+        steps.push(Step { name: "answer", outcome: "it is not let in".to_owned() });
+        return steps;
     }
     match filter::rewritten(&found, &path, parts.uri.query()) {
-        Ok(Some(target)) => tell("rewrite", target.to_string()),
+        Ok(Some(target)) => steps.push(Step { name: "rewrite", outcome: target.to_string() }),
         Ok(None) => {}
         Err(refusal) => {
-            tell("rewrite", format!("refused with {}: {}", refusal.status, refusal.reason));
+            let outcome = format!("refused with {}: {}", refusal.status, refusal.reason);
+            steps.push(Step { name: "rewrite", outcome });
             return steps;
         }
     }
-    taken(found.route, &parts, &mut steps);
+    let said = parts.headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
+    let taken = judge::body(route, said.or(body), sight);
+    let refused = matches!(taken, Some(Err(_)));
+    steps.extend(taken.map(|(Ok(outcome) | Err(outcome))| Step { name: "body", outcome }));
+    if !refused {
+        choice::tell(route, asked(&parts, &host, &peer), sight, &mut steps);
+    }
     steps
 }
 
@@ -241,23 +163,16 @@ pub fn state(route: &Route) -> String {
     }
 }
 
-/// Whose endpoints the request goes to.
-fn taken(route: &Arc<Route>, parts: &Parts, steps: &mut Vec<Step>) {
-    let mut taker = route;
-    let mut tell = |outcome| steps.push(Step { name: "canary", outcome });
-    match route.canaries.prospects(&parts.headers) {
-        Prospects::Taken(canary) => {
-            tell(format!("Ingress {} takes it, as the request asks for it", canary.ingress));
-            taker = canary;
-        }
-        Prospects::Drawn(all) => {
-            for (percent, canary) in all {
-                let backend = &canary.backend.name;
-                tell(format!("Ingress {} takes {percent} % of such requests to {backend}", canary.ingress));
-            }
-        }
-    }
-    steps.extend(backend(taker));
+/// Where a route stands, and what is wrong with its Ingress.
+fn place(table: &RouteTable, route: &Arc<Route>, host: &str) -> Vec<Step> {
+    let entry = table.entries().into_iter().filter(|entry| Arc::ptr_eq(entry.route, route)).min_by_key(|entry| {
+        // The same default backend stands in several places.
+        (entry.host != host, entry.host.len())
+    });
+    let place = entry.map_or(String::new(), |entry| format!(", {} {}{}", entry.kind, entry.host, entry.path));
+    let problems = table.problems().iter().filter(|problem| problem.is_of(&route.ingress));
+    let problems = problems.map(|problem| Step { name: "problem", outcome: problem.message.clone() });
+    [Step { name: "route", outcome: format!("Ingress {}{place}", route.ingress) }].into_iter().chain(problems).collect()
 }
 
 fn stopped(stop: &Stop) -> String {
@@ -268,20 +183,4 @@ fn stopped(stop: &Stop) -> String {
             format!("{} ({}){}", reply.status, reply.reason, to.map_or(String::new(), |to| format!(", to {to}")))
         }
     }
-}
-
-fn backend(route: &Route) -> Vec<Step> {
-    let told = match (route.backend.fault, route.backend.endpoints().len()) {
-        (Some(fault), _) => format!("{}: {fault}, the answer is 503", route.backend.name),
-        (None, 0) => format!("{}: no endpoint is ready, the answer is 503", route.backend.name),
-        (None, count) => format!("{}, {count} endpoints", route.backend.name),
-    };
-    let mut steps = vec![Step { name: "backend", outcome: told }];
-    steps.extend(route.delivery.shares.as_ref().map(|shares| Step { name: "shares", outcome: shares.to_string() }));
-    steps.extend(route.backend.endpoints().iter().map(|endpoint| {
-        let pod = endpoint.key.pod.as_deref().map_or(String::new(), |pod| format!(", pod {pod}"));
-        let zone = endpoint.zone.as_deref().map_or(String::new(), |zone| format!(", zone {zone}"));
-        Step { name: "endpoint", outcome: format!("{} in {}{zone}{pod}", endpoint.key.address, endpoint.key.cluster) }
-    }));
-    steps
 }

@@ -46,7 +46,7 @@ use crate::metrics::{Count, Shard};
 use crate::peer::Peer;
 use crate::refusal::Refusal;
 use crate::route::balance::Asked;
-use crate::route::policy::{BodyLimit, Policy};
+use crate::route::policy::Policy;
 use crate::route::{Host, InFlight, Route, RouteTable, Session};
 use crate::stall::{self, Waits};
 use crate::trace::Span;
@@ -378,11 +378,7 @@ impl Proxy {
 
     /// How many bytes a request's body may have.
     pub fn body_limit(&self, policy: &Policy) -> Option<u64> {
-        match policy.bodies {
-            BodyLimit::Listener => self.limits.body_bytes,
-            BodyLimit::None => None,
-            BodyLimit::Bytes(bytes) => Some(bytes),
-        }
+        policy.bodies.of(self.limits.body_bytes)
     }
 
     fn request_body(
@@ -486,7 +482,7 @@ pub fn is_misdirected(table: &RouteTable, peer: &Peer, host: &str) -> bool {
 }
 
 /// What a hash of the request may read.
-fn asked<'r>(parts: &'r Parts, host: &'r str, peer: &Peer) -> Asked<'r> {
+pub fn asked<'r>(parts: &'r Parts, host: &'r str, peer: &Peer) -> Asked<'r> {
     let scheme = if peer.scheme == "https" { "https" } else { "http" };
     Asked { parts, host, remote: peer.address, scheme }
 }

@@ -16,6 +16,7 @@ use crate::access::{self, LogError, LogWriter, Opened};
 use crate::check;
 use crate::config::{IngressConfig, Listen, Network};
 use crate::crowd::Crowd;
+use crate::explain::Insight;
 use crate::filter::rate::Limiter;
 use crate::listen::{self, Lane, Listener, Seats};
 use crate::metrics::Metrics;
@@ -47,6 +48,8 @@ pub struct Running {
     pub http: Vec<SocketAddr>,
     pub https: Vec<SocketAddr>,
     pub metrics: Metrics,
+    /// What explanations of requests go by.
+    pub insight: Insight,
     /// The sockets for http, then those for https, if they are to be shared; whoever holds them keeps them open.
     pub shared: Vec<TcpListener>,
     log: Option<LogWriter>,
@@ -107,6 +110,7 @@ pub fn start(
     let freed = Arc::new(Notify::new());
     let trusted: Arc<[Network]> = config.trusted_proxies.into();
     let limiter = Arc::new(Limiter::default());
+    let insight = Insight::new((config.limits.clone(), config.heads.clone()), trusted.clone(), limiter.clone());
     let (mut lanes, mut threads) = (Vec::new(), Vec::new());
     for number in 0..workers {
         let (sender, accepted) = mpsc::unbounded_channel();
@@ -138,7 +142,7 @@ pub fn start(
         shutdown,
     };
     threads.push(spawn("ingress-accept".to_owned(), move |runtime| runtime.block_on(doors.open()))?);
-    Ok(Running { http, https, metrics, shared, log, exporter, threads })
+    Ok(Running { http, https, metrics, insight, shared, log, exporter, threads })
 }
 
 /// Where connections come in.

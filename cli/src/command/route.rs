@@ -3,15 +3,16 @@
 //! Compiles the routes out of what the asking user may read, with the gateway's own code.
 
 mod shift;
+mod trace;
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use clap::{Args, Subcommand};
-use http::{HeaderName, HeaderValue, Method, Request, Uri};
-use ingress::explain::{self, Question, Seen, Step};
+use http::{Method, Uri};
+use ingress::explain::{self, Seen};
 use ingress::route::canary::CanaryRule;
 use ingress::snapshot::Named;
 use ingress::{Entry, Problem, RouteTable};
@@ -28,7 +29,7 @@ pub enum Route {
     /// All hosts and paths, and what is wrong with their Ingresses
     List(List),
     /// What the gateway would do with a request, step by step; nothing is sent
-    Trace(Trace),
+    Trace(Box<Trace>),
     /// Give clusters shares of the requests for a host and path
     Shift(Shift),
 }
@@ -56,6 +57,15 @@ pub struct Trace {
     /// The address of the client
     #[arg(long, value_name = "IP", default_value = "192.0.2.1")]
     pub from: IpAddr,
+    /// Bytes of the request's body
+    #[arg(long, value_name = "BYTES")]
+    pub body: Option<u64>,
+    /// Ask the process that serves, at its --admin-addr: it also judges passwords, limits and endpoints
+    #[arg(long, value_name = "URL", requires = "token_file")]
+    pub gateway: Option<Uri>,
+    /// Where a token of the hub is, for example of `kubectl create token`
+    #[arg(long, value_name = "FILE", requires = "gateway")]
+    pub token_file: Option<PathBuf>,
 }
 
 /// Runs one of them.
@@ -69,10 +79,7 @@ pub async fn run(command: &Route, hub_file: Option<&Path>) -> Result<(), Failure
             let seen = seen(hub_file).await?;
             super::print(&listed(&seen.routes(), list.namespace.as_deref(), &seen.unread))
         }
-        Route::Trace(trace) => {
-            let question = question(trace)?;
-            super::print(&told(&explain::explain(&seen(hub_file).await?.routes(), question)))
-        }
+        Route::Trace(trace) => trace::trace(trace, hub_file).await,
         Route::Shift(shift) => shift::shift(shift, hub_file).await,
     }
 }
@@ -81,28 +88,6 @@ pub async fn run(command: &Route, hub_file: Option<&Path>) -> Result<(), Failure
 async fn seen(hub_file: Option<&Path>) -> Result<Seen, Failure> {
     let hub = kubeconfig::hub(hub_file)?;
     explain::snapshot(&hub).await.map_err(|e| Failure::hub("cannot read the routes", &e))
-}
-
-fn question(trace: &Trace) -> Result<Question, Failure> {
-    let wrong = |what: String| Failure::new("FG-CLI-001", what).fix("fedgate route trace http://HOST/PATH");
-    let whole = if trace.url.contains("://") { trace.url.clone() } else { format!("http://{}", trace.url) };
-    let strange = || wrong(format!("{:?} is neither HOST/PATH nor an http or https URL", trace.url));
-    let url: Uri = whole.parse().map_err(|_| strange())?;
-    let tls = match url.scheme_str() {
-        Some("http") => false,
-        Some("https") => true,
-        _ => return Err(strange()),
-    };
-    let port = url.port_u16().unwrap_or(if tls { 443 } else { 80 });
-    let mut request = Request::builder().method(trace.method.clone()).uri(url);
-    for header in &trace.headers {
-        let (name, value) = header.split_once(':').ok_or_else(|| wrong(format!("{header:?} is not NAME: VALUE")))?;
-        let name: HeaderName = name.trim().parse().map_err(|_| wrong(format!("{name:?} is no field name")))?;
-        let value: HeaderValue = value.trim().parse().map_err(|_| wrong(format!("{value:?} is no field value")))?;
-        request = request.header(name, value);
-    }
-    let (parts, ()) = request.body(()).map_err(|e| wrong(e.to_string()))?.into_parts();
-    Ok(Question { parts, remote: trace.from, tls, port })
 }
 
 fn listed(table: &RouteTable, namespace: Option<&str>, unread: &BTreeSet<Named>) -> String {
@@ -143,12 +128,6 @@ fn endpoints(route: &ingress::route::Route) -> String {
     };
     route.delivery.shares.as_ref().map_or(counted.clone(), |shares| format!("{counted} ({shares})"))
 }
-
-fn told(steps: &[Step]) -> String {
-    let rows: Vec<[String; 2]> = steps.iter().map(|step| [step.name.to_owned(), step.outcome.clone()]).collect();
-    columns(&rows)
-}
-
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
@@ -160,7 +139,8 @@ mod tests {
     use ingress::{BuildOptions, Snapshot, build};
     use serde_json::{Value, json};
 
-    use super::{Trace, listed, question};
+    use super::trace::question;
+    use super::{Trace, listed};
 
     #[derive(Parser)]
     struct Line {
@@ -181,7 +161,7 @@ mod tests {
             assert_eq!((question.tls, question.port, question.parts.uri.to_string()), (tls, port, target.to_owned()));
         }
         for odd in ["ftp://shop.example/", "a b", "http://"] {
-            let told = asked(odd).err().expect(odd).to_string();
+            let told = asked(odd).expect_err(odd).to_string();
             assert!(told.contains("neither HOST/PATH nor an http or https URL") && told.contains(odd), "{told}");
         }
     }

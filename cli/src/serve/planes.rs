@@ -192,7 +192,7 @@ pub(super) fn ingress(
         share: config.is_ingress_alone(),
     };
     let addresses = settings.publish_addresses.clone();
-    let counted = routes.clone();
+    let (counted, explained) = (routes.clone(), routes.clone());
     let mut running = ingress::start(settings, routes, stop.clone())
         .map_err(|e| Failure::new("FG-HUB-003", "the ingress cannot start").because(chain(&e)))?;
     let opened = Opened { http: running.http[0], https: running.https[0], shared: std::mem::take(&mut running.shared) };
@@ -201,6 +201,7 @@ pub(super) fn ingress(
     {
         tasks.spawn(reopen_on_hangup(reopen, stop.clone()));
     }
+    report.desk = Some(Arc::new(ingress::explain::Desk::new(hub.clone(), explained, running.insight.clone())));
     let metrics = running.metrics.clone();
     report.metrics.push(Box::new(move |text| {
         metrics.render(text);
@@ -288,6 +289,8 @@ pub(super) struct Report {
     pub(super) metrics: Vec<Render>,
     /// What the ingress serves, where it runs here.
     pub(super) routes: Option<watch::Receiver<ingress::watch::Outcome>>,
+    /// Who explains what it does with requests.
+    pub(super) desk: Option<Arc<ingress::explain::Desk>>,
     /// Another process has taken over.
     pub(super) handed_over: CancellationToken,
     stop: CancellationToken,
@@ -295,7 +298,7 @@ pub(super) struct Report {
 
 impl Report {
     pub(super) fn new(api: Option<Api>, stop: CancellationToken) -> Self {
-        Self { api, metrics: Vec::new(), routes: None, handed_over: CancellationToken::new(), stop }
+        Self { api, metrics: Vec::new(), routes: None, desk: None, handed_over: CancellationToken::new(), stop }
     }
 }
 
@@ -304,6 +307,10 @@ impl crate::admin::Report for Report {
         let mut text = self.api.as_ref().map(Api::metrics).unwrap_or_default();
         self.metrics.iter().for_each(|more| more(&mut text));
         text
+    }
+
+    fn desk(&self) -> Option<Arc<ingress::explain::Desk>> {
+        self.desk.clone()
     }
 
     fn not_ready(&self) -> Vec<String> {

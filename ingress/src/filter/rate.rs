@@ -33,7 +33,7 @@ struct Key {
     remote: IpAddr,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Copy, Default)]
 struct Client {
     /// When the client will have used up what it asked for, in microseconds; a second's and a minute's rate.
     second: u64,
@@ -89,6 +89,18 @@ impl Limiter {
         }
         state.open += 1;
         Ok(Some(Open { limiter: Arc::clone(self), key }))
+    }
+
+    /// A limiter that knows this client of an Ingress as this one does, and nobody else: what it counts changes nothing.
+    #[must_use]
+    pub fn as_seen_by(&self, ingress: &Named, remote: IpAddr, now: u64) -> Self {
+        let copy = Self { hasher: self.hasher.clone(), ..Self::default() };
+        let key = Key { ingress: self.hasher.hash_one(ingress), remote: site(remote) };
+        let known = self.shard(&key).lock().get(&key).copied();
+        if let Some(used) = known.filter(|used| used.open > 0 || used.second.max(used.minute) > now * 1_000) {
+            copy.shard(&key).lock().insert(key, used);
+        }
+        copy
     }
 
     fn shard(&self, key: &Key) -> &Mutex<HashMap<Key, Client>> {

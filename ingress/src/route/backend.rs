@@ -132,6 +132,7 @@ impl Backend {
         };
         if let Some(ticket) = wish.ticket
             && let Some(found) = self.session(wish, ticket)
+            && (found.standing(wish.now) != Standing::Due || found.claim(wish.now))
         {
             return Some(found);
         }
@@ -154,28 +155,35 @@ impl Backend {
             .or_else(|| self.over_tiers(wish, turn, |_| true))
     }
 
+    /// Whom such a request would go to if it came now: nobody's turn is taken, and no trial.
+    #[must_use]
+    pub fn foresee(&self, wish: &Wish<'_>) -> Option<&Arc<Endpoint>> {
+        let turn = self.life.turn.0.load(Ordering::Relaxed);
+        let part = wish.shares.map(|shares| shares.part(draw(wish, turn)));
+        let admits = |e: &Endpoint| self.admits(e, wish.now);
+        let session = wish.ticket.and_then(|ticket| self.session(wish, ticket));
+        session
+            .or_else(|| part.and_then(|part| self.over_tiers(wish, turn, |e| admits(e) && part.holds(e))))
+            .or_else(|| self.over_tiers(wish, turn, admits))
+            .or_else(|| self.over_tiers(wish, turn, |_| true))
+    }
+
     /// One of the cluster whose share this request falls into; one without a share only if nobody else is there.
     fn shared(&self, wish: &Wish<'_>, turn: u64, shares: &Shares) -> Option<&Arc<Endpoint>> {
-        let draw = match wish.way {
-            // The same key shall find the same cluster.
-            Way::Nearest(key) | Way::Among(key, _) => scramble(!key),
-            _ => scramble(!turn),
-        };
-        let part = shares.part(draw);
+        let part = shares.part(draw(wish, turn));
         self.good(wish, turn, |e| part.holds(e)).or_else(|| self.good(wish, turn, |e| shares.admits(e)))
     }
 
     /// The endpoint that a session belongs to, if it can be asked.
     fn session(&self, wish: &Wish<'_>, ticket: Ticket) -> Option<&Arc<Endpoint>> {
         let can = |e: &Endpoint| !wish.tried(e) && self.admits(e, wish.now);
-        let found = match ticket {
+        match ticket {
             Ticket::Endpoint(name) => self.named(name).filter(|e| can(e)),
             Ticket::Near { key, place } => {
                 let all = Tier { endpoints: &self.endpoints, names: &self.names };
                 nearest(all, key, |e| e.place == place && can(e))
             }
-        };
-        found.filter(|e| e.standing(wish.now) != Standing::Due || e.claim(wish.now))
+        }
     }
 
     fn named(&self, name: u128) -> Option<&Arc<Endpoint>> {
@@ -288,6 +296,15 @@ impl Backend {
         if self.life.panic.swap(panic, Ordering::Relaxed) != panic {
             tracing::warn!(backend = &*self.name, well, unwell, panic, "checks fail for most endpoints, or no longer");
         }
+    }
+}
+
+/// What a request's share is drawn by.
+const fn draw(wish: &Wish<'_>, turn: u64) -> u64 {
+    match wish.way {
+        // The same key shall find the same cluster.
+        Way::Nearest(key) | Way::Among(key, _) => scramble(!key),
+        _ => scramble(!turn),
     }
 }
 

@@ -244,6 +244,18 @@ pub enum BodyLimit {
     Bytes(u64),
 }
 
+impl BodyLimit {
+    /// Bytes of a body at most, where the listener takes so many.
+    #[must_use]
+    pub const fn of(self, listener: Option<u64>) -> Option<u64> {
+        match self {
+            Self::Listener => listener,
+            Self::None => None,
+            Self::Bytes(bytes) => Some(bytes),
+        }
+    }
+}
+
 /// Where these are set they take the place of the listener's own.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Waits {

@@ -6,6 +6,7 @@ mod bearer;
 mod churn;
 mod copies;
 mod delivery;
+mod explained;
 mod express;
 mod failures;
 mod fixture;

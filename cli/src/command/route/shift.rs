@@ -83,7 +83,7 @@ fn question(target: &str) -> Result<Question, Failure> {
     }
     let request = Request::builder().method(Method::GET).uri(url).body(()).map_err(|_| wrong())?;
     let (parts, ()) = request.into_parts();
-    Ok(Question { parts, remote: std::net::Ipv4Addr::LOCALHOST.into(), tls: false, port: 80 })
+    Ok(Question { parts, remote: std::net::Ipv4Addr::LOCALHOST.into(), tls: false, port: 80, body: None })
 }
 
 async fn members_only(hub: &Hub, shares: &Shares) -> Result<(), Failure> {

@@ -1,0 +1,67 @@
+//! `fedgate route trace`: one request explained, by routes compiled here or by the process that serves.
+//!
+//! Both tell it with the same code; what only the process that serves knows is said to be missing here.
+
+use std::path::Path;
+
+use ingress::explain::{Question, Sight, explain};
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use serde_json::Value;
+
+use super::Trace;
+use crate::admin;
+use crate::admin::explain::PATH;
+use crate::command::cluster::show::columns;
+use crate::failure::Failure;
+
+/// Tells the steps of a request.
+///
+/// # Errors
+/// FG-CLI-001 for a request that is none; FG-HUB where the hub or the gateway does not answer or does not let this user ask.
+pub async fn trace(trace: &Trace, hub_file: Option<&Path>) -> Result<(), Failure> {
+    let question = question(trace)?;
+    let rows = match (&trace.gateway, &trace.token_file) {
+        (Some(gateway), Some(token)) => ask(trace, gateway, token).await?,
+        _ => {
+            let seen = super::seen(hub_file).await?;
+            let sight = Sight::Outside { secrets: seen.unread.is_empty() };
+            let steps = explain(&seen.routes(), question, sight).await;
+            steps.into_iter().map(|step| [step.name.to_owned(), step.outcome]).collect()
+        }
+    };
+    super::super::print(&columns(&rows))
+}
+
+/// The request that is asked about.
+pub(super) fn question(trace: &Trace) -> Result<Question, Failure> {
+    let fields = trace.headers.iter().map(String::as_str);
+    admin::explain::question((&trace.url, trace.method.as_str()), fields, trace.from, trace.body)
+        .map_err(|wrong| Failure::new("FG-CLI-001", wrong).fix("fedgate route trace http://HOST/PATH"))
+}
+
+/// The steps as the gateway tells them.
+async fn ask(trace: &Trace, gateway: &http::Uri, token: &Path) -> Result<Vec<[String; 2]>, Failure> {
+    let read = std::fs::read_to_string(token);
+    let token = read.map_err(|e| Failure::local(format!("cannot read {}", token.display()), e))?;
+    let mut config = kube::Config::new(gateway.clone());
+    config.auth_info.token = Some(token.trim().to_owned().into());
+    let unusable = |cause: String| Failure::new("FG-CLI-001", format!("{gateway} is no gateway")).because(cause);
+    let gateway = kube::Client::try_from(config).map_err(|e| unusable(e.to_string()))?;
+    let mut path = format!("{PATH}?from={}", trace.from);
+    let mut add = |name: &str, value: &str| {
+        path += &format!("&{name}={}", utf8_percent_encode(value, NON_ALPHANUMERIC));
+    };
+    add("url", &trace.url);
+    add("method", trace.method.as_str());
+    for header in &trace.headers {
+        add("header", header);
+    }
+    if let Some(body) = trace.body {
+        add("body", &body.to_string());
+    }
+    let answer = hub_client::Caller::new(gateway).get_path(&path).await;
+    let answer = answer.map_err(|e| Failure::hub("the gateway does not explain", &e))?;
+    let steps = answer["steps"].as_array().ok_or_else(|| unusable("its answer has no steps".to_owned()))?;
+    let text = |step: &Value, key: &str| step[key].as_str().unwrap_or("").to_owned();
+    Ok(steps.iter().map(|step| [text(step, "step"), text(step, "outcome")]).collect())
+}
