@@ -19,6 +19,8 @@ use tokio::net::TcpStream;
 
 const INGRESSES: &str = "/apis/networking.k8s.io/v1/namespaces/default/ingresses";
 const PROBE: &str = "probe";
+/// Paths of each Ingress that stands.
+const ROUTES_OF_ONE: u32 = 100;
 /// Between two looks at the probe.
 const LOOK_EVERY: Duration = Duration::from_millis(1);
 /// A change that has not arrived by then never will.
@@ -40,6 +42,9 @@ struct Arguments {
     /// Ingresses that are edited, one after the other
     #[arg(long, default_value_t = 200)]
     ingresses: u32,
+    /// Routes that stand besides those, many in each Ingress
+    #[arg(long, default_value_t = 5000)]
+    routes: u32,
     /// Edits under way at once
     #[arg(long, default_value_t = 32)]
     writers: u32,
@@ -66,9 +71,14 @@ async fn run(arguments: Arc<Arguments>) -> Result<Outcome> {
     let server = Server::from_kubeconfig(&arguments.kubeconfig)?;
     let mut first = server.connect().await?;
     for number in 0..arguments.ingresses {
-        create(&mut first, &format!("churn-{number}"), 0).await?;
+        let name = format!("churn-{number}");
+        create(&mut first, &name, spec(&name, 0)).await?;
     }
-    create(&mut first, PROBE, 0).await?;
+    for number in 0..arguments.routes.div_ceil(ROUTES_OF_ONE) {
+        let name = format!("standing-{number}");
+        create(&mut first, &name, standing(&name)).await?;
+    }
+    create(&mut first, PROBE, spec(PROBE, 0)).await?;
     let mut open = Vec::new();
     for _ in 0..arguments.writers {
         open.push(server.connect().await?);
@@ -95,10 +105,20 @@ async fn run(arguments: Arc<Arguments>) -> Result<Outcome> {
 fn spec(name: &str, edit: u32) -> Value {
     let path = if name == PROBE { format!("/v{edit}") } else { format!("/edit{edit}/(a|b{edit})") };
     let kind = if name == PROBE { "Prefix" } else { "ImplementationSpecific" };
+    rule(name, &[path], kind)
+}
+
+/// One of the many that nobody edits.
+fn standing(name: &str) -> Value {
+    let paths: Vec<_> = (0..ROUTES_OF_ONE).map(|number| format!("/standing/{number}")).collect();
+    rule(name, &paths, "Prefix")
+}
+
+fn rule(name: &str, paths: &[String], kind: &str) -> Value {
     let backend = json!({"service": {"name": "web", "port": {"name": "http"}}});
-    json!({"ingressClassName": "fedgate", "rules": [
-        {"host": format!("{name}.example"), "http": {"paths": [{"path": path, "pathType": kind, "backend": backend}]}},
-    ]})
+    let path = |path: &String| json!({"path": path, "pathType": kind, "backend": backend});
+    let paths: Vec<_> = paths.iter().map(path).collect();
+    json!({"ingressClassName": "fedgate", "rules": [{"host": format!("{name}.example"), "http": {"paths": paths}}]})
 }
 
 /// Every third has no annotation: the keys of the others go again.
@@ -112,9 +132,9 @@ fn annotations(edit: u32) -> Value {
 }
 
 /// Creates an Ingress, or takes the one of an earlier run.
-async fn create(connection: &mut Connection, name: &str, edit: u32) -> Result<()> {
+async fn create(connection: &mut Connection, name: &str, spec: Value) -> Result<()> {
     let object = json!({
-        "apiVersion": "networking.k8s.io/v1", "kind": "Ingress", "metadata": {"name": name}, "spec": spec(name, edit),
+        "apiVersion": "networking.k8s.io/v1", "kind": "Ingress", "metadata": {"name": name}, "spec": spec,
     });
     let path = format!("{INGRESSES}/{name}?fieldManager=churn&force=true");
     let body = serde_json::to_vec(&object)?.into();
