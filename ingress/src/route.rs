@@ -26,6 +26,7 @@ pub mod policy;
 mod pool;
 mod retries;
 mod shares;
+mod short;
 mod upkeep;
 mod wire;
 
@@ -65,6 +66,7 @@ use extauth::External;
 use mutual::Mutual;
 use path::HostRoutes;
 use policy::Policy;
+use short::Short;
 
 /// Where a request goes, and which Ingress says so.
 #[derive(Debug)]
@@ -85,6 +87,8 @@ pub struct Route {
     pub mirror: Option<Arc<Mirror>>,
     /// Of its Ingress and Service, for as long as both are there.
     pub number: u32,
+    /// What [`Route::sealed`] has found.
+    short: Short,
 }
 
 /// A default backend, and the statuses that it is asked about; it is also asked where a backend has no endpoints.
@@ -244,6 +248,7 @@ impl Route {
             pages: None,
             mirror: None,
             number,
+            short: Short::default(),
         }
     }
 }

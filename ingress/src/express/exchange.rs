@@ -9,7 +9,7 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use bytes::{Buf, BytesMut};
-use http::{HeaderValue, Method, StatusCode};
+use http::{Method, StatusCode};
 use tokio::io::AsyncWrite;
 
 use super::answer::{Answer, Reading};
@@ -86,13 +86,14 @@ impl Trial {
         }
         let found = table.locate(ask.host.as_str(), path.as_deref().unwrap_or(ask.path()))?;
         let Found { route, mutual: None, pattern: _ } = found else { return None };
-        if !route.is_plain(&peer.scheme) || filter::sends_to_https(&route.policy, &table, (peer, ask.host.as_str())) {
+        let way = route.short_way(&peer.scheme)?;
+        if filter::sends_to_https(&route.policy, &table, (peer, ask.host.as_str())) {
             return None;
         }
         if proxy.body_limit(&route.policy).is_some_and(|limit| ask.body > limit) {
             return None;
         }
-        let (now, way) = (clock::now(), route.delivery.plain_way()?);
+        let now = clock::now();
         let wish = Wish { shares: route.delivery.shares.as_deref(), ..Wish::first(now, way) };
         let wire = route.wiring.wire(&peer.scheme);
         let trip = Trip { route, wire, ends: None, way, ticket: None, watch: None };
@@ -237,16 +238,6 @@ impl Talk {
                 Reading::More | Reading::Strange => return Err(Fault::Endpoint(Cause::BadAnswer)),
             }
         }
-    }
-}
-
-impl Route {
-    /// Whether requests of `scheme` are passed on as they are, whoever sends them.
-    fn is_plain(&self, scheme: &HeaderValue) -> bool {
-        let Self { backend, delivery, wiring, policy, canaries, extauth, pages, mirror, ingress: _, number: _ } = self;
-        let free = backend.fault.is_none() && backend.seats().is_none();
-        let silent = canaries.is_empty() && extauth.is_none() && pages.is_none() && mirror.is_none();
-        free && silent && wiring.wire(scheme).is_bare() && delivery.plain_way().is_some() && policy.is_plain()
     }
 }
 

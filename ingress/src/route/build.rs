@@ -297,7 +297,7 @@ impl<'s> Builder<'s> {
             }
         };
         let route = self.route(ingress, &path.backend, &format!("{field}.backend"));
-        let route = Arc::new(Route { canaries: self.canaries_of((host, path), &ingress.key), ..route });
+        let route = Route { canaries: self.canaries_of((host, path), &ingress.key), ..route }.sealed();
         let older = match pattern {
             Some(pattern) => self.host(host).add_pattern(pattern, route),
             None => {
@@ -316,7 +316,7 @@ impl<'s> Builder<'s> {
     /// Serves what the rules of this Ingress leave over; without rules, everything that no other Ingress claims.
     fn default_backend(&mut self, ingress: &IngressObject) {
         let Some(backend) = &ingress.default_backend else { return };
-        let route = Arc::new(self.route(ingress, backend, "spec.defaultBackend"));
+        let route = self.route(ingress, backend, "spec.defaultBackend").sealed();
         let mut hosts: Vec<&str> = ingress.rules.iter().map(|rule| rule.host.as_str()).collect();
         hosts.retain(|host| host_is_sound(host));
         if hosts.is_empty() {

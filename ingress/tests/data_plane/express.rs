@@ -6,10 +6,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use ingress::build;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
-use crate::fixture::{Answer, Gate, PATIENCE, Upstream, ask, exchange, read_head, scripted, snapshot};
+use crate::fixture::{Answer, Gate, PATIENCE, Upstream, ask, exchange, options, read_head, scripted, snapshot};
+use crate::policies::with;
 
 /// An option that names nothing sends a request the general way, and changes nothing else.
 const GENERAL: &str = "close, x-nothing";
@@ -483,5 +485,35 @@ async fn a_kept_connection_that_died_costs_no_request() {
         let head = read_head(&mut stream).await;
         assert!(head.contains("200 OK"), "{head}");
         stream.read_exact(&mut [0; 2]).await.expect("a body");
+    }
+}
+
+/// What is decided when routes are built: who asks for nothing takes the short way, by each scheme for itself.
+///
+/// Ingress: 79
+#[test]
+fn a_route_knows_from_its_beginning_which_way_its_requests_take() {
+    let address = "127.0.0.1:1".parse().expect("an address");
+    let ways = |annotations: &[(&str, &str)]| {
+        let table = build(&with(snapshot(&[address]), annotations), None, &options());
+        let route = table.find("a.example", "/").expect("a route").clone();
+        ["http", "https"].map(|scheme| route.short_way(&scheme.parse().expect("a value")).is_some())
+    };
+    assert_eq!(ways(&[]), [true, true]);
+    for plain in [("proxy-body-size", "4"), ("ssl-redirect", "false"), ("enable-access-log", "false")] {
+        assert_eq!(ways(&[plain]), [true, true], "{plain:?}");
+    }
+    for other in [
+        ("backend-protocol", "GRPC"),
+        ("rewrite-target", "/x"),
+        ("limit-rps", "5"),
+        ("enable-cors", "true"),
+        ("whitelist-source-range", "10.0.0.0/8"),
+        ("affinity", "cookie"),
+        ("auth-url", "http://auth.n.svc/"),
+        ("upstream-hash-by", "$request_uri"),
+        ("proxy-next-upstream", "http_502"),
+    ] {
+        assert_eq!(ways(&[other]), [false, false], "{other:?}");
     }
 }
