@@ -164,6 +164,14 @@ impl Watcher {
         {
             tracing::warn!(fault, "the default certificate cannot be used");
         }
+        // Told here, too: who writes Events may be another gateway, which has these endpoints.
+        let left_out = |table: &RouteTable| {
+            table.problems().iter().filter(|it| it.kind == ProblemKind::EndpointsLeftOut).cloned().collect::<Vec<_>>()
+        };
+        let known = left_out(&before);
+        for problem in left_out(&table).iter().filter(|problem| !known.contains(problem)) {
+            tracing::warn!(%problem, "endpoints are left out");
+        }
         // A Secret that was not answered yet is not missing.
         let certain = |problem: &&Problem| problem.kind != ProblemKind::SecretMissing || waiting.is_empty();
         let serving = synced || self.outcome.borrow().serving;

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use clap::Args;
 use clap::builder::PossibleValue;
 
-use crate::config::{DefaultPlacement, ServeFlags};
+use crate::config::{DefaultPlacement, Role, ServeFlags};
 use crate::failure::Failure;
 use crate::kubeconfig;
 use crate::playground_dir::Dir;
@@ -103,10 +103,14 @@ fn config(up: &Up) -> Result<UpConfig, Failure> {
     flags.data_dir = flags.data_dir.or_else(|| Some(dir.path().to_owned()));
     flags.default_placement = flags.default_placement.or(Some(DefaultPlacement::All));
     flags.ingress_workers = flags.ingress_workers.or(Some(1));
-    let merge_into = if up.no_kubeconfig { None } else { up.kubeconfig.clone().or_else(kubeconfig::default_path) };
     let mut serve = flags.resolve(Ipv4Addr::LOCALHOST)?;
     serve.playground = true;
-    Ok(UpConfig { dir, members: up.members.clone(), demo: up.demo, fresh: up.fresh, merge_into, serve })
+    // A part of a playground has neither members nor a context: those are of the process with the API.
+    let whole = serve.runs(Role::Api);
+    let members = if whole { up.members.clone() } else { MembersFlag::Contexts(Vec::new()) };
+    let path = || up.kubeconfig.clone().or_else(kubeconfig::default_path);
+    let merge_into = (whole && !up.no_kubeconfig).then(path).flatten();
+    Ok(UpConfig { dir, members, demo: up.demo, fresh: up.fresh, merge_into, serve })
 }
 
 /// Starts the same command again without `--detach`, in a session of its own, and waits until it is ready.
@@ -140,6 +144,15 @@ fn welcome(playground: &Playground, demo: bool) -> Result<(), Failure> {
     let at = playground.addresses();
     if std::io::stderr().is_terminal() {
         eprintln!("ready in {:.1} s, Ctrl-C stops it\n", playground.took().as_secs_f64());
+    }
+    if at.api.is_empty() {
+        let parts = [("ingress http://", &at.ingress), ("dns ", &at.dns)];
+        let parts: Vec<String> = parts
+            .iter()
+            .filter(|(_, address)| !address.is_empty())
+            .map(|(what, address)| format!("{what}{address}"))
+            .collect();
+        return super::print(&format!("fedgate is ready: {}\n", parts.join(", ")));
     }
     let (_, dns_port) = at.dns.rsplit_once(':').unwrap_or(("", "53"));
     let select = if playground.merged() {
@@ -231,5 +244,35 @@ pub async fn sim(sim: &Sim) -> Result<(), Failure> {
                 .fix("fedgate up --demo; or --dir DIR, if one runs elsewhere"))
         }
         Err(e) => Err(Failure::new("FG-CLI-001", e.to_string())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::{Up, config};
+    use crate::up::MembersFlag;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        up: Up,
+    }
+
+    #[test]
+    fn a_part_of_a_playground_touches_neither_members_nor_contexts_and_takes_loopback() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let at = dir.path().to_str().expect("text");
+        let read = |more: &[&str]| {
+            let usual = ["up", "--dir", at, "--kubeconfig", "/nowhere"];
+            let line = usual.iter().chain(more);
+            config(&Line::try_parse_from(line).expect("a line").up).expect("a configuration")
+        };
+        let whole = read(&[]);
+        assert_eq!((whole.members, whole.merge_into.is_some()), (MembersFlag::Simulated(3), true));
+        let part = read(&["--role", "ingress", "--hub-kubeconfig", "/elsewhere"]);
+        assert_eq!((part.members, part.merge_into), (MembersFlag::Contexts(Vec::new()), None));
+        assert!(part.serve.playground, "its endpoints are on loopback");
     }
 }
