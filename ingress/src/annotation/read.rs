@@ -58,9 +58,13 @@ impl<'a> Reader<'a> {
 
     /// Says that a value cannot be used beside the others; where it guards, nobody passes.
     pub(super) fn wrong(&mut self, name: &str, wanted: &str) {
-        let given = self.values.get(name).map_or("", String::as_str);
-        let shown: String = given.chars().take(60).collect();
-        self.bad(name, format!("{shown:?} is not {wanted}"));
+        match self.given(name) {
+            Some(given) => {
+                let shown: String = given.chars().take(60).collect();
+                self.bad(name, format!("{shown:?} is not {wanted}"));
+            }
+            None => self.bad(name, format!("is absent, and has to be {wanted}")),
+        }
     }
 
     /// The same in the words of who tried.

@@ -271,7 +271,7 @@ static ROWS: &[Row] = &[
     differs("proxy-cookie-path", FROM_TO, TEXTS),
     refused("proxy-http-version", YET),
     ignored("proxy-max-temp-file-size", STREAMED),
-    works("proxy-next-upstream", RETRIES),
+    differs("proxy-next-upstream", RETRIES, "what has a body is sent again only with replay-body-size, since bodies are streamed"),
     works("proxy-next-upstream-timeout", Form::Number(0, u32::MAX)),
     works("proxy-next-upstream-tries", Form::Number(0, u32::MAX)),
     works("proxy-read-timeout", Form::Seconds),

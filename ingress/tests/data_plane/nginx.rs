@@ -5,6 +5,7 @@
 
 mod cases;
 mod certificates;
+mod several;
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
@@ -145,6 +146,12 @@ fn write(folder: &Path, name: &str, text: &str) {
 impl Nginx {
     /// Runs `servers`, the insides of server blocks, each on a port of its own.
     async fn start(program: &Path, endpoint: SocketAddr, servers: &[String], files: &[(&str, &str)]) -> Self {
+        let up = format!("upstream up {{ server {endpoint}; keepalive 8; }}");
+        Self::with(program, &up, servers, files).await
+    }
+
+    /// The same with whatever stands beside the servers.
+    async fn with(program: &Path, beside: &str, servers: &[String], files: &[(&str, &str)]) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let ports = free_ports(servers.len());
         let mut http = String::new();
@@ -167,7 +174,7 @@ impl Nginx {
                 access_log off; server_tokens off; {temporary}
                 client_header_buffer_size 1k; large_client_header_buffers 4 8k;
                 map $http_upgrade $connection_upgrade {{ default upgrade; '' ''; }}
-                upstream up {{ server {endpoint}; keepalive 8; }}
+                {beside}
                 {http}
             }}"
         );
