@@ -214,7 +214,7 @@ static ROWS: &[Row] = &[
     differs("cors-allow-origin", ORIGINS, "with * no credentials are allowed, as browsers have it"),
     works("cors-expose-headers", Form::HeaderNames),
     works("cors-max-age", Form::Number(0, u32::MAX)),
-    refused("custom-headers", YET),
+    refused("custom-headers", "its ConfigMap is not read; configuration-snippet with more_set_headers sets fields of answers"),
     differs("custom-http-errors", STATUSES, "together with default-backend; there is no global one"),
     works("default-backend", SERVICE),
     works("denylist-source-range", Form::Networks).guards(),
