@@ -26,7 +26,6 @@ use tokio_util::sync::CancellationToken;
 
 use crate::access::{Asked, Line, cut};
 use crate::alarm::Alarm;
-use crate::config::HeadRules;
 use crate::peer::Peer;
 use crate::proxy::Proxy;
 use crate::proxy::forward::Prior;
@@ -55,11 +54,8 @@ struct Express<'w> {
     told: Vec<u8>,
     /// What every request says of its client.
     forwarding: Vec<u8>,
-    drain: &'w CancellationToken,
     /// How long one piece of an answer's body may take.
     idle: Duration,
-    /// From when on it takes no further request.
-    old: Instant,
 }
 
 /// Who asks.
@@ -106,9 +102,8 @@ struct Said {
 struct Awaiting<'e> {
     caller: &'e mut Caller,
     told: &'e mut Vec<u8>,
-    rules: &'e HeadRules,
     promise: Option<&'e HeaderValue>,
-    drain: &'e CancellationToken,
+    proxy: &'e Proxy,
     head_only: bool,
     last: bool,
 }
@@ -133,9 +128,7 @@ pub async fn serve(
         talk: Talk { out: Vec::new(), reply: BytesMut::new(), alarm: Alarm::new(began + proxy.timeouts.head) },
         told: Vec::new(),
         forwarding,
-        drain,
         idle: proxy.timeouts.idle,
-        old: began + proxy.timeouts.connection,
     };
     let mut drained = pin!(async {
         drain.cancelled().await;
@@ -146,7 +139,7 @@ pub async fn serve(
         if express.caller.inbox.is_empty() {
             express.rest();
             // Who comes with a request as it gets old hears of it with the answer.
-            let until = (Instant::now() + proxy.timeouts.head).min(express.old + linger);
+            let until = (Instant::now() + proxy.timeouts.head).min(peer.since + proxy.timeouts.connection + linger);
             express.talk.alarm.set(until);
             let stopped = |cx: &mut Context<'_>| drained.as_mut().poll(cx).is_ready();
             if !express.request(stopped).await {
@@ -184,9 +177,9 @@ impl Caller {
 
 impl Asker for Awaiting<'_> {
     fn read(&mut self, reply: &[u8]) -> Reading {
-        let last = self.last || self.drain.is_cancelled();
-        let Self { head_only, rules, promise, .. } = *self;
-        let setting = Setting { head_only, last, rules, promise, date: relay::date };
+        let Self { head_only, promise, proxy, .. } = *self;
+        let last = self.last || proxy.is_draining();
+        let setting = Setting { head_only, last, rules: &proxy.heads, promise, date: relay::date };
         answer::read(reply, setting, self.told)
     }
 
@@ -260,9 +253,8 @@ impl Express<'_> {
         let mut awaiting = Awaiting {
             caller: &mut self.caller,
             told: &mut self.told,
-            rules: &self.proxy.heads,
             promise: self.peer.promise.as_ref(),
-            drain: self.drain,
+            proxy: self.proxy,
             head_only: trial.method == Method::HEAD,
             last: asking.last,
         };
@@ -318,7 +310,7 @@ impl Express<'_> {
         out.extend_from_slice(&self.forwarding);
         let id = ask::finish(&ask, || proxy.ids.digits(), out);
         out.extend_from_slice(body);
-        let last = ask.last || began >= self.old;
+        let last = ask.last || proxy.lets_go(self.peer, began);
         Ok(Asking { trial, length, last, said: self.said(&ask, id), span })
     }
 

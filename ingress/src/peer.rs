@@ -5,7 +5,7 @@
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use http::header::STRICT_TRANSPORT_SECURITY;
 use http::{HeaderMap, HeaderName, HeaderValue};
@@ -71,6 +71,8 @@ pub struct Peer {
     pub promise: Option<HeaderValue>,
     /// Where HTTPS is.
     pub https: HttpsPort,
+    /// When its connection was accepted.
+    pub since: Instant,
     proxies: Arc<[Network]>,
     /// It speaks another protocol now.
     switched: AtomicBool,
@@ -93,6 +95,7 @@ impl Peer {
             trusted: proxies.iter().any(|network| network.holds(address)),
             promise: None,
             https: HttpsPort::default(),
+            since: Instant::now(),
             proxies: proxies.clone(),
             switched: AtomicBool::new(false),
         }

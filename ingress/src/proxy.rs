@@ -176,20 +176,33 @@ impl Proxy {
             peer.promise(response.headers_mut());
             response
         });
-        self.ended((response, version), began, line)
+        let mut response = self.ended(response, began, line);
+        if self.lets_go(peer, began) {
+            leave(version, &mut response);
+        }
+        response
+    }
+
+    /// Whether the next answer to `peer` is its last: this process ends, or its connection is old.
+    #[must_use]
+    pub fn lets_go(&self, peer: &Peer, now: Instant) -> bool {
+        self.is_draining() || now >= peer.since + self.timeouts.connection
+    }
+
+    /// Whether this process ends.
+    #[must_use]
+    pub fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Relaxed)
     }
 
     /// Counts an answer; its line ends with its body.
     pub fn ended(
         &self,
-        (mut response, version): (Response<AnswerBody>, Version),
+        mut response: Response<AnswerBody>,
         began: Instant,
         line: Option<Line>,
     ) -> Response<AnswerBody> {
         self.shard.answered(response.status(), began.elapsed());
-        if self.draining.load(Ordering::Relaxed) {
-            leave(version, &mut response);
-        }
         stall::note(Waits::Client);
         if let Some(mut line) = line {
             line.status = response.status();

@@ -7,7 +7,7 @@ use std::io;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::Context;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use http::StatusCode;
 use hyper::server::conn::{http1, http2};
@@ -67,9 +67,11 @@ impl Worker {
     pub async fn run(self, mut accepted: mpsc::UnboundedReceiver<Accepted>) {
         let worker = Arc::new(self);
         let mut sweep = tokio::time::interval(SWEEP);
+        let mut drained = pin!(worker.drain.cancelled());
         loop {
             tokio::select! {
                 biased;
+                () = &mut drained, if !worker.proxy.is_draining() => worker.proxy.drain(),
                 connection = accepted.recv() => match connection {
                     Some(connection) => worker.take(connection),
                     None => break,
@@ -77,6 +79,7 @@ impl Worker {
                 _ = sweep.tick() => worker.proxy.sweep(),
             }
         }
+        worker.proxy.drain();
         let tasks = &worker.proxy.tasks;
         tasks.close();
         let limit = worker.proxy.timeouts.drain;
@@ -254,10 +257,11 @@ impl Worker {
             builder.max_headers(limits.head_fields);
         }
         let guarded = TokioIo::new(Guarded::new(stream, peer.clone()));
+        let since = peer.since;
         let (proxy, prior) = (self.proxy.clone(), Mutex::new(prior));
         let answer = service_fn(move |request| proxy.clone().handle(peer.clone(), request, prior.lock().take()));
         let connection = builder.serve_connection(guarded, answer).with_upgrades();
-        self.drive(connection, self.linger(), |connection| connection.graceful_shutdown()).await;
+        self.drive(connection, (since, self.linger()), |connection| connection.graceful_shutdown()).await;
     }
 
     async fn http2(&self, stream: Downstream, peer: Arc<Peer>) {
@@ -274,9 +278,10 @@ impl Worker {
             .keep_alive_interval(self.proxy.timeouts.head)
             .keep_alive_timeout(self.proxy.timeouts.handshake);
         let proxy = self.proxy.clone();
+        let since = peer.since;
         let answer = move |request| express::streams::handle(proxy.clone(), peer.clone(), request);
         let connection = builder.serve_connection(TokioIo::new(stream), service_fn(answer));
-        self.drive(connection, Duration::ZERO, |connection| connection.graceful_shutdown()).await;
+        self.drive(connection, (since, Duration::ZERO), |connection| connection.graceful_shutdown()).await;
     }
 
     fn linger(&self) -> Duration {
@@ -286,18 +291,20 @@ impl Worker {
     /// Waits for a drain, and then as long again as clients get to hear of it.
     async fn lingered(&self, linger: Duration) {
         self.drain.cancelled().await;
-        self.proxy.drain();
         if !linger.is_zero() {
             tokio::time::sleep(linger).await;
         }
     }
 
-    /// Drives a connection to its end; `linger` after a drain began, and once it is old, it takes no further request.
-    async fn drive<C>(&self, connection: C, linger: Duration, finish: impl Fn(Pin<&mut C>))
+    /// Drives a connection to its end; `linger` after a drain began, or after it got old, it takes no further request.
+    ///
+    /// Answers of HTTP/1 say so until then; HTTP/2 has words of its own, and no need to linger.
+    async fn drive<C>(&self, connection: C, (since, linger): (Instant, Duration), finish: impl Fn(Pin<&mut C>))
     where
         C: Future<Output = hyper::Result<()>>,
     {
-        let (drain, age) = (&self.drain, tokio::time::sleep(self.proxy.timeouts.connection));
+        let end = since + self.proxy.timeouts.connection + linger;
+        let (drain, age) = (&self.drain, tokio::time::sleep_until(end.into()));
         let (mut connection, mut age) = (pin!(connection), pin!(age));
         let mut draining = Some(pin!(self.lingered(linger)));
         let (mut registered, mut old) = (false, false);

@@ -8,7 +8,7 @@ use std::task::Context;
 use std::time::Instant;
 
 use bytes::BytesMut;
-use http::{HeaderMap, Method, Request, Response, Version};
+use http::{HeaderMap, Method, Request, Response};
 use hyper::body::{Body, Incoming};
 
 use super::answer::{self, Answer, Reading};
@@ -58,7 +58,7 @@ pub async fn handle(
     let began = Instant::now();
     let mut line = proxy.begin(began, &peer, (&mut request, None));
     let prior = match passed(&proxy, &peer, (&request, began), &mut line).await {
-        Ok(response) => return Ok(proxy.ended((response, Version::HTTP_2), began, line)),
+        Ok(response) => return Ok(proxy.ended(response, began, line)),
         Err(prior) => prior,
     };
     // Streams are moved about before they run: what few of them need is elsewhere.

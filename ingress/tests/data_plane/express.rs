@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use ingress::build;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -15,6 +15,8 @@ use crate::policies::with;
 
 /// An option that names nothing sends a request the general way, and changes nothing else.
 const GENERAL: &str = "close, x-nothing";
+/// The same for a connection that stays.
+const NOTHING: &str = "Connection: x-nothing";
 
 /// What can be compared of an answer: its status and fields in any order, without those that differ each time; its body.
 fn seen(answer: &Answer) -> (BTreeSet<String>, String) {
@@ -295,15 +297,30 @@ async fn a_connection_that_gets_old_loses_no_request() {
     let (address, _) = steady(|_| with_body("ok")).await;
     let age = Duration::from_millis(300);
     let gate = Gate::start(&snapshot(&[address]), |config| config.timeouts.connection = age);
-    let mut stream = TcpStream::connect(gate.http).await.expect("connect");
-    let mut last = false;
-    while !last {
-        stream.write_all(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n").await.expect("written");
-        let head = read_head(&mut stream).await;
-        assert!(head.contains("200 OK"), "{head:?}");
-        stream.read_exact(&mut [0; 2]).await.expect("a body");
-        last = head.contains("connection: close");
-        tokio::time::sleep(Duration::from_millis(7)).await;
+    // The short way, the general way, and first one, then the other: it is as old as it is.
+    for (early, late) in [("a: b", "a: b"), (NOTHING, NOTHING), ("a: b", NOTHING)] {
+        let began = Instant::now();
+        let mut stream = TcpStream::connect(gate.http).await.expect("connect");
+        let mut last = false;
+        while !last {
+            let field = if began.elapsed() < age / 2 { early } else { late };
+            let request = format!("GET / HTTP/1.1\r\nHost: h\r\n{field}\r\n\r\n");
+            stream.write_all(request.as_bytes()).await.expect("written");
+            let head = read_head(&mut stream).await;
+            assert!(head.contains("200 OK"), "{head:?}");
+            stream.read_exact(&mut [0; 2]).await.expect("a body");
+            last = head.contains("connection: close");
+            assert!(!last || began.elapsed() >= age, "{early} {late}: too early");
+            tokio::time::sleep(Duration::from_millis(7)).await;
+        }
+        assert_eq!(stream.read(&mut [0; 8]).await.expect("closed"), 0, "{early} {late}: it said so and does it");
+        // Who says nothing more is let go a moment later.
+        let mut silent = TcpStream::connect(gate.http).await.expect("connect");
+        let request = format!("GET / HTTP/1.1\r\nHost: h\r\n{late}\r\n\r\n");
+        silent.write_all(request.as_bytes()).await.expect("written");
+        assert!(read_head(&mut silent).await.contains("200 OK"));
+        let end = tokio::time::timeout(PATIENCE, silent.read_to_end(&mut Vec::new())).await;
+        end.expect("in time").expect("closed");
     }
 }
 
