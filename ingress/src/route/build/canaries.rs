@@ -23,6 +23,12 @@ pub(super) struct Waiting<'s> {
 impl<'s> Builder<'s> {
     /// Keeps the paths of an Ingress that only takes requests of others.
     pub(super) fn canary(&mut self, ingress: &'s IngressObject, rule: &CanaryRule) {
+        let passed =
+            [("spec.tls", !ingress.tls.is_empty()), ("spec.defaultBackend", ingress.default_backend.is_some())];
+        for (field, _) in passed.into_iter().filter(|(_, given)| *given) {
+            let message = format!("{field}: is not followed on a canary, which only takes requests of another Ingress");
+            self.problem(ingress, ProblemKind::CanaryAlone, message);
+        }
         for (number, of_host) in ingress.rules.iter().enumerate() {
             for (position, path) in of_host.paths.iter().enumerate() {
                 let (rule, delivery) = (rule.clone(), self.delivery.clone());

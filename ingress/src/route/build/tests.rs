@@ -751,9 +751,13 @@ fn ten_thousand_routes_are_each_found_in_a_few_steps() {
 
 /// Ingress: 74
 #[test]
-fn what_a_canary_passes_over_is_one_problem() {
+fn what_a_canary_passes_over_is_told() {
     let object = |name: &str, annotations: Value| {
-        let spec = json!({"ingressClassName": "fedgate", "rules": [rule("a.example", "/", "Prefix", "a")]});
+        let mut spec = json!({"ingressClassName": "fedgate", "rules": [rule("a.example", "/", "Prefix", "a")]});
+        if name == "new" {
+            spec["tls"] = json!([{"hosts": ["a.example"], "secretName": "nowhere"}]);
+            spec["defaultBackend"] = to("a");
+        }
         let created = format!("2026-01-01T00:00:00Z{name}");
         Arc::new(IngressObject::read(&json!({
             "metadata": {"name": name, "namespace": "n", "uid": name, "creationTimestamp": created, "annotations": annotations},
@@ -765,8 +769,9 @@ fn what_a_canary_passes_over_is_one_problem() {
         "ingress.fedgate.dev/auth-type": "basic", "ingress.fedgate.dev/auth-secret": "nowhere",
     });
     let table = built(&snapshot(vec![object("main", json!({})), object("new", canary)]));
-    let [problem] = table.problems() else { panic!("one problem: {:?}", table.problems()) };
+    let [problem, tls, rest] = table.problems() else { panic!("three problems: {:?}", table.problems()) };
     assert_eq!((problem.kind, &*problem.on.name), (ProblemKind::Annotation, "new"));
+    assert!(tls.message.starts_with("spec.tls: is not followed") && rest.message.starts_with("spec.defaultBackend: "));
     assert!(problem.message.starts_with("metadata.annotations[auth-secret, auth-type]: is not followed"), "{problem}");
     let route = table.find("a.example", "/").expect("the main one's");
     let taker = route.canaries.routes().next().expect("the canary");
