@@ -291,7 +291,7 @@ impl Fields {
 }
 
 /// The status that nginx gives a client that did not wait for its answer.
-const GONE: StatusCode = match StatusCode::from_u16(499) {
+pub const GONE: StatusCode = match StatusCode::from_u16(499) {
     Ok(status) => status,
     Err(_) => panic!("499 is a status"),
 };

@@ -79,14 +79,14 @@ fn due(table: &RouteTable, records: &mut HashMap<u64, Record>, room: usize) -> V
             }
             // The first checks are spread over the interval.
             let first = || {
-                let due = now + spread(endpoint.id, check.interval);
+                let due = now.saturating_add(spread(endpoint.id, check.interval));
                 Record { endpoint: endpoint.clone(), due, running: false, passes: 0, fails: 0 }
             };
             let record = records.entry(endpoint.id).or_insert_with(first);
             if record.running || record.due > now || tasks.len() >= room {
                 continue;
             }
-            (record.running, record.due) = (true, now + millis(check.interval));
+            (record.running, record.due) = (true, now.saturating_add(millis(check.interval)));
             let wire = route.wiring.wire(&HeaderValue::from_static("http")).clone();
             let (backend, endpoint, check) = (route.backend.clone(), endpoint.clone(), check.clone());
             tasks.push(Task { backend, endpoint, wire, check });

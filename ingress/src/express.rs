@@ -262,7 +262,7 @@ impl Express<'_> {
             Ok(reached) => reached,
             Err(Missed::Gone) => {
                 // It was not there for its answer, and that is what its line says.
-                drop(self.line(&asking, span));
+                drop((self.line(&asking, span), trial.tally(self.proxy)));
                 return Turn::End;
             }
             Err(Missed::Failed(fate)) => return Turn::General(Some(trial.prior(fate, span))),
@@ -271,7 +271,9 @@ impl Express<'_> {
         if let Some(line) = &mut line {
             line.status = answer.status;
         }
-        let tally = trial.account((self.proxy, self.peer), answer.status, &mut line);
+        trial.account((self.proxy, self.peer), answer.status, &mut line);
+        let mut tally = trial.tally(self.proxy);
+        tally.status = answer.status;
         self.proxy.shard.answered(answer.status, trial.began.elapsed());
         self.caller.inbox.advance(asking.length);
         self.caller.own = 0;

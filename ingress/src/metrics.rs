@@ -72,6 +72,16 @@ pub struct Shard {
     pub(crate) books: Books,
 }
 
+/// A downstream connection that is open.
+#[derive(Debug)]
+pub struct Connected(Arc<Shard>);
+
+impl Drop for Connected {
+    fn drop(&mut self) {
+        bump(&self.0.closed, 1);
+    }
+}
+
 impl Shard {
     /// Counts one event.
     pub fn count(&self, what: Count) {
@@ -92,15 +102,12 @@ impl Shard {
         bump(&self.failures[cause as usize], 1);
     }
 
-    /// A downstream connection began.
-    pub fn opened(&self) {
+    /// A downstream connection began; it ends with what is given back, however that comes.
+    #[must_use]
+    pub fn opened(self: &Arc<Self>) -> Connected {
         bump(&self.opened, 1);
         self.count(Count::Connection);
-    }
-
-    /// A downstream connection ended.
-    pub fn closed(&self) {
-        bump(&self.closed, 1);
+        Connected(self.clone())
     }
 
     /// What was counted so far.

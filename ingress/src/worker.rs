@@ -91,9 +91,8 @@ impl Worker {
     fn take(self: &Arc<Self>, accepted: Accepted) {
         let worker = self.clone();
         self.proxy.tasks.spawn(async move {
-            worker.proxy.shard.opened();
+            let _open = worker.proxy.shard.opened();
             worker.serve(accepted).await;
-            worker.proxy.shard.closed();
         });
     }
 
@@ -279,7 +278,8 @@ impl Worker {
             .keep_alive_timeout(self.proxy.timeouts.handshake);
         let proxy = self.proxy.clone();
         let since = peer.since;
-        let answer = move |request| express::streams::handle(proxy.clone(), peer.clone(), request);
+        // A stream is moved about until it runs: in a box that costs nothing.
+        let answer = move |request| Box::pin(express::streams::handle(proxy.clone(), peer.clone(), request));
         let connection = builder.serve_connection(TokioIo::new(stream), service_fn(answer));
         self.drive(connection, (since, Duration::ZERO), |connection| connection.graceful_shutdown()).await;
     }

@@ -96,7 +96,7 @@ impl Form {
             Self::Fits(_, wanted) => wanted,
             Self::Any | Self::Reads(_) => "usable",
             Self::Flag => "true or false",
-            Self::Seconds => "a number of seconds",
+            Self::Seconds => "a number of seconds, up to a year of them",
             Self::Bytes(_) => "a size such as 512, 8k, 1m or 1g",
             Self::Networks => "a list of addresses and ranges such as 10.0.0.0/8",
             Self::Header => "a header's value without variables",
@@ -122,9 +122,12 @@ pub(super) fn number(value: &str) -> Option<u32> {
     value.parse().ok()
 }
 
+/// The most seconds that anything waits: who means for ever means no more than that.
+const YEAR: u64 = 365 * 24 * 60 * 60;
+
 pub(super) fn seconds(value: &str) -> Option<Duration> {
     let seconds = value.strip_suffix('s').unwrap_or(value).parse().ok();
-    seconds.filter(|seconds| *seconds > 0).map(Duration::from_secs)
+    seconds.filter(|seconds| (1..=YEAR).contains(seconds)).map(Duration::from_secs)
 }
 
 pub(super) fn bytes(value: &str) -> Option<u64> {

@@ -103,7 +103,12 @@ fn bad_values_are_told_with_what_is_wanted_and_count_as_absent() {
         ("canary-weight", "10%", "\"10%\" is not a whole number from 0 on"),
         ("auth-cache-duration", "often", "\"often\" is not a list such as 200 202 10m, 401 30s"),
         ("upstream-hash-by-subset-size", "0", "\"0\" is not a whole number from 1 on"),
-        ("health-check-interval", "soon", "\"soon\" is not a number of seconds"),
+        ("health-check-interval", "soon", "\"soon\" is not a number of seconds, up to a year of them"),
+        (
+            "proxy-read-timeout",
+            "18446744073709551615",
+            "\"18446744073709551615\" is not a number of seconds, up to a year of them",
+        ),
         ("replay-body-size", "2m", "\"2m\" is not a size such as 512, 8k or 1m, of at most 1048576 bytes"),
     ] {
         // Whether or not anything reads it: what it belongs to may be said tomorrow.

@@ -181,7 +181,7 @@ fn collect(
     }
     let framing = seen.framing(response.version, status, head_only)?;
     // The length of what is not sent cannot be taken for framing here (RFC 9110 §8.6).
-    let unsent = seen.length.filter(|_| status == StatusCode::NOT_MODIFIED && !seen.unclear);
+    let unsent = seen.length.filter(|_| status == StatusCode::NOT_MODIFIED && !seen.unclear && !seen.coded);
     if let Some(length) = framing.length.or(unsent) {
         to.insert(header::CONTENT_LENGTH, HeaderValue::from(length));
     }
@@ -255,8 +255,13 @@ impl Seen {
             _ => Body::Close,
         };
         // Of what has no body only answers to HEAD speak of one here.
-        let told = (bodiless || matches!(body, Body::Length(_))) && !matches!(status.as_u16(), 204 | 304);
-        let length = self.length.filter(|_| told && !self.unclear);
+        let told = match status {
+            StatusCode::NO_CONTENT => false,
+            StatusCode::NOT_MODIFIED => head_only,
+            _ => bodiless || matches!(body, Body::Length(_)),
+        };
+        // Codings overrule a length (RFC 9112 §6.3).
+        let length = self.length.filter(|_| told && !self.unclear && !self.coded);
         let persistent = if version == Some(1) { !self.close } else { self.keep && !self.close };
         // Who frames an answer twice may frame the next one in the middle of this.
         let clear = body != Body::Close && !self.unclear && !(self.coded && self.length.is_some());

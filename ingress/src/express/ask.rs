@@ -104,7 +104,8 @@ impl<'b> Ask<'b> {
     ) -> Option<bool> {
         Some(match name {
             "host" => {
-                if !self.named.is_empty() {
+                // An empty one is one, too: who takes the first of two would see another host.
+                if !self.named.is_empty() || value.is_empty() {
                     return None;
                 }
                 self.host = Host::parse(value).ok()?;
@@ -339,6 +340,8 @@ mod tests {
             "GET / HTTP/1.0\r\nHost: h\r\n\r\n",
             "GET / HTTP/1.1\r\n\r\n",
             "GET / HTTP/1.1\r\nHost: h\r\nHost: h\r\n\r\n",
+            "GET / HTTP/1.1\r\nHost:\r\nHost: h\r\n\r\n",
+            "GET / HTTP/1.1\r\nHost: h\r\nHost:\r\n\r\n",
             "GET / HTTP/1.1\r\nHost: u@h\r\n\r\n",
             "GET / HTTP/1.1\r\nHost:\r\n\r\n",
             "GET http://h/ HTTP/1.1\r\nHost: h\r\n\r\n",

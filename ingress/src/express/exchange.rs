@@ -116,10 +116,12 @@ impl Trial {
     }
 
     /// What its wait goes by.
-    fn waiting(&self, link: &Link) -> Waiting<'_> {
+    fn waiting(&self, proxy: &Proxy, link: &Link) -> Waiting<'_> {
         let retries = &self.route.delivery.retries;
-        let moves = !self.bodied && retries.repeats(&self.method) && retries.covers(Cause::Vanished);
-        Waiting { backend: &self.route.backend, endpoint: &self.endpoint, ends: Some(link.ends()), moves }
+        let another = retries.tries.unwrap_or(proxy.limits.attempts) > 1;
+        let moves = another && !self.bodied && retries.repeats(&self.method) && retries.covers(Cause::Vanished);
+        let moves_until = if moves { proxy.tries_until(&self.route, self.now) } else { 0 };
+        Waiting { backend: &self.route.backend, endpoint: &self.endpoint, ends: Some(link.ends()), moves_until }
     }
 
     /// What the general way has to know of it.
@@ -127,17 +129,19 @@ impl Trial {
         Prior { endpoint: self.endpoint.clone(), began: self.now, fate, span }
     }
 
-    /// Counts an answer whose head is here; what is given back counts its end.
-    pub fn account(&self, (proxy, peer): (&Proxy, &Peer), status: StatusCode, line: &mut Option<Line>) -> Tally {
+    /// Counts the request at its end.
+    pub fn tally(&self, proxy: &Proxy) -> Tally {
+        Tally::new(proxy.shard.clone(), self.route.number, self.began, &self.method)
+    }
+
+    /// Counts an answer whose head is here.
+    pub fn account(&self, (proxy, peer): (&Proxy, &Peer), status: StatusCode, line: &mut Option<Line>) {
         let Self { route, wire, way, .. } = self;
         let trip = Trip { route, wire, ends: peer.ends, way: *way, ticket: None, watch: None };
         proxy.answered((trip, &self.endpoint), status, self.now, line);
         if self.in_flight.is_some() {
             self.endpoint.took(self.began.elapsed(), clock::now());
         }
-        let mut tally = Tally::new(proxy.shard.clone(), route.number, self.began, &self.method);
-        tally.status = status;
-        tally
     }
 }
 
@@ -218,7 +222,7 @@ impl Talk {
                 return Poll::Ready(Err(Fault::Client));
             }
             while self.alarm.is_due(cx) {
-                if let Some(cause) = proxy.look(&mut vigil, trial.waiting(link)) {
+                if let Some(cause) = proxy.look(&mut vigil, trial.waiting(proxy, link)) {
                     return failed(cause);
                 }
                 self.alarm.set(vigil.due());

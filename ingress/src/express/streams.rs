@@ -61,7 +61,7 @@ pub async fn handle(
         Ok(response) => return Ok(proxy.ended(response, began, line)),
         Err(prior) => prior,
     };
-    // Streams are moved about before they run: what few of them need is elsewhere.
+    // What few streams need is elsewhere.
     Ok(Box::pin(proxy.proceed(&peer, (request, began, prior), line)).await)
 }
 
@@ -76,16 +76,22 @@ async fn passed(
         return Err(None);
     }
     let (mut talk, trial) = asking(proxy, peer, (request, began), line).ok_or(None)?;
+    // Who goes away before an answer comes is counted, too.
+    let mut tally = trial.tally(proxy);
     let head_only = *request.method() == Method::HEAD;
     let mut fields = Fields { headers: HeaderMap::new(), rules: &proxy.heads, head_only };
     let (answer, link) = match talk.reach(proxy, &trial, &mut fields).await {
         Ok(reached) => reached,
-        // Its span is in its line.
-        Err(Missed::Failed(fate)) => return Err(Some(trial.prior(fate, None))),
+        Err(Missed::Failed(fate)) => {
+            tally.forget();
+            // Its span is in its line.
+            return Err(Some(trial.prior(fate, None)));
+        }
         // It is dropped then, and nobody hears of this.
         Err(Missed::Gone) => return Err(None),
     };
-    let tally = trial.account((proxy, peer), answer.status, line);
+    trial.account((proxy, peer), answer.status, line);
+    tally.status = answer.status;
     let mut response = Response::new(body(proxy, (talk, trial), (&answer, link)));
     *response.status_mut() = answer.status;
     *response.headers_mut() = fields.headers;
@@ -103,13 +109,14 @@ fn asking(
 ) -> Option<(Talk, Trial)> {
     let mut out = Vec::with_capacity(HEAD);
     let ask = ask::of(request, peer, (&proxy.heads, &proxy.limits), &mut out)?;
+    let traced = line.as_ref().is_some_and(|line| line.is_traced());
+    // From here on nothing is left to the general way: what is noted now would be noted twice.
+    let told = if traced { ask.trace.told()? } else { None };
     let trial = Trial::of(proxy, peer, &ask, began)?;
     note_route(&trial.route, line);
     if let Some(line) = line {
         line.tried(1, &trial.endpoint.key);
-        if line.is_traced() {
-            let told = ask.trace.told()?;
-            let parent = line.asks(&trial.endpoint.key)?;
+        if let Some(parent) = line.asks(&trial.endpoint.key) {
             traced::tell(told.map(|(_, at)| at), parent.as_bytes(), &mut out)?;
         }
     }

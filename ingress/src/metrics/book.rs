@@ -11,6 +11,7 @@ use http::{Method, StatusCode};
 use parking_lot::Mutex;
 
 use super::Shard;
+use crate::access::GONE;
 use crate::route::RouteTable;
 
 /// Upper bounds of durations in milliseconds: those of Prometheus' clients, which ingress-nginx has too.
@@ -37,25 +38,33 @@ struct Page {
 #[derive(Debug)]
 pub struct Tally {
     pub status: StatusCode,
-    shard: Arc<Shard>,
+    /// Absent if somebody else counts the request.
+    shard: Option<Arc<Shard>>,
     route: u32,
     began: Instant,
     method: u8,
 }
 
 impl Tally {
-    /// Counts for a route from `began` on.
+    /// Counts for a route from `began` on: as of a client that has gone, until there is an answer.
     #[must_use]
     pub fn new(shard: Arc<Shard>, route: u32, began: Instant, method: &Method) -> Self {
         let known = METHODS.iter().position(|name| *name == method.as_str()).unwrap_or(METHODS.len() - 1);
         let method = u8::try_from(known).expect("there are few methods");
-        Self { status: StatusCode::OK, shard, route, began, method }
+        Self { status: GONE, shard: Some(shard), route, began, method }
+    }
+
+    /// Somebody else counts the request.
+    pub fn forget(mut self) {
+        self.shard = None;
     }
 }
 
 impl Drop for Tally {
     fn drop(&mut self) {
-        self.shard.books.enter(self.route, (self.status.as_u16(), self.method), self.began.elapsed());
+        if let Some(shard) = &self.shard {
+            shard.books.enter(self.route, (self.status.as_u16(), self.method), self.began.elapsed());
+        }
     }
 }
 

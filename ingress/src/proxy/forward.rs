@@ -112,8 +112,8 @@ struct Search {
     same: Option<Arc<Endpoint>>,
     /// Nobody else may be there: this one over a new connection is worth one try.
     last: Option<Arc<Endpoint>>,
-    /// Another endpoint may get what this one has been sent.
-    moves: bool,
+    /// Until when another endpoint may get what this one has been sent, by the clock; 0 for never.
+    moves_until: u64,
     verdict: Refusal,
 }
 
@@ -160,7 +160,8 @@ impl Proxy {
             let in_flight = (trip.way == Way::Cheaper).then(|| (endpoint.enter(), Instant::now()));
             let spare = if copies { request.body().copy().map(|body| copy_of(&request, body)) } else { None };
             let target = Target { endpoint: &endpoint, wire: trip.wire, ends: trip.ends };
-            search.moves = spare.is_some() && repeats && retries.covers(Cause::Vanished);
+            let moves = spare.is_some() && repeats && retries.covers(Cause::Vanished) && search.tries < search.most;
+            search.moves_until = if moves { self.tries_until(trip.route, search.began) } else { 0 };
             let failed = match self.attempt(trip, target, request, &search).await {
                 Ok((response, lease)) => {
                     let again = self.answered((trip, &endpoint), response.status(), now, line);
@@ -349,10 +350,10 @@ impl Proxy {
         mut request: Request<RequestBody>,
         search: &Search,
     ) -> Result<(Response<Incoming>, Lease), Failed> {
-        let Search { fresh, moves, .. } = *search;
+        let Search { fresh, moves_until, .. } = *search;
         while !fresh && let Some(lease) = self.pool.take(target) {
             self.shard.count(Count::Reused);
-            match self.exchange(trip, lease, request, (target.endpoint, moves)).await {
+            match self.exchange(trip, lease, request, (target.endpoint, moves_until)).await {
                 Err(Failed::Unsent(whole, _)) => request = *whole,
                 Err(Failed::Lost { cause, .. }) => {
                     // An answer that does not come is the endpoint's doing whatever the connection.
@@ -372,7 +373,7 @@ impl Proxy {
             }
         };
         target.endpoint.reached(clock::now());
-        self.exchange(trip, lease, request, (target.endpoint, moves)).await
+        self.exchange(trip, lease, request, (target.endpoint, moves_until)).await
     }
 
     async fn exchange(
@@ -380,10 +381,10 @@ impl Proxy {
         trip: Trip<'_>,
         mut lease: Lease,
         request: Request<RequestBody>,
-        (endpoint, moves): (&Endpoint, bool),
+        (endpoint, moves_until): (&Endpoint, u64),
     ) -> Result<(Response<Incoming>, Lease), Failed> {
         let (watch, limit) = (trip.watch, self.response_limit(trip.route));
-        let waiting = Waiting { backend: &trip.route.backend, endpoint, ends: lease.ends(), moves };
+        let waiting = Waiting { backend: &trip.route.backend, endpoint, ends: lease.ends(), moves_until };
         let mut vigil = Vigil::new((Instant::now(), clock::now()), limit);
         let result = {
             let mut exchange = std::pin::pin!(lease.exchange(request));
@@ -419,6 +420,12 @@ impl Proxy {
         }
     }
 
+    /// Until when a request that `began` then is tried again, by the clock's milliseconds.
+    pub fn tries_until(&self, route: &Route, began: u64) -> u64 {
+        let within = route.delivery.retries.within.unwrap_or_else(|| self.response_limit(route));
+        began.saturating_add(u64::try_from(within.as_millis()).unwrap_or(u64::MAX))
+    }
+
     /// How long one answer's head may take.
     pub fn response_limit(&self, route: &Route) -> Duration {
         route.policy.waits.read.unwrap_or(self.timeouts.response)
@@ -449,7 +456,7 @@ impl Search {
             fresh: false,
             same: None,
             last: None,
-            moves: false,
+            moves_until: 0,
             verdict: NO_ENDPOINT,
         }
     }
@@ -485,9 +492,7 @@ impl Search {
 
     /// Whether there may be another try, which is counted then.
     fn counts(&mut self, route: &Route, proxy: &Proxy) -> bool {
-        let within = route.delivery.retries.within.unwrap_or_else(|| proxy.response_limit(route));
-        let until = self.began.saturating_add(u64::try_from(within.as_millis()).unwrap_or(u64::MAX));
-        let more = self.tries < self.most && clock::now() < until;
+        let more = self.tries < self.most && clock::now() < proxy.tries_until(route, self.began);
         self.tries += usize::from(more);
         more
     }

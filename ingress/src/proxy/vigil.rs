@@ -18,6 +18,8 @@ const CLOSE: Duration = Duration::from_millis(100);
 /// Between two looks after a peer that has everything: it may take its time.
 const LONGEST: Duration = Duration::from_secs(2);
 
+const FAR: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+
 /// One request's wait for the head of its answer.
 #[derive(Debug)]
 pub struct Vigil {
@@ -37,8 +39,8 @@ pub struct Waiting<'w> {
     pub endpoint: &'w Endpoint,
     /// Of the connection that it was sent over.
     pub ends: Option<Ends>,
-    /// It may be sent to somebody else.
-    pub moves: bool,
+    /// Until when it may be sent to somebody else, by the clock's milliseconds; 0 for never.
+    pub moves_until: u64,
 }
 
 /// What a look has shown.
@@ -55,7 +57,7 @@ impl Vigil {
     /// A wait from `began` on that ends after `limit` at the latest.
     #[must_use]
     pub fn new((began, since): (Instant, u64), limit: Duration) -> Self {
-        Self { end: began + limit, next: began + FIRST, pause: FIRST, silent: None, since }
+        Self { end: after(began, limit), next: began + FIRST, pause: FIRST, silent: None, since }
     }
 
     /// When somebody has to look.
@@ -66,7 +68,7 @@ impl Vigil {
 
     /// It may wait as long again.
     pub fn extend(&mut self, limit: Duration) {
-        self.end = Instant::now() + limit;
+        self.end = after(Instant::now(), limit);
     }
 
     /// Why there is no use in waiting on, if so.
@@ -93,12 +95,18 @@ impl Vigil {
     }
 }
 
+/// Times that no clock can tell are as good as [`FAR`].
+fn after(began: Instant, limit: Duration) -> Instant {
+    began.checked_add(limit).unwrap_or(began + FAR)
+}
+
 impl Proxy {
     /// Looks after a request whose wait is due: why there is no use in waiting on, if so.
     pub fn look(&self, vigil: &mut Vigil, waiting: Waiting<'_>) -> Option<Cause> {
         let hearing = waiting.ends.map_or(Hearing::Unknown, hearing::of);
         // Who can be asked elsewhere loses nothing by it; others hope that the peer is back in a moment.
-        let moves = waiting.moves && waiting.backend.has_another(waiting.endpoint, clock::now());
+        let now = clock::now();
+        let moves = now < waiting.moves_until && waiting.backend.has_another(waiting.endpoint, now);
         let patience = if moves { Duration::ZERO } else { self.timeouts.unacknowledged };
         let forsaken = moves && waiting.endpoint.has_vanished(vigil.since);
         vigil.judge(Instant::now(), Seen { hearing, patience, forsaken })
@@ -161,5 +169,8 @@ mod tests {
         assert_eq!((brief.due(), brief.judge(at(50), seen(Hearing::Open))), (at(50), Some(Cause::ResponseTimeout)));
         brief.extend(MINUTE);
         assert!(brief.due() > at(50));
+        let mut endless = Vigil::new((began, 1), Duration::MAX);
+        endless.extend(Duration::MAX);
+        assert_eq!(endless.due(), began + FIRST);
     }
 }

@@ -72,6 +72,8 @@ async fn a_client_sees_the_same_on_both_ways() {
         ("GET", "HTTP/1.1 204 No Content\r\nX-A: b\r\n\r\n"),
         ("GET", "HTTP/1.1 304 Not Modified\r\nETag: \"x\"\r\nContent-Length: 7\r\n\r\n"),
         ("HEAD", "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n"),
+        ("HEAD", "HTTP/1.1 304 Not Modified\r\nContent-Length: 2\r\n\r\n"),
+        ("HEAD", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nContent-Length: 99\r\n\r\n"),
         ("GET", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3;x=y\r\nabc\r\n0\r\n\r\n"),
         (
             "GET",
@@ -447,6 +449,39 @@ async fn a_client_that_goes_away_takes_its_exchange_along() {
         drop(stream);
         let left = tokio::time::timeout(PATIENCE, left.recv()).await.expect("the endpoint hears of it");
         assert_eq!(left, Some(true));
+    }
+}
+
+/// Ingress: 18, 76
+#[tokio::test]
+async fn a_client_that_waits_for_no_answer_is_counted_as_nginx_counts_it() {
+    let address = scripted(|mut stream, _, _| async move {
+        // Until the other side ends.
+        let ended = stream.read(&mut [0; 1]).await;
+        assert!(matches!(ended, Ok(0) | Err(_)));
+    })
+    .await;
+    for connection in ["keep-alive", GENERAL] {
+        let gate = Gate::to(&[address]);
+        let mut stream = TcpStream::connect(gate.http).await.expect("connect");
+        let request = format!("GET / HTTP/1.1\r\nHost: h\r\nConnection: {connection}\r\n\r\n");
+        stream.write_all(request.as_bytes()).await.expect("written");
+        let asked = tokio::time::timeout(Duration::from_millis(30), stream.read_u8()).await;
+        assert!(asked.is_err(), "nobody answers");
+        drop(stream);
+        let began = Instant::now();
+        loop {
+            let mut text = String::new();
+            gate.running.metrics.render_routes(&gate.routes.load(), &mut text);
+            let counted: Vec<_> =
+                text.lines().filter(|line| line.starts_with("nginx_ingress_controller_requests{")).collect();
+            if let [line] = counted[..] {
+                assert!(line.contains("status=\"499\"") && line.ends_with(" 1"), "{connection}: {line}");
+                break;
+            }
+            assert!(began.elapsed() < PATIENCE, "{connection}: {text}");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
     }
 }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Empty};
@@ -11,6 +11,8 @@ use hyper::client::conn::http2::{SendRequest, handshake};
 use hyper::{Request, Response};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use ingress::metrics::Count;
+use ingress::trace::TraceConfig;
+use ingress::{AccessLog, LogTarget};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::{Mutex, mpsc};
@@ -243,6 +245,37 @@ async fn a_stream_that_is_reset_takes_its_exchange_along() {
         let left = tokio::time::timeout(PATIENCE, left.recv()).await.expect("the endpoint hears of it");
         assert_eq!(left, Some(true));
     }
+}
+
+/// Ingress: 77, 78
+#[tokio::test]
+async fn a_trace_in_odd_words_leaves_one_line_that_says_everything_once() {
+    let upstream = Upstream::start("a").await;
+    let path = std::env::temp_dir().join(format!("fedgate-odd-trace-{}.log", std::process::id()));
+    let gate = Gate::start(&snapshot(&[upstream.address]), |config| {
+        config.access_log = AccessLog { target: LogTarget::File(path.clone()), ..AccessLog::default() };
+        // Nobody collects there.
+        config.traces = Some(TraceConfig { collector: "http://127.0.0.1:9".parse().expect("a collector"), ratio: 1.0 });
+    });
+    let mut sender = speak(&gate).await;
+    for fields in [&[][..], &[("traceparent", "garbage")]] {
+        let answer = sender.send_request(get("GET", "http://h/odd", fields)).await.expect("an answer");
+        assert_eq!(answer.status(), 200);
+        answer.into_body().collect().await.expect("a body");
+    }
+    let began = Instant::now();
+    let text = loop {
+        let text = std::fs::read_to_string(&path).expect("a log");
+        if text.matches("/odd").count() == 2 && text.ends_with("}\n") {
+            break text;
+        }
+        assert!(began.elapsed() < PATIENCE, "{text}");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    };
+    for line in text.lines() {
+        assert_eq!((line.matches("\"ingress\":").count(), line.matches("\"endpoint\":").count()), (1, 1), "{line}");
+    }
+    std::fs::remove_file(&path).expect("removed");
 }
 
 /// Ingress: 59, 60, 61

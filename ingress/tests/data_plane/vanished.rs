@@ -15,6 +15,7 @@ use tokio::net::{TcpListener, TcpStream};
 
 use crate::delivery::answering;
 use crate::fixture::{Gate, PATIENCE, Upstream, ask, read_head, snapshot};
+use crate::policies::with;
 use crate::wires;
 
 /// Options that send a request the short way and the general way.
@@ -47,6 +48,13 @@ impl Machine {
             }
         });
         machine
+    }
+
+    /// Packets arrive again.
+    fn comes_back(&self) {
+        for socket in &*self.sockets.lock() {
+            socket.detach_filter().expect("there was one");
+        }
     }
 
     /// From here on no packet arrives.
@@ -110,6 +118,31 @@ async fn requests_to_a_machine_that_vanished_are_answered_elsewhere_long_before_
             assert_eq!(ask(gate.http, &request("POST", connection)).await.status, 200);
         }
         assert_eq!((metrics.failures(Cause::Vanished), good.seen()), (before, elsewhere + 10));
+    }
+}
+
+/// Who has no other try loses by giving up early: it waits as long as who may not be sent twice.
+///
+/// Ingress: 61, 62
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_last_try_outlasts_a_moment_in_which_nothing_arrives() {
+    for connection in WAYS {
+        let (one, two) = (Machine::start(answers).await, Machine::start(answers).await);
+        let once = with(snapshot(&[one.address, two.address]), &[("proxy-next-upstream-tries", "1")]);
+        let gate = Gate::start(&once, |config| config.workers = 1);
+        let text = request("GET", connection).replace("any", "a.example");
+        while one.accepted.load(Ordering::SeqCst) == 0 || two.accepted.load(Ordering::SeqCst) == 0 {
+            assert_eq!(ask(gate.http, &text).await.status, 201);
+        }
+        one.vanish();
+        two.vanish();
+        let back = async {
+            tokio::time::sleep(Duration::from_millis(900)).await;
+            one.comes_back();
+            two.comes_back();
+        };
+        let (answer, ()) = tokio::join!(ask(gate.http, &text), back);
+        assert_eq!(answer.status, 201, "{connection}: {}", answer.body);
     }
 }
 

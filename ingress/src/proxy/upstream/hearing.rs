@@ -69,11 +69,14 @@ mod system {
     const SENDS_AGAIN: u8 = 1;
     /// Times that the same bytes were sent in vain, after which nobody is believed to be there.
     const IN_VAIN: u8 = 2;
+    /// Connections that the system knows nothing of, after which it is believed to deny all.
+    const MISSES_MAX: u8 = 8;
 
     thread_local! {
         static SOCKET: OnceCell<Option<Socket>> = const { OnceCell::new() };
         static NUMBER: Cell<u32> = const { Cell::new(0) };
-        static TOLD: Cell<Option<bool>> = const { Cell::new(None) };
+        static TOLD: Cell<bool> = const { Cell::new(false) };
+        static MISSES: Cell<u8> = const { Cell::new(0) };
     }
 
     pub fn ask(ends: Ends) -> Hearing {
@@ -92,11 +95,13 @@ mod system {
     }
 
     pub fn is_told(ends: Ends) -> bool {
-        TOLD.get().unwrap_or_else(|| {
-            let told = ask(ends) != Hearing::Unknown;
-            TOLD.set(Some(told));
-            told
-        })
+        if TOLD.get() || MISSES.get() >= MISSES_MAX {
+            return TOLD.get();
+        }
+        TOLD.set(ask(ends) != Hearing::Unknown);
+        // A connection may be gone before it is asked about: once is no denial.
+        MISSES.set(MISSES.get() + u8::from(!TOLD.get()));
+        TOLD.get()
     }
 
     fn open() -> std::io::Result<Socket> {
