@@ -60,7 +60,7 @@ pub struct Trace {
     /// Bytes of the request's body
     #[arg(long, value_name = "BYTES")]
     pub body: Option<u64>,
-    /// Ask the process that serves, at its --admin-addr: it also judges passwords, limits and endpoints
+    /// Ask the process that serves, at its --admin-addr (https, or http to this machine): it also judges passwords, limits and endpoints
     #[arg(long, value_name = "URL", requires = "token_file")]
     pub gateway: Option<Uri>,
     /// Where a token of the hub is, for example of `kubectl create token`

@@ -2,6 +2,7 @@
 //!
 //! Both tell it with the same code; what only the process that serves knows is said to be missing here.
 
+use std::net::IpAddr;
 use std::path::Path;
 
 use ingress::explain::{Question, Sight, explain};
@@ -39,8 +40,27 @@ pub(super) fn question(trace: &Trace) -> Result<Question, Failure> {
         .map_err(|wrong| Failure::new("FG-CLI-001", wrong).fix("fedgate route trace http://HOST/PATH"))
 }
 
+/// Whether nobody on the way to the gateway hears the token.
+fn unheard(gateway: &http::Uri) -> Result<(), Failure> {
+    let host = gateway.host().unwrap_or("").trim_matches(['[', ']']);
+    let here = || {
+        let address = host.parse::<IpAddr>();
+        host.eq_ignore_ascii_case("localhost") || address.is_ok_and(|address| address.to_canonical().is_loopback())
+    };
+    match gateway.scheme_str() {
+        Some("https") => Ok(()),
+        Some("http") if here() => Ok(()),
+        Some("http") => Err(Failure::new("FG-CLI-001", format!("the token is not sent to {gateway}"))
+            .because("plain http shows it to everybody on the way")
+            .fix("kubectl port-forward pod/GATEWAY 7090, then --gateway http://127.0.0.1:7090")),
+        _ => Err(Failure::new("FG-CLI-001", format!("{gateway} is neither an http nor an https URL"))
+            .fix("--gateway http://127.0.0.1:7090")),
+    }
+}
+
 /// The steps as the gateway tells them.
 async fn ask(trace: &Trace, gateway: &http::Uri, token: &Path) -> Result<Vec<[String; 2]>, Failure> {
+    unheard(gateway)?;
     let read = std::fs::read_to_string(token);
     let token = read.map_err(|e| Failure::local(format!("cannot read {}", token.display()), e))?;
     let mut config = kube::Config::new(gateway.clone());
@@ -64,4 +84,55 @@ async fn ask(trace: &Trace, gateway: &http::Uri, token: &Path) -> Result<Vec<[St
     let steps = answer["steps"].as_array().ok_or_else(|| unusable("its answer has no steps".to_owned()))?;
     let text = |step: &Value, key: &str| step[key].as_str().unwrap_or("").to_owned();
     Ok(steps.iter().map(|step| [text(step, "step"), text(step, "outcome")]).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::{Trace, ask, unheard};
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        trace: Trace,
+    }
+
+    #[test]
+    fn a_token_goes_over_plain_http_to_this_machine_alone() {
+        for (gateway, wrong) in [
+            ("http://127.0.0.1:7090", None),
+            ("http://127.9.9.9", None),
+            ("http://[::1]:7090/", None),
+            ("http://[::ffff:127.0.0.1]", None),
+            ("http://LocalHost:7090", None),
+            ("https://gate.example", None),
+            ("http://gate.example", Some("the token is not sent to")),
+            ("http://10.0.0.1:7090", Some("the token is not sent to")),
+            ("http://[::]:7090", Some("the token is not sent to")),
+            ("http://0.0.0.0:7090", Some("the token is not sent to")),
+            ("http://127.0.0.1@gate.example/", Some("the token is not sent to")),
+            ("http://localhost.gate.example/", Some("the token is not sent to")),
+            ("http://127.0.0.1.gate.example/", Some("the token is not sent to")),
+            ("http://127.1:7090", Some("the token is not sent to")),
+            ("ftp://127.0.0.1", Some("neither an http nor an https URL")),
+            ("127.0.0.1:7090", Some("neither an http nor an https URL")),
+            ("/explain", Some("neither an http nor an https URL")),
+        ] {
+            let told = unheard(&gateway.parse().expect("a URI")).err().map(|failure| failure.to_string());
+            assert_eq!(told.is_some(), wrong.is_some(), "{gateway} {told:?}");
+            let fits =
+                |told: &String| wrong.is_some_and(|wrong| told.contains(wrong) && told.contains("http://127.0.0.1"));
+            assert!(told.as_ref().is_none_or(fits), "{told:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn who_could_be_overheard_does_not_even_read_the_token() {
+        let line = ["trace", "shop.example", "--gateway", "http://192.0.2.1:7090", "--token-file", "/nowhere/token"];
+        let trace = Line::try_parse_from(line).expect("a trace").trace;
+        let (gateway, token) = (trace.gateway.as_ref().expect("given"), trace.token_file.as_ref().expect("given"));
+        let told = ask(&trace, gateway, token).await.expect_err("refused").to_string();
+        assert!(told.contains("plain http shows it") && told.contains("kubectl port-forward"), "{told}");
+    }
 }
