@@ -267,9 +267,13 @@ fn promise(text: &str) -> Result<Option<HeaderValue>, String> {
     }
     let mut parts = text.split(';').map(str::trim);
     let age = parts.next().and_then(|age| age.strip_prefix("max-age=")).is_some_and(|age| age.parse::<u32>().is_ok());
-    let known = parts.all(|part| matches!(part, "includeSubDomains" | "preload"));
+    let mut left = vec!["includeSubDomains", "preload"];
+    let once = |part| left.iter().position(|known| *known == part).map(|at| left.swap_remove(at)).is_some();
+    let known = parts.all(once);
     let value = HeaderValue::from_str(text).ok().filter(|_| age && known);
-    value.map(Some).ok_or_else(|| format!("{text:?} is not max-age=SECONDS[; includeSubDomains][; preload]"))
+    value.map(Some).ok_or_else(|| {
+        format!("{text:?} is not max-age=SECONDS[; includeSubDomains][; preload], each of them once at most")
+    })
 }
 
 /// A word that may stand in a head; `none` is none.
@@ -288,7 +292,7 @@ mod tests {
 
     use ingress::{Listen, LogFormat, LogTarget};
 
-    use super::{HEADS, IngressSettings, LIMITS, TIMEOUTS};
+    use super::{HEADS, IngressSettings, LIMITS, TIMEOUTS, promise};
     use crate::config::{AccessLogFormat, ServeFlags};
 
     fn text(list: &[&str]) -> Vec<String> {
@@ -328,6 +332,26 @@ mod tests {
         assert_eq!(log.target, LogTarget::File("/var/log/x".into()));
         assert_eq!((log.format, log.every), (LogFormat::Combined, 10));
         assert!(matches!(settings.listen("127.0.0.1:0".parse().expect("an address"), None), Listen::Announced(_)));
+    }
+
+    #[test]
+    fn https_is_promised_in_words_that_are_said_once() {
+        for (text, sound) in [
+            ("none", true),
+            ("max-age=0", true),
+            ("max-age=1; includeSubDomains", true),
+            ("max-age=1;preload;includeSubDomains", true),
+            ("max-age=1; includeSubDomains; includeSubDomains", false),
+            ("max-age=1; preload; includeSubDomains; preload", false),
+            ("max-age=1; max-age=1", false),
+            ("max-age=1; ", false),
+            ("max-age=-1", false),
+            ("includeSubDomains", false),
+            ("", false),
+        ] {
+            let told = promise(text);
+            assert_eq!(told.is_ok(), sound, "{text} {told:?}");
+        }
     }
 
     #[test]
