@@ -8,7 +8,7 @@ use std::sync::Arc;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use federation_types::{label, text};
-use serde_json::Value;
+use serde_json::{Map, Value, json};
 
 use crate::annotation::{self, Judged};
 use crate::explain::stand_in;
@@ -44,9 +44,14 @@ pub fn try_out(objects: &[Value]) -> Vec<Tried> {
     }
     let ours = Classes::new(&classes);
     let foreign: Vec<Option<String>> = given.iter().map(|ingress| foreign(&ours, ingress)).collect();
-    let snapshot = snapshot(&of_kind, &given, classes.clone());
+    let (snapshot, refused) = snapshot(&of_kind, &given, classes.clone());
     let table = build(&snapshot, None, &BuildOptions { allow_loopback: true, ..BuildOptions::default() });
-    let tried = |(ingress, foreign): (&IngressObject, Option<String>)| tried(&table, ingress, foreign);
+    let tried = |(ingress, foreign): (&IngressObject, Option<String>)| {
+        let mut tried = tried(&table, ingress, foreign);
+        let named = refused.iter().filter(|(key, _)| names(ingress, key));
+        tried.problems.extend(named.map(|(key, why)| format!("Secret {key}: {why}, so the API takes no such Secret")));
+        tried
+    };
     given.iter().zip(foreign).map(tried).collect()
 }
 
@@ -59,15 +64,39 @@ fn placed(object: &Value) -> Value {
     object
 }
 
-/// A Secret whose plain texts are as the API keeps them.
-fn encoded(mut secret: Value) -> Value {
-    let plain = secret.get("stringData").and_then(Value::as_object).cloned();
-    for (key, text) in plain.into_iter().flatten() {
-        if let Some(text) = text.as_str() {
-            secret["data"][key] = STANDARD.encode(text).into();
-        }
+/// A Secret as the API keeps it, plain texts among the others; or why it takes none like this.
+fn stored(secret: &Value) -> Result<Value, String> {
+    let mut data = Map::new();
+    for (key, text) in texts(secret, "data")? {
+        // Lines may be broken anywhere.
+        let text: String = text.chars().filter(|letter| !matches!(letter, '\r' | '\n')).collect();
+        STANDARD.decode(&text).map_err(|_| format!("data[{key:?}] is not base64"))?;
+        data.insert(key.to_owned(), text.into());
     }
-    secret
+    for (key, text) in texts(secret, "stringData")? {
+        data.insert(key.to_owned(), STANDARD.encode(text).into());
+    }
+    Ok(json!({"data": data}))
+}
+
+fn texts<'s>(secret: &'s Value, field: &str) -> Result<Vec<(&'s str, &'s str)>, String> {
+    let text = |(key, value): (&'s String, &'s Value)| match value {
+        Value::String(text) => Ok((key.as_str(), text.as_str())),
+        Value::Null => Ok((key.as_str(), "")),
+        _ => Err(format!("{field}[{key:?}] is no text")),
+    };
+    match secret.get(field) {
+        None | Some(Value::Null) => Ok(Vec::new()),
+        Some(Value::Object(all)) => all.iter().map(text).collect(),
+        Some(_) => Err(format!("{field} is no object")),
+    }
+}
+
+/// Whether an Ingress is about this Secret.
+fn names(ingress: &IngressObject, secret: &Named) -> bool {
+    let certificates = ingress.tls.iter().map(|tls| tls.secret.as_str());
+    let mut all = certificates.chain(annotation::secrets(&ingress.annotations, &ingress.key.namespace));
+    ingress.key.namespace == secret.namespace && all.any(|name| *name == *secret.name)
 }
 
 fn foreign(classes: &Classes<'_>, ingress: &IngressObject) -> Option<String> {
@@ -80,11 +109,12 @@ fn foreign(classes: &Classes<'_>, ingress: &IngressObject) -> Option<String> {
     })
 }
 
+/// What routes are built from, and why which Secrets are none.
 fn snapshot<'o, I: Iterator<Item = &'o Value>>(
     of_kind: &impl Fn(&'static str) -> I,
     given: &[IngressObject],
     classes: Vec<IngressClass>,
-) -> Snapshot {
+) -> (Snapshot, BTreeMap<Named, String>) {
     let class = classes.iter().find(|class| class.controller == label::INGRESS_CONTROLLER).map(|class| &class.name);
     let adopted = |ingress: &IngressObject| {
         let class = if Classes::new(&classes).serves(ingress) { ingress.class.as_ref() } else { class };
@@ -100,9 +130,16 @@ fn snapshot<'o, I: Iterator<Item = &'o Value>>(
         parameters: Some(parameters).filter(|all| !all.is_empty()),
         ..Snapshot::default()
     };
-    for object in of_kind("Secret").map(|object| encoded(placed(object))) {
+    let mut refused = BTreeMap::new();
+    for object in of_kind("Secret").map(placed) {
         let key = Named::new(text::namespace(&object), text::name(&object));
-        let SecretObject { tls, users } = secret(&object);
+        let SecretObject { tls, users } = match stored(&object) {
+            Ok(object) => secret(&object),
+            Err(why) => {
+                refused.insert(key.clone(), why);
+                SecretObject::default()
+            }
+        };
         all.secrets.extend(tls.map(|tls| (key.clone(), tls)));
         all.user_lists.insert(key, users.unwrap_or_default());
     }
@@ -110,7 +147,7 @@ fn snapshot<'o, I: Iterator<Item = &'o Value>>(
     let known = |key: &Named| all.user_lists.contains_key(key);
     let absent = all.wanted_secrets().into_iter().filter(|key| !known(key)).collect();
     stand_in(&mut all, &absent);
-    all
+    (all, refused)
 }
 
 /// Those that are given, and those that paths lead to with the ports that they name.
@@ -165,6 +202,8 @@ fn tried(table: &RouteTable, ingress: &IngressObject, foreign: Option<String>) -
 
 #[cfg(test)]
 mod tests {
+    use base64::Engine as _;
+    use base64::engine::general_purpose::STANDARD;
     use serde_json::{Value, json};
 
     use super::{Tried, try_out};
@@ -233,5 +272,108 @@ mod tests {
         assert!(one(secure.clone()).problems.is_empty());
         let tried = try_out(&[bad, secure]);
         assert!(tried[0].problems[0].contains("spec.tls[0].secretName: Secret shop/tls"), "{tried:?}");
+    }
+
+    /// Ingress: 74
+    #[test]
+    fn a_secret_that_the_api_would_not_take_is_said_to_be_none() {
+        let annotations = json!({
+            "nginx.ingress.kubernetes.io/auth-type": "basic", "nginx.ingress.kubernetes.io/auth-secret": "users",
+        });
+        let encoded = STANDARD.encode("bob:{SHA}5en6G6MezRroT3XKqkdPOmY/BfQ=");
+        let (head, tail) = encoded.split_at(9);
+        for (data, plain, wrong) in [
+            (json!("x"), json!({"a": "b"}), Some("Secret shop/users: data is no object, so the API")),
+            (json!(["x"]), json!({"a": "b"}), Some("data is no object")),
+            (json!(3), Value::Null, Some("data is no object")),
+            (json!({"auth": "x"}), Value::Null, Some("data[\"auth\"] is not base64")),
+            (json!({"auth": {}}), Value::Null, Some("data[\"auth\"] is no text")),
+            (json!({}), json!("x"), Some("stringData is no object")),
+            (json!({}), json!({"auth": 7}), Some("stringData[\"auth\"] is no text")),
+            (Value::Null, json!({"auth": "bob:{SHA}5en6G6MezRroT3XKqkdPOmY/BfQ="}), None),
+            (json!({"auth": "eA=="}), json!({"auth": "bob:{SHA}5en6G6MezRroT3XKqkdPOmY/BfQ="}), None),
+            (json!({"auth": format!("{head}\n{tail}\n")}), Value::Null, None),
+        ] {
+            let secret = json!({
+                "kind": "Secret", "metadata": {"name": "users", "namespace": "shop"}, "data": data, "stringData": plain,
+            });
+            let other = ingress("b", "fedgate", json!({}));
+            let tried = try_out(&[secret, ingress("a", "fedgate", annotations.clone()), other]);
+            let told = &tried[0].problems;
+            assert_eq!((told.is_empty(), tried[0].closed.is_some()), (wrong.is_none(), wrong.is_some()), "{tried:?}");
+            assert!(wrong.is_none_or(|wrong| told.iter().any(|told| told.contains(wrong))), "{tried:?}");
+            assert!(tried[1].problems.iter().all(|told| !told.contains("Secret")), "{tried:?}");
+        }
+    }
+
+    /// Every place within a value.
+    fn places(of: &Value, at: &str, all: &mut Vec<String>) {
+        all.push(at.to_owned());
+        let escaped = |key: &str| key.replace('~', "~0").replace('/', "~1");
+        match of {
+            Value::Object(fields) => {
+                fields.iter().for_each(|(key, value)| places(value, &format!("{at}/{}", escaped(key)), all));
+            }
+            Value::Array(items) => {
+                items.iter().enumerate().for_each(|(number, value)| places(value, &format!("{at}/{number}"), all));
+            }
+            _ => {}
+        }
+    }
+
+    /// Ingress: 74
+    #[test]
+    fn nothing_of_a_wrong_type_ends_the_trial_of_the_others() {
+        let backend = json!({"service": {"name": "web", "port": {"number": 80, "name": "http"}}});
+        let mut first = ingress(
+            "first",
+            "edge",
+            json!({
+                "nginx.ingress.kubernetes.io/auth-type": "basic", "nginx.ingress.kubernetes.io/auth-secret": "users",
+                "nginx.ingress.kubernetes.io/rewrite-target": "/$1", "kubernetes.io/ingress.class": "edge",
+            }),
+        );
+        first["spec"]["tls"] = json!([{"hosts": ["first.example"], "secretName": "users"}]);
+        first["spec"]["defaultBackend"] = backend;
+        first["status"] = json!({"loadBalancer": {"ingress": [{"ip": "192.0.2.1"}]}});
+        let all = json!([
+            first,
+            {"kind": "IngressClass", "metadata": {"name": "edge", "annotations": {"ingressclass.kubernetes.io/is-default-class": "true"}},
+                "spec": {"controller": "fedgate.dev/ingress", "parameters": {
+                    "apiGroup": "fedgate.dev", "kind": "IngressParameters", "scope": "Namespace", "namespace": "shop", "name": "p",
+                }}},
+            {"kind": "IngressParameters", "metadata": {"name": "p", "namespace": "shop"}, "spec": {"defaults": {"limit-rps": "5"}}},
+            {"kind": "ClusterIngressParameters", "metadata": {"name": "p"}, "spec": {"defaults": {"limit-rps": "5"}}},
+            {"kind": "Service", "metadata": {"name": "web", "namespace": "shop", "annotations": {"fedgate.dev/proxy-protocol": "v1"}},
+                "spec": {"type": "ExternalName", "externalName": "x.example", "ports": [
+                    {"name": "http", "port": 80, "protocol": "TCP", "appProtocol": "http"},
+                ]}},
+            {"kind": "Secret", "type": "kubernetes.io/tls", "metadata": {"name": "users", "namespace": "shop"},
+                "data": {"auth": "eA==", "tls.crt": "eA==", "tls.key": "eA=="}, "stringData": {"more": "text"}},
+            ingress("last", "edge", json!({})),
+        ]);
+        let mut everywhere = Vec::new();
+        places(&all, "", &mut everywhere);
+        assert!(everywhere.len() > 90, "{}", everywhere.len());
+        let odd = [
+            json!(null),
+            json!(true),
+            json!(-1),
+            json!(65_536),
+            json!(1e300),
+            json!(""),
+            json!("\u{0}\u{ff}*../"),
+            json!([]),
+            json!([null, "x", 3, {}]),
+            json!({}),
+            json!({"": null, "x": [3]}),
+        ];
+        for (place, odd) in everywhere.iter().skip(1).flat_map(|place| odd.iter().map(move |odd| (place, odd))) {
+            let mut given = all.clone();
+            *given.pointer_mut(place).expect("a place") = odd.clone();
+            let tried = try_out(given.as_array().expect("a list"));
+            let last = place.starts_with("/6") || tried.iter().any(|tried| &*tried.ingress.name == "last");
+            assert!(last, "{place} {odd}");
+        }
     }
 }
