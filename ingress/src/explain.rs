@@ -8,11 +8,13 @@ pub mod desk;
 mod judge;
 mod read;
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use http::header::CONTENT_LENGTH;
 use http::request::Parts;
+use tokio::sync::Semaphore;
 
 use crate::config::{HeadRules, Limits, Network};
 use crate::filter::rate::Limiter;
@@ -54,7 +56,11 @@ pub enum Sight<'s> {
         secrets: bool,
     },
     /// These routes are being served.
-    Inside(&'s Insight),
+    Inside {
+        insight: &'s Insight,
+        /// Secrets that whoever asks may read: what they let in is judged for nobody else.
+        readable: &'s BTreeSet<Named>,
+    },
 }
 
 /// What a process that serves goes by.
@@ -64,6 +70,8 @@ pub struct Insight {
     heads: HeadRules,
     trusted: Arc<[Network]>,
     limiter: Arc<Limiter>,
+    /// The one turn in which passwords and tokens are judged for explanations; those of requests have their own.
+    turn: Arc<Semaphore>,
 }
 
 impl std::fmt::Debug for Insight {
@@ -74,26 +82,63 @@ impl std::fmt::Debug for Insight {
 
 impl Insight {
     pub(crate) fn new((limits, heads): (Limits, HeadRules), trusted: Arc<[Network]>, limiter: Arc<Limiter>) -> Self {
-        Self { limits, heads, trusted, limiter }
+        Self { limits, heads, trusted, limiter, turn: Arc::new(Semaphore::new(1)) }
     }
 }
 
 /// The Ingress that a request goes by, whatever comes of it there.
 #[must_use]
-pub fn owner(table: &RouteTable, question: Question) -> Option<Named> {
-    let Question { mut parts, .. } = question;
+pub fn owner(table: &RouteTable, question: &Question) -> Option<Named> {
+    located(table, question).map(|route| route.ingress.clone())
+}
+
+/// The route that a request or, where TLS is not ended here, its connection goes by.
+fn taken<'t>(table: &'t RouteTable, question: &Question) -> Option<&'t Arc<Route>> {
+    passed(table, question).map(|(_, route)| route).or_else(|| located(table, question))
+}
+
+fn located<'t>(table: &'t RouteTable, question: &Question) -> Option<&'t Arc<Route>> {
+    let mut parts = question.parts.clone();
     let inspected = head::inspect(&mut parts, &HeadRules::default()).ok()?;
     let path = inspected.path.as_deref().unwrap_or_else(|| parts.uri.path());
-    table.locate(inspected.host.as_str(), path).map(|found| found.route.ingress.clone())
+    table.find(inspected.host.as_str(), path)
+}
+
+/// The server name of a request whose TLS is not ended here, and where that goes: clients take the name from the URL.
+fn passed<'t>(table: &'t RouteTable, question: &Question) -> Option<(String, &'t Arc<Route>)> {
+    let name = question.parts.uri.host().filter(|_| question.tls)?;
+    let name = name.strip_suffix('.').unwrap_or(name).to_ascii_lowercase();
+    let route = table.passthrough(&name)?;
+    Some((name, route))
+}
+
+/// What becomes of a connection whose TLS is not ended here.
+fn through(table: &RouteTable, (name, route): (&str, &Arc<Route>), remote: IpAddr, sight: Sight<'_>) -> Vec<Step> {
+    let step = |name, outcome| Step { name, outcome };
+    let mut steps = vec![step("request", format!("TLS for {name} from {remote}"))];
+    steps.extend(place(table, route, name));
+    let backend = &route.backend.name;
+    let outcome = format!("its TLS goes to {backend} as it is, which ends it; nothing of the request is read here");
+    steps.push(step("passthrough", outcome));
+    if filter::refuses(&route.policy.access, remote) {
+        let outcome = "the connection is closed: the address of the client is not allowed".to_owned();
+        steps.push(step("answer", outcome));
+        return steps;
+    }
+    choice::passed(route, sight, &mut steps);
+    steps
 }
 
 /// What becomes of a request.
 pub async fn explain(table: &RouteTable, question: Question, sight: Sight<'_>) -> Vec<Step> {
+    if let Some((name, route)) = passed(table, &question) {
+        return through(table, (&name, route), question.remote, sight);
+    }
     let mut steps = Vec::new();
     let mut tell = |name, outcome: String| steps.push(Step { name, outcome });
     let Question { mut parts, remote, tls, port, body } = question;
     let (heads, trusted) = match sight {
-        Sight::Inside(insight) => (insight.heads.clone(), insight.trusted.clone()),
+        Sight::Inside { insight, .. } => (insight.heads.clone(), insight.trusted.clone()),
         Sight::Outside { .. } => (HeadRules::default(), Arc::default()),
     };
     let peer = Peer::new(remote, port, tls, &trusted);
@@ -129,7 +174,7 @@ pub async fn explain(table: &RouteTable, question: Question, sight: Sight<'_>) -
     if let Some(limits) = &route.policy.limits {
         steps.push(Step { name: "limits", outcome: judge::limits(limits, sight) });
     }
-    if !judge::proofs((route, &admitted), &parts, sight, &mut steps).await {
+    if !judge::proofs((table, route, &admitted), &parts, sight, &mut steps).await {
         steps.push(Step { name: "answer", outcome: "it is not let in".to_owned() });
         return steps;
     }

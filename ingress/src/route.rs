@@ -307,6 +307,12 @@ impl RouteTable {
         !self.passthrough.is_empty()
     }
 
+    /// The Secret that these users are from.
+    #[must_use]
+    pub fn secret_of(&self, users: &Arc<BasicAuth>) -> Option<&Named> {
+        self.users.iter().find(|(_, known)| Arc::ptr_eq(known, users)).map(|((secret, ..), _)| secret)
+    }
+
     /// Certificates by server name.
     #[must_use]
     pub fn certs(&self) -> &Certs {

@@ -10,7 +10,7 @@ use super::{Sight, Step};
 use crate::clock;
 use crate::route::balance::Asked;
 use crate::route::canary::Prospects;
-use crate::route::{Endpoint, Mark, Route, Session, Standing, Way, Wish};
+use crate::route::{Backend, Endpoint, Mark, Route, Session, Standing, Way, Wish};
 
 /// Adds who takes the request, and of whom there it can be asked.
 pub(super) fn tell(route: &Arc<Route>, asked: Asked<'_>, sight: Sight<'_>, steps: &mut Vec<Step>) {
@@ -35,18 +35,20 @@ pub(super) fn tell(route: &Arc<Route>, asked: Asked<'_>, sight: Sight<'_>, steps
     backend(taker, asked, sight, steps);
 }
 
+/// Adds to whom a connection goes whose TLS is not ended here.
+pub(super) fn passed(route: &Route, sight: Sight<'_>, steps: &mut Vec<Step>) {
+    if stands(&route.backend, "the connection is closed", steps) {
+        steps.push(Step { name: "choice", outcome: "in turn".to_owned() });
+        candidates(&route.backend, &Wish::first(clock::now(), Way::Turn), sight, steps);
+    }
+}
+
 fn backend(route: &Route, asked: Asked<'_>, sight: Sight<'_>, steps: &mut Vec<Step>) {
     let backend = &route.backend;
-    let mut tell = |name, outcome: String| steps.push(Step { name, outcome });
-    let told = match (backend.fault, backend.endpoints().len()) {
-        (Some(fault), _) => format!("{}: {fault}, the answer is 503", backend.name),
-        (None, 0) => format!("{}: no endpoint is ready, the answer is 503", backend.name),
-        (None, count) => format!("{}, {count} endpoints", backend.name),
-    };
-    tell("backend", told);
-    if backend.fault.is_some() || backend.endpoints().is_empty() {
+    if !stands(backend, "the answer is 503", steps) {
         return;
     }
+    let mut tell = |name, outcome: String| steps.push(Step { name, outcome });
     if let Some(circuit) = backend.upkeep.circuit {
         let (requests, queue) = (circuit.requests, circuit.queue);
         tell("seats", format!("{requests} requests at once, {queue} more may wait; others are answered with 503"));
@@ -54,16 +56,33 @@ fn backend(route: &Route, asked: Asked<'_>, sight: Sight<'_>, steps: &mut Vec<St
     let headers = &asked.parts.headers;
     let wish = wish(route, asked);
     tell("choice", why(route, headers, &wish));
+    candidates(backend, &wish, sight, steps);
+}
+
+/// Adds the backend; whether anybody is there, or else what comes of that.
+fn stands(backend: &Backend, otherwise: &str, steps: &mut Vec<Step>) -> bool {
+    let (told, stands) = match (backend.fault, backend.endpoints().len()) {
+        (Some(fault), _) => (format!("{}: {fault}, {otherwise}", backend.name), false),
+        (None, 0) => (format!("{}: no endpoint is ready, {otherwise}", backend.name), false),
+        (None, count) => (format!("{}, {count} endpoints", backend.name), true),
+    };
+    steps.push(Step { name: "backend", outcome: told });
+    stands
+}
+
+/// Adds everybody there, and who is next.
+fn candidates(backend: &Backend, wish: &Wish<'_>, sight: Sight<'_>, steps: &mut Vec<Step>) {
+    let mut tell = |name, outcome: String| steps.push(Step { name, outcome });
     let now = wish.now;
     for endpoint in backend.endpoints() {
         let pod = endpoint.key.pod.as_deref().map_or(String::new(), |pod| format!(", pod {pod}"));
         let zone = endpoint.zone.as_deref().map_or(String::new(), |zone| format!(", zone {zone}"));
-        let how = if matches!(sight, Sight::Inside(_)) { found(endpoint, now) } else { String::new() };
+        let how = if matches!(sight, Sight::Inside { .. }) { found(endpoint, now) } else { String::new() };
         let text = format!("{} in {}{zone}{pod}{how}", endpoint.key.address, endpoint.key.cluster);
         tell("endpoint", text);
     }
-    match (sight, backend.foresee(&wish)) {
-        (Sight::Inside(_), Some(next)) => {
+    match (sight, backend.foresee(wish)) {
+        (Sight::Inside { .. }, Some(next)) => {
             tell("next", format!("{} in {}, unless others ask before", next.key.address, next.key.cluster));
         }
         _ => tell("next", "which of them are left out, and who is next, only the gateway knows".to_owned()),

@@ -1,19 +1,23 @@
-//! Explanations for those who may have them: whoever may read the Ingress that a request goes by.
+//! Explanations for those who may have them: whoever may read the Ingress that a request goes by; what comes of a password
+//! or token is for who may read the Secret, too.
 //!
 //! The hub says who somebody is and what they may; must not know how the question came.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use hub_client::{ApiError, Hub};
 use serde_json::{Value, json};
 
-use super::{Insight, Question, Sight, Step, explain, owner};
+use super::{Insight, Question, Sight, Step, explain, judge, taken};
 use crate::route::RouteTable;
 use crate::snapshot::Named;
 
 const TOKEN_REVIEWS: &str = "/apis/authentication.k8s.io/v1/tokenreviews";
 const ACCESS_REVIEWS: &str = "/apis/authorization.k8s.io/v1/subjectaccessreviews";
+const INGRESSES: (&str, &str) = ("networking.k8s.io", "ingresses");
+const SECRETS: (&str, &str) = ("", "secrets");
 
 /// Answers questions with the routes that are being served.
 pub struct Desk {
@@ -27,8 +31,9 @@ pub struct Desk {
 pub enum Denied {
     #[error("the hub does not know who has this token")]
     Unknown,
-    #[error("{user} may not get {what}")]
-    Forbidden { user: String, what: String },
+    /// Says neither which Ingress that is nor whether there is one.
+    #[error("{user} may not get the Ingress of this request, or it goes by none and {user} may not get all of them")]
+    Forbidden { user: String },
     #[error("the hub does not say who may ask: {0}")]
     Hub(#[from] ApiError),
 }
@@ -48,8 +53,18 @@ impl Desk {
         let user = self.user(token).await?;
         // The same routes for the judgement and for the answer.
         let table = self.routes.load_full();
-        self.may_read(&user, owner(&table, question.clone())).await?;
-        Ok(explain(&table, question, Sight::Inside(&self.insight)).await)
+        let route = taken(&table, &question);
+        // All of them, where a request goes by none.
+        if !self.may_get(&user, INGRESSES, route.map(|route| &route.ingress)).await? {
+            return Err(Denied::Forbidden { user: user["username"].as_str().unwrap_or("this user").to_owned() });
+        }
+        let mut readable = BTreeSet::new();
+        for secret in route.into_iter().flat_map(|route| judge::secrets(&table, route)) {
+            if self.may_get(&user, SECRETS, Some(secret)).await? {
+                readable.insert(secret.clone());
+            }
+        }
+        Ok(explain(&table, question, Sight::Inside { insight: &self.insight, readable: &readable }).await)
     }
 
     async fn user(&self, token: &str) -> Result<Value, Denied> {
@@ -61,12 +76,13 @@ impl Desk {
         if known { Ok(review["status"]["user"].clone()) } else { Err(Denied::Unknown) }
     }
 
-    /// Whether `user` may get this Ingress; all of them, where a request goes by none.
-    async fn may_read(&self, user: &Value, ingress: Option<Named>) -> Result<(), Denied> {
-        let mut attributes = json!({"verb": "get", "group": "networking.k8s.io", "resource": "ingresses"});
-        if let Some(ingress) = &ingress {
-            attributes["namespace"] = (*ingress.namespace).into();
-            attributes["name"] = (*ingress.name).into();
+    /// Whether `user` may get an object of this group and resource; all of them, where none is named.
+    async fn may_get(&self, user: &Value, of: (&str, &str), named: Option<&Named>) -> Result<bool, ApiError> {
+        let (group, resource) = of;
+        let mut attributes = json!({"verb": "get", "group": group, "resource": resource});
+        if let Some(named) = named {
+            attributes["namespace"] = (*named.namespace).into();
+            attributes["name"] = (*named.name).into();
         }
         let mut spec = json!({"user": user["username"], "resourceAttributes": attributes});
         for field in ["uid", "groups", "extra"] {
@@ -76,11 +92,6 @@ impl Desk {
         }
         let review = json!({"apiVersion": "authorization.k8s.io/v1", "kind": "SubjectAccessReview", "spec": spec});
         let review = self.hub.post(ACCESS_REVIEWS, &review).await?;
-        if review["status"]["allowed"] == true {
-            return Ok(());
-        }
-        let what = ingress
-            .map_or_else(|| "all Ingresses, and this request goes by none".to_owned(), |i| format!("Ingress {i}"));
-        Err(Denied::Forbidden { user: user["username"].as_str().unwrap_or("this user").to_owned(), what })
+        Ok(review["status"]["allowed"] == true)
     }
 }

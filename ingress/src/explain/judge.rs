@@ -15,13 +15,14 @@ use crate::clock;
 use crate::config::Limits;
 use crate::filter::rate::Limiter;
 use crate::filter::{Admitted, bearer, password};
-use crate::route::Route;
 use crate::route::policy::{BodyLimit, Rate, RateLimits};
+use crate::route::{Route, RouteTable};
+use crate::snapshot::Named;
 
 /// What a limiter would say, with what this client has used of its share.
 pub(super) fn limiter(route: &Route, remote: IpAddr, sight: Sight<'_>) -> Arc<Limiter> {
     match sight {
-        Sight::Inside(insight) => Arc::new(insight.limiter.as_seen_by(&route.ingress, remote, clock::now())),
+        Sight::Inside { insight, .. } => Arc::new(insight.limiter.as_seen_by(&route.ingress, remote, clock::now())),
         Sight::Outside { .. } => Arc::default(),
     }
 }
@@ -33,15 +34,24 @@ pub(super) fn limits(limits: &RateLimits, sight: Sight<'_>) -> String {
     let all = [rate(limits.second, "second"), rate(limits.minute, "minute"), open];
     let all: Vec<String> = all.into_iter().flatten().collect();
     let known = match sight {
-        Sight::Inside(_) => "this client is within",
+        Sight::Inside { .. } => "this client is within",
         Sight::Outside { .. } => "how much of it is used up only the gateway knows",
     };
     format!("{} a client; {known}", all.join(", "))
 }
 
+/// The Secrets by which passwords and tokens are judged.
+pub(super) fn secrets<'r>(table: &'r RouteTable, route: &'r Route) -> impl Iterator<Item = &'r Named> {
+    let policy = &*route.policy;
+    let users = policy.users.as_ref().and_then(|users| table.secret_of(users));
+    users.into_iter().chain(policy.bearer.as_ref().map(|rules| &rules.secret))
+}
+
 /// Adds what it has to show and, where that can be judged, what comes of it; false if it is not let in.
+///
+/// What is shown is judged for those alone who may read what it is judged by: others would learn by trying.
 pub(super) async fn proofs(
-    (route, admitted): (&Route, &Admitted),
+    (table, route, admitted): (&RouteTable, &Route, &Admitted),
     parts: &Parts,
     sight: Sight<'_>,
     steps: &mut Vec<Step>,
@@ -50,13 +60,29 @@ pub(super) async fn proofs(
         return true;
     }
     let policy = &*route.policy;
-    let judges = matches!(sight, Sight::Inside(_) | Sight::Outside { secrets: true });
+    let shown = parts.headers.get(AUTHORIZATION);
+    let may = |secret: Option<&Named>| match sight {
+        Sight::Outside { secrets } => secrets,
+        Sight::Inside { readable, .. } => secret.is_some_and(|secret| readable.contains(secret)),
+    };
+    // That nothing is shown is no secret.
+    let judges = |secret| shown.is_none() || may(secret);
+    let turn = match sight {
+        Sight::Inside { insight, .. } if shown.is_some() && secrets(table, route).any(|secret| may(Some(secret))) => {
+            Arc::clone(&insight.turn).acquire_owned().await.ok()
+        }
+        Sight::Inside { .. } | Sight::Outside { .. } => None,
+    };
+    let unknown = match sight {
+        Sight::Inside { .. } => "shown, not judged: that is told to who may get the Secret that it is judged by",
+        Sight::Outside { .. } => {
+            "asked for; whether one is right only who reads the Secrets can tell, as the gateway does"
+        }
+    };
     let mut verdicts = Vec::new();
     let mut judged = |name, verdict: Option<Result<(), String>>| {
         let outcome = match &verdict {
-            None => {
-                "asked for; whether one is right only who reads the Secrets can tell, as the gateway does".to_owned()
-            }
+            None => unknown.to_owned(),
             Some(Ok(())) => "it is right".to_owned(),
             Some(Err(answer)) => answer.clone(),
         };
@@ -64,11 +90,13 @@ pub(super) async fn proofs(
         verdicts.push(verdict.map(|verdict| verdict.is_ok()));
     };
     if let Some(rules) = &policy.bearer {
-        let verdict = judges.then(|| bearer::prove(rules, &parts.headers, UnixTime::now().as_secs()));
+        let verdict =
+            judges(Some(&rules.secret)).then(|| bearer::prove(rules, &parts.headers, UnixTime::now().as_secs()));
         judged("token", verdict.map(|verdict| verdict.map(drop).map_err(|stop| stopped(&stop))));
     }
     if let Some(users) = &policy.users {
-        let verdict = if judges { Some(password::prove(users, parts.headers.get(AUTHORIZATION)).await) } else { None };
+        let judges = judges(table.secret_of(users));
+        let verdict = if judges { Some(password::verdict(users, shown, turn).await) } else { None };
         judged("password", verdict.map(|verdict| verdict.map_err(|stop| stopped(&stop))));
     }
     if let Some(external) = &route.extauth {
@@ -88,10 +116,10 @@ pub(super) async fn proofs(
 pub(super) fn body(route: &Route, length: Option<u64>, sight: Sight<'_>) -> Option<Result<String, String>> {
     let default = Limits::default();
     let listener = match sight {
-        Sight::Inside(insight) => &insight.limits,
+        Sight::Inside { insight, .. } => &insight.limits,
         Sight::Outside { .. } => &default,
     };
-    let known = matches!(sight, Sight::Inside(_)) || route.policy.bodies != BodyLimit::Listener;
+    let known = matches!(sight, Sight::Inside { .. }) || route.policy.bodies != BodyLimit::Listener;
     if !known {
         return length.map(|length| Ok(format!("{length} bytes; the gateway may have a limit of its own")));
     }

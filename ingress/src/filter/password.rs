@@ -62,6 +62,37 @@ pub async fn prove(users: &Arc<BasicAuth>, authorization: Option<&HeaderValue>) 
             tokio::task::spawn_blocking(prove).await.unwrap_or(false)
         }
     };
+    let_in(users, right)
+}
+
+/// The same for a request that nobody sent: takes no turn that requests wait for, and nothing is remembered.
+///
+/// `turn` is held until it is found out, whoever waits for it.
+///
+/// # Errors
+/// 401.
+pub async fn verdict(
+    users: &Arc<BasicAuth>,
+    authorization: Option<&HeaderValue>,
+    turn: impl Send + 'static,
+) -> Result<(), Stop> {
+    let right = match users.judge(authorization) {
+        Standing::Right => true,
+        Standing::Wrong => false,
+        Standing::Open(credentials) => {
+            let users = Arc::clone(users);
+            let judge = move || {
+                let right = users.is_right(&credentials);
+                drop(turn);
+                right
+            };
+            tokio::task::spawn_blocking(judge).await.unwrap_or(false)
+        }
+    };
+    let_in(users, right)
+}
+
+fn let_in(users: &BasicAuth, right: bool) -> Result<(), Stop> {
     if right {
         return Ok(());
     }

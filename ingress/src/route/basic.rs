@@ -134,22 +134,31 @@ impl BasicAuth {
 
     /// Whether the password is right; takes a tenth of a second where it is stored well.
     #[must_use]
+    pub fn is_right(&self, credentials: &Credentials) -> bool {
+        self.proof(credentials).is_some()
+    }
+
+    /// The same, and what was right is remembered.
+    #[must_use]
     pub fn prove(&self, credentials: &Credentials) -> bool {
-        let Some(stored) = self.users.get(&credentials.user) else {
-            if let Some(other) = self.users.values().next() {
-                std::hint::black_box(other.fits(&credentials.password));
-            }
-            return false;
-        };
-        if !stored.fits(&credentials.password) {
-            return false;
-        }
+        let Some(stored) = self.proof(credentials) else { return false };
         let mut proven = self.proven.lock();
         if proven.len() >= PROVEN_MAX {
             proven.clear();
         }
         proven.insert(fingerprint(credentials, stored));
         true
+    }
+
+    /// What is stored of the user, if the password is that.
+    fn proof(&self, credentials: &Credentials) -> Option<&Stored> {
+        let Some(stored) = self.users.get(&credentials.user) else {
+            if let Some(other) = self.users.values().next() {
+                std::hint::black_box(other.fits(&credentials.password));
+            }
+            return None;
+        };
+        stored.fits(&credentials.password).then_some(stored)
     }
 }
 
@@ -303,6 +312,18 @@ mod tests {
         assert_eq!(auth.judge(Some(&again)), Standing::Right, "remembered");
         let map = BTreeMap::from([("ann".to_owned(), cheap.into_bytes())]);
         assert!(shown(&BasicAuth::of_map(&map, "r").0, "ann", "secret"));
+    }
+
+    #[test]
+    fn what_is_only_asked_about_is_not_remembered() {
+        let (auth, _) = BasicAuth::of_file(b"bob:{SHA}W6ph5Mm5Pz8GgiULbPgzG37mj9g=", "r");
+        let value = HeaderValue::from_str(&format!("Basic {}", STANDARD.encode("bob:password"))).expect("text");
+        let open = || match auth.judge(Some(&value)) {
+            Standing::Open(credentials) => Some(credentials),
+            Standing::Right | Standing::Wrong => None,
+        };
+        assert!(auth.is_right(&open().expect("open")) && auth.prove(&open().expect("still open")));
+        assert!(open().is_none(), "remembered");
     }
 
     #[test]

@@ -6,9 +6,13 @@ use auth::jwt::{JwtError, Verifier};
 use http::{HeaderName, HeaderValue};
 use serde_json::Value;
 
+use crate::snapshot::Named;
+
 /// What a token has to say, and what of it endpoints hear.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Bearer {
+    /// Where the keys come from.
+    pub secret: Named,
     pub verifier: Verifier,
     /// Fields and the claims that are in them; clients cannot set them.
     pub headers: Vec<(HeaderName, String)>,

@@ -61,7 +61,7 @@ pub async fn shift(shift: &Shift, hub_file: Option<&Path>) -> Result<(), Failure
     }
     let seen = explain::snapshot(&hub).await.map_err(|e| Failure::hub("cannot read the routes", &e))?;
     let table = seen.routes();
-    let ingress = explain::owner(&table, question).ok_or_else(|| {
+    let ingress = explain::owner(&table, &question).ok_or_else(|| {
         Failure::new("FG-ING-002", format!("no Ingress of this gateway takes {}", shift.target))
             .fix("fedgate route list")
     })?;

@@ -18,7 +18,8 @@ impl Builder<'_> {
         let (kind, told) = match set.map(|set| KeySet::read(set)) {
             Some(Ok(keys)) => {
                 let BearerWish { issuer, audiences, leeway, headers, .. } = wish;
-                return Some(Arc::new(Bearer { verifier: Verifier { issuer, audiences, keys, leeway }, headers }));
+                let verifier = Verifier { issuer, audiences, keys, leeway };
+                return Some(Arc::new(Bearer { secret: key, verifier, headers }));
             }
             Some(Err(error)) => (ProblemKind::SecretInvalid, format!("jwks.json of Secret {key}: {error}")),
             None => (ProblemKind::SecretMissing, format!("there is no Secret {key} with jwks.json")),
