@@ -86,13 +86,18 @@ pub(crate) fn check_force(options: &WriteOptions) -> Result<(), ApiError> {
     Ok(())
 }
 
+/// Whether kinds of a group take strategic merge patches: custom ones and our own have no merge keys.
+pub(crate) fn takes_strategic(group: &str, custom: bool) -> bool {
+    !custom && group != federation_types::label::GROUP
+}
+
 impl Patch {
     /// Parses a patch of the request's media type.
     ///
     /// # Errors
     /// 415, 400.
     pub(crate) fn read(call: &mut Call, body: &Bytes, validation: FieldValidation) -> Result<Self, ApiError> {
-        let plain = call.kind.custom().is_some() || call.kind.group == federation_types::label::GROUP;
+        let plain = !takes_strategic(&call.kind.group, call.kind.custom().is_some());
         let form = match call.content_type() {
             "application/json-patch+json" => Form::Json,
             "application/merge-patch+json" => Form::Merge,

@@ -54,6 +54,11 @@ async fn v3_has_a_document_for_each_version() {
         patches,
         ["application/apply-patch+yaml", "application/json-patch+json", "application/merge-patch+json"]
     );
+    // Our own kinds take no others either, and kubectl believes what it reads here.
+    let ours = hub.get("/openapi/v3/apis/fedgate.dev/v1alpha1").await.expect(200);
+    let own = &ours["paths"]["/apis/fedgate.dev/v1alpha1/namespaces/{namespace}/placements/{name}"]["patch"];
+    let own: Vec<&String> = own["requestBody"]["content"].as_object().expect("content").keys().collect();
+    assert_eq!(own, patches);
     let parameters = item["patch"]["parameters"].to_string();
     assert!(parameters.contains("fieldValidation"), "{parameters}");
     assert!(document["paths"]["/apis/example.com/v1/namespaces/{namespace}/widgets/{name}/scale"].is_object());

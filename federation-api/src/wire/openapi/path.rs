@@ -6,6 +6,8 @@ use federation_schema::facts::{Resource, Subresource, TypeId};
 use federation_schema::structural::layer::type_name;
 use serde_json::{Map, Value, json};
 
+use crate::verb::patch::takes_strategic;
+
 use super::schema::{Dialect, Schemas, camel, capitalised, tag};
 
 const META: &str = "io.k8s.apimachinery.pkg.apis.meta.v1";
@@ -219,7 +221,7 @@ impl Paths {
                     ("put", "put", "replace", WRITE, Some(body), schema.clone(), &[200, 201][..])
                 }
                 "patch" => {
-                    let body = Body { schema: self.patch.clone(), consumes: self.patches(), required: true };
+                    let body = Body { schema: self.patch.clone(), consumes: self.patches(about), required: true };
                     ("patch", "patch", "patch", PATCH, Some(body), schema.clone(), &[200, 201][..])
                 }
                 "delete" => {
@@ -234,8 +236,9 @@ impl Paths {
         operations
     }
 
-    fn patches(&self) -> &'static [&'static str] {
-        if self.custom { &PATCHES[..3] } else { &PATCHES }
+    /// kubectl believes what stands here.
+    fn patches(&self, about: &About<'_>) -> &'static [&'static str] {
+        if takes_strategic(&about.resource.group, self.custom) { &PATCHES } else { &PATCHES[..3] }
     }
 
     fn subresource(&self, about: &About<'_>, sub: &Subresource, schemas: &mut Schemas<'_>) -> Vec<Operation<'static>> {
