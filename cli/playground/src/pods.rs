@@ -4,7 +4,8 @@
 
 use std::collections::{HashMap, HashSet};
 use std::convert::Infallible;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::io::ErrorKind;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, Ordering};
 
@@ -172,7 +173,8 @@ impl Machine {
         let running = self.inner.running.lock();
         let used: HashSet<Ipv4Addr> = running.values().map(|pod| pod.address).collect();
         let had = text::str_at(pod, &["status", "podIP"]).parse::<Ipv4Addr>().ok();
-        let free = |ip: &Ipv4Addr| !used.contains(ip);
+        let ports = ports_of(pod);
+        let free = |ip: &Ipv4Addr| !used.contains(ip) && ports.iter().all(|port| !is_taken(*ip, *port));
         had.filter(free).or_else(|| {
             (0..u16::MAX)
                 .map(|_| self.inner.last.fetch_add(1, Ordering::Relaxed).wrapping_add(1).to_be_bytes())
@@ -186,9 +188,8 @@ impl Machine {
     async fn listen(&self, pod: &Value, address: Ipv4Addr, stop: &CancellationToken) -> Option<String> {
         let answer: Arc<str> = format!("{} in {}\n", text::name(pod), self.inner.cluster).into();
         let (pod_name, cluster): (Arc<str>, Arc<str>) = (text::name(pod).into(), self.inner.cluster.as_str().into());
-        let declared = container_ports(pod);
-        let guessed = declared.is_empty();
-        for port in if guessed { UNDECLARED.to_vec() } else { declared } {
+        let guessed = container_ports(pod).is_empty();
+        for port in ports_of(pod) {
             let (answer, pod_name, cluster) = (answer.clone(), pod_name.clone(), cluster.clone());
             let serve = move |pipe: DuplexStream| serve(pipe, answer.clone(), pod_name.clone(), cluster.clone());
             let at = SocketAddr::new(IpAddr::V4(address), port);
@@ -206,6 +207,17 @@ impl Machine {
 
 fn pods() -> Gvr {
     Gvr::new("v1", "pods")
+}
+
+/// Whether another process has it: a second playground on this machine, say.
+fn is_taken(address: Ipv4Addr, port: u16) -> bool {
+    TcpListener::bind((address, port)).is_err_and(|error| error.kind() == ErrorKind::AddrInUse)
+}
+
+/// The ports that a pod listens on: those that it declares, or what it may mean.
+fn ports_of(pod: &Value) -> Vec<u16> {
+    let declared = container_ports(pod);
+    if declared.is_empty() { UNDECLARED.to_vec() } else { declared }
 }
 
 fn container_ports(pod: &Value) -> Vec<u16> {
@@ -265,4 +277,19 @@ fn status(pod: &Value, address: Ipv4Addr, problem: Option<&str>) -> Value {
             condition("ContainersReady", ready), condition("Ready", ready)],
         "containerStatuses": containers,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::{Ipv4Addr, TcpListener};
+
+    use super::is_taken;
+
+    #[test]
+    fn an_address_of_another_playground_is_passed_over() {
+        let other = TcpListener::bind((Ipv4Addr::new(127, 99, 7, 1), 0)).expect("a free port");
+        let port = other.local_addr().expect("bound").port();
+        assert!(is_taken(Ipv4Addr::new(127, 99, 7, 1), port));
+        assert!(!is_taken(Ipv4Addr::new(127, 99, 7, 2), port));
+    }
 }
