@@ -200,6 +200,9 @@ pub async fn explain(table: &RouteTable, question: Question, sight: Sight<'_>) -
 /// What becomes of requests for a route that ask for nothing special.
 #[must_use]
 pub fn state(route: &Route) -> String {
+    if let Some(host) = &route.policy.proper_host {
+        return format!("redirect to {host}");
+    }
     match (route.policy.closed, route.backend.fault) {
         (Some(why), _) | (None, Some(why)) => format!("503: {why}"),
         (None, None) if route.policy.redirect.is_some() => "redirect".to_owned(),

@@ -153,6 +153,7 @@ impl Row {
 }
 
 const YET: &str = "it is not served yet";
+const PLAIN_URL: &str = "nginx's variables are refused, and requests go to the backend then";
 const STREAMED: &str = "bodies are streamed, never buffered";
 const TEXTS: &str = "texts; no patterns and no variables";
 const TOO_MANY: &str = "the answer is 429 with Retry-After, there 503";
@@ -258,7 +259,7 @@ static ROWS: &[Row] = &[
     refused("modsecurity-transaction-id", NO_WAF),
     refused("opentelemetry-operation-name", "a span has the name of its method; its rule is an attribute"),
     refused("opentelemetry-trust-incoming-span", "whether a trace goes on is known before the route"),
-    works("permanent-redirect", Form::Url),
+    differs("permanent-redirect", Form::Url, PLAIN_URL),
     works("permanent-redirect-code", Form::Number(300, 308)),
     works("preserve-trailing-slash", Form::Flag),
     differs("proxy-body-size", Form::Bytes(u64::MAX), "without it the listener's own limit holds (none by default, there 1m)"),
@@ -309,7 +310,7 @@ static ROWS: &[Row] = &[
     ignored("ssl-prefer-server-ciphers", "TLS 1.3 and the AEAD suites of 1.2 need no preference"),
     works("ssl-redirect", Form::Flag),
     refused("stream-snippet", SNIPPET).guards(),
-    works("temporal-redirect", Form::Url),
+    differs("temporal-redirect", Form::Url, PLAIN_URL),
     works("temporal-redirect-code", Form::Number(300, 307)),
     differs("upstream-hash-by", HASH_KEY, "some of nginx's variables: $request_uri $uri $args $host $remote_addr $scheme $request_method $http_x $cookie_x $arg_x"),
     works("upstream-hash-by-subset", Form::Flag),

@@ -102,6 +102,12 @@ impl CanaryRule {
         let total = u64::from(self.total.max(1));
         (u64::from(self.weight).min(total) << 32) / total
     }
+
+    /// The same of a hundred, for people.
+    fn percent(&self) -> u64 {
+        let total = u64::from(self.total.max(1));
+        (u64::from(self.weight).min(total) * 100 + total / 2) / total
+    }
 }
 
 impl Canaries {
@@ -161,7 +167,7 @@ impl Canaries {
             match rule.wanted(headers) {
                 Some(true) => return Prospects::Taken(route),
                 Some(false) => {}
-                None if rule.share() > 0 => may.push(((rule.share() * 100) >> 32, route)),
+                None if rule.share() > 0 => may.push((rule.percent(), route)),
                 None => {}
             }
         }
@@ -228,6 +234,11 @@ mod tests {
         assert_eq!(of(&[("x-canary", "me")]), "n/canary-1");
         assert_eq!(of(&[("x-canary", "never")]), "[]");
         assert_eq!(of(&[]), "[25]");
+        for weight in [1, 5, 33, 99] {
+            let one = canaries(vec![CanaryRule { header: None, cookie: None, weight, total: 100 }]);
+            let Prospects::Drawn(drawn) = one.prospects(&head(&[])) else { panic!("it is drawn") };
+            assert_eq!(drawn[0].0, u64::from(weight));
+        }
     }
 
     #[test]
