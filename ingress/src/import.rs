@@ -104,7 +104,9 @@ fn foreign(classes: &Classes<'_>, ingress: &IngressObject) -> Option<String> {
         return None;
     }
     Some(match ingress.class.as_ref().or(ingress.legacy_class.as_ref()) {
-        Some(class) => format!("its class is {class}, which is not ours: it is not served here until that is changed"),
+        Some(class) => format!(
+            "its class is {class}, which is not ours: it is not served here until that is changed, or an IngressClass of that name at the hub has our controller"
+        ),
         None => "it has no class: it is not served here unless our class is the default one".to_owned(),
     })
 }

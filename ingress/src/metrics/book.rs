@@ -108,16 +108,25 @@ pub fn render<'b>(books: impl Iterator<Item = &'b Books>, table: &RouteTable, to
             sums.entry(*route).or_default().add(page);
         }
     }
-    let named = table.numbered().filter_map(|(route, ingress, service)| {
-        let (name, namespace) = (&ingress.name, &ingress.namespace);
+    let mut named: BTreeMap<String, Page> = BTreeMap::new();
+    for (route, ingress, backend) in table.numbered() {
+        let Some(page) = sums.remove(&route) else { continue };
+        let (name, namespace, service) = (&ingress.name, &ingress.namespace, service(backend));
         let labels = format!("ingress=\"{name}\",namespace=\"{namespace}\",service=\"{service}\"");
-        Some((labels, sums.remove(&route)?))
-    });
-    let named: Vec<(String, Page)> = named.collect();
+        // Several ports of one Service are one there.
+        named.entry(labels).or_default().add(&page);
+    }
+    let named: Vec<(String, Page)> = named.into_iter().collect();
     if !named.is_empty() {
         written(write_requests(&named, to));
         written(write_durations(&named, to));
     }
+}
+
+/// The name of a Service as ingress-nginx has it in this label: without its namespace and port.
+fn service(backend: &str) -> &str {
+    let name = backend.split_once('/').map_or(backend, |(_, name)| name);
+    name.split_once(':').map_or(name, |(name, _)| name)
 }
 
 fn written(result: std::fmt::Result) {

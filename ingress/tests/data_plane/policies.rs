@@ -357,7 +357,7 @@ async fn each_ingress_is_counted_under_the_names_that_dashboards_know() {
         gate.running.metrics.render_routes(&gate.routes.load(), &mut text);
         text
     };
-    let labels = "ingress=\"annotated\",namespace=\"n\",service=\"n/web:80\"";
+    let labels = "ingress=\"annotated\",namespace=\"n\",service=\"web\"";
     for (method, count) in [("GET", 2), ("POST", 1), ("other", 1)] {
         let line =
             format!("nginx_ingress_controller_requests{{{labels},method=\"{method}\",status=\"200\"}} {count}\n");
