@@ -128,43 +128,18 @@ fn endpoints(route: &ingress::route::Route) -> String {
     };
     route.delivery.shares.as_ref().map_or(counted.clone(), |shares| format!("{counted} ({shares})"))
 }
+
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
     use std::sync::Arc;
 
-    use clap::Parser;
     use federation_types::endpoint::group;
     use ingress::snapshot::{IngressClass, IngressObject, Named, ServiceObject};
     use ingress::{BuildOptions, Snapshot, build};
     use serde_json::{Value, json};
 
-    use super::trace::question;
-    use super::{Trace, listed};
-
-    #[derive(Parser)]
-    struct Line {
-        #[command(flatten)]
-        trace: Trace,
-    }
-
-    #[test]
-    fn a_request_is_named_as_people_name_it() {
-        let asked = |text: &str| question(&Line::try_parse_from(["trace", text]).expect("a text").trace);
-        for (text, tls, port, target) in [
-            ("shop.example/cart?x=1", false, 80, "http://shop.example/cart?x=1"),
-            ("shop.example", false, 80, "http://shop.example/"),
-            ("shop.example:7080/x", false, 7080, "http://shop.example:7080/x"),
-            ("https://shop.example/x", true, 443, "https://shop.example/x"),
-        ] {
-            let question = asked(text).unwrap_or_else(|error| panic!("{text}: {error}"));
-            assert_eq!((question.tls, question.port, question.parts.uri.to_string()), (tls, port, target.to_owned()));
-        }
-        for odd in ["ftp://shop.example/", "a b", "http://"] {
-            let told = asked(odd).expect_err(odd).to_string();
-            assert!(told.contains("neither HOST/PATH nor an http or https URL") && told.contains(odd), "{told}");
-        }
-    }
+    use super::listed;
 
     fn ingress(name: &str, annotations: &[(&str, &str)]) -> Arc<IngressObject> {
         let to = json!({"service": {"name": "web", "port": {"number": 80}}});

@@ -110,9 +110,9 @@ fn asking(
     let mut out = Vec::with_capacity(HEAD);
     let ask = ask::of(request, peer, (&proxy.heads, &proxy.limits), &mut out)?;
     let traced = line.as_ref().is_some_and(|line| line.is_traced());
-    // From here on nothing is left to the general way: what is noted now would be noted twice.
     let told = if traced { ask.trace.told()? } else { None };
     let trial = Trial::of(proxy, peer, &ask, began)?;
+    // From here on nothing is left to the general way, where it would be noted once more.
     note_route(&trial.route, line);
     if let Some(line) = line {
         line.tried(1, &trial.endpoint.key);

@@ -10,7 +10,10 @@ use ingress::build;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
-use crate::fixture::{Answer, Gate, PATIENCE, Upstream, ask, exchange, options, read_head, scripted, snapshot};
+use crate::fixture::{
+    Answer, Gate, PATIENCE, Unfinished, Upstream, ask, dictated, exchange, hears, options, read_head, scripted,
+    snapshot, unfinished,
+};
 use crate::policies::with;
 
 /// An option that names nothing sends a request the general way, and changes nothing else.
@@ -397,19 +400,7 @@ fn unchunked(mut bytes: &[u8]) -> Vec<u8> {
 /// Ingress: 58
 #[tokio::test]
 async fn each_piece_is_passed_on_at_once() {
-    let (mut pieces, wanted) = tokio::sync::mpsc::unbounded_channel::<&'static str>();
-    let wanted = Arc::new(tokio::sync::Mutex::new(wanted));
-    let address = scripted(move |mut stream, _, _| {
-        let wanted = wanted.clone();
-        async move {
-            let head = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n";
-            stream.write_all(head).await.expect("written");
-            while let Some(piece) = wanted.lock().await.recv().await {
-                stream.write_all(piece.as_bytes()).await.expect("written");
-            }
-        }
-    })
-    .await;
+    let (address, pieces) = dictated().await;
     let gate = Gate::to(&[address]);
     let mut stream = TcpStream::connect(gate.http).await.expect("connect");
     stream.write_all(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n").await.expect("written");
@@ -422,33 +413,19 @@ async fn each_piece_is_passed_on_at_once() {
         tokio::time::timeout(PATIENCE, stream.read_exact(&mut got)).await.expect("at once").expect("a piece");
         assert_eq!(got, shown.as_bytes());
     }
-    pieces = tokio::sync::mpsc::unbounded_channel().0;
-    drop(pieces);
 }
 
 /// Ingress: 18
 #[tokio::test]
 async fn a_client_that_goes_away_takes_its_exchange_along() {
-    let (gone, mut left) = tokio::sync::mpsc::unbounded_channel();
-    let address = scripted(move |mut stream, _, number| {
-        let gone = gone.clone();
-        async move {
-            if number > 0 {
-                stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf").await.expect("written");
-            }
-            let end = stream.read(&mut [0; 1]).await;
-            gone.send(matches!(end, Ok(0) | Err(_))).expect("the test waits");
-        }
-    })
-    .await;
+    let (address, mut said) = unfinished().await;
     let gate = Gate::to(&[address]);
     for _ in 0..2 {
         let mut stream = TcpStream::connect(gate.http).await.expect("connect");
         stream.write_all(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n").await.expect("written");
-        tokio::time::sleep(Duration::from_millis(20)).await;
+        assert_eq!(hears(&mut said).await, Unfinished::Asked);
         drop(stream);
-        let left = tokio::time::timeout(PATIENCE, left.recv()).await.expect("the endpoint hears of it");
-        assert_eq!(left, Some(true));
+        assert_eq!(hears(&mut said).await, Unfinished::Left);
     }
 }
 

@@ -19,6 +19,7 @@ use ingress::{BuildOptions, IngressConfig, Listen, RouteTable, Running, Snapshot
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -256,6 +257,55 @@ where
         }
     });
     address
+}
+
+/// An endpoint whose answer, after its head, comes in the chunks that it is told to write.
+pub async fn dictated() -> (SocketAddr, UnboundedSender<&'static str>) {
+    let (pieces, wanted) = unbounded_channel::<&'static str>();
+    let wanted = Arc::new(tokio::sync::Mutex::new(wanted));
+    let address = scripted(move |mut stream, _, _| {
+        let wanted = wanted.clone();
+        async move {
+            let head = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n";
+            stream.write_all(head).await.expect("written");
+            while let Some(piece) = wanted.lock().await.recv().await {
+                stream.write_all(piece.as_bytes()).await.expect("written");
+            }
+        }
+    })
+    .await;
+    (address, pieces)
+}
+
+/// What becomes of a connection to an endpoint that never finishes an answer.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Unfinished {
+    Asked,
+    Left,
+}
+
+/// An endpoint that never finishes an answer, and begins one only after the first time.
+pub async fn unfinished() -> (SocketAddr, UnboundedReceiver<Unfinished>) {
+    let (say, said) = unbounded_channel();
+    let address = scripted(move |mut stream, _, number| {
+        let say = say.clone();
+        async move {
+            say.send(Unfinished::Asked).expect("the test waits");
+            if number > 0 {
+                stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf").await.expect("written");
+            }
+            let end = stream.read(&mut [0; 1]).await;
+            assert!(matches!(end, Ok(0) | Err(_)), "nothing more is sent");
+            say.send(Unfinished::Left).expect("the test waits");
+        }
+    })
+    .await;
+    (address, said)
+}
+
+/// The next word of an endpoint.
+pub async fn hears(said: &mut UnboundedReceiver<Unfinished>) -> Unfinished {
+    tokio::time::timeout(PATIENCE, said.recv()).await.expect("in time").expect("the endpoint is there")
 }
 
 /// Reads up to the end of a head.

@@ -13,11 +13,12 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use ingress::metrics::Count;
 use ingress::trace::TraceConfig;
 use ingress::{AccessLog, LogTarget};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
-use tokio::sync::{Mutex, mpsc};
 
-use crate::fixture::{Gate, PATIENCE, Upstream, read_head, scripted, snapshot};
+use crate::fixture::{
+    Gate, PATIENCE, Unfinished, Upstream, dictated, hears, read_head, scripted, snapshot, unfinished,
+};
 
 type Sender = SendRequest<Empty<Bytes>>;
 
@@ -196,19 +197,7 @@ async fn streams_in_turn_share_one_connection_to_their_endpoint() {
 /// Ingress: 58
 #[tokio::test]
 async fn each_piece_is_passed_on_at_once() {
-    let (pieces, wanted) = mpsc::unbounded_channel::<&'static str>();
-    let wanted = Arc::new(Mutex::new(wanted));
-    let address = scripted(move |mut stream, _, _| {
-        let wanted = wanted.clone();
-        async move {
-            let head = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n";
-            stream.write_all(head).await.expect("written");
-            while let Some(piece) = wanted.lock().await.recv().await {
-                stream.write_all(piece.as_bytes()).await.expect("written");
-            }
-        }
-    })
-    .await;
+    let (address, pieces) = dictated().await;
     let gate = Gate::to(&[address]);
     let mut sender = speak(&gate).await;
     let mut answer = sender.send_request(get("GET", "http://h/", &[])).await.expect("an answer").into_body();
@@ -225,25 +214,16 @@ async fn each_piece_is_passed_on_at_once() {
 /// Ingress: 18
 #[tokio::test]
 async fn a_stream_that_is_reset_takes_its_exchange_along() {
-    let (gone, mut left) = mpsc::unbounded_channel();
-    let address = scripted(move |mut stream, _, number| {
-        let gone = gone.clone();
-        async move {
-            if number > 0 {
-                stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf").await.expect("written");
-            }
-            let end = stream.read(&mut [0; 1]).await;
-            gone.send(matches!(end, Ok(0) | Err(_))).expect("the test waits");
-        }
-    })
-    .await;
+    let (address, mut said) = unfinished().await;
     let gate = Gate::to(&[address]);
     let mut sender = speak(&gate).await;
     for _ in 0..2 {
-        let asked = tokio::time::timeout(Duration::from_millis(50), sender.send_request(get("GET", "http://h/", &[])));
+        let asked = tokio::spawn(sender.send_request(get("GET", "http://h/", &[])));
+        assert_eq!(hears(&mut said).await, Unfinished::Asked);
+        // Without its head yet, or with it: either way the stream ends here.
+        asked.abort();
         drop(asked.await);
-        let left = tokio::time::timeout(PATIENCE, left.recv()).await.expect("the endpoint hears of it");
-        assert_eq!(left, Some(true));
+        assert_eq!(hears(&mut said).await, Unfinished::Left);
     }
 }
 

@@ -90,12 +90,30 @@ async fn ask(trace: &Trace, gateway: &http::Uri, token: &Path) -> Result<Vec<[St
 mod tests {
     use clap::Parser;
 
-    use super::{Trace, ask, unheard};
+    use super::{Trace, ask, question, unheard};
 
     #[derive(Parser)]
     struct Line {
         #[command(flatten)]
         trace: Trace,
+    }
+
+    #[test]
+    fn a_request_is_named_as_people_name_it() {
+        let asked = |text: &str| question(&Line::try_parse_from(["trace", text]).expect("a text").trace);
+        for (text, tls, port, target) in [
+            ("shop.example/cart?x=1", false, 80, "http://shop.example/cart?x=1"),
+            ("shop.example", false, 80, "http://shop.example/"),
+            ("shop.example:7080/x", false, 7080, "http://shop.example:7080/x"),
+            ("https://shop.example/x", true, 443, "https://shop.example/x"),
+        ] {
+            let question = asked(text).unwrap_or_else(|error| panic!("{text}: {error}"));
+            assert_eq!((question.tls, question.port, question.parts.uri.to_string()), (tls, port, target.to_owned()));
+        }
+        for odd in ["ftp://shop.example/", "a b", "http://"] {
+            let told = asked(odd).expect_err(odd).to_string();
+            assert!(told.contains("neither HOST/PATH nor an http or https URL") && told.contains(odd), "{told}");
+        }
     }
 
     #[test]
