@@ -132,7 +132,8 @@ fn exact_name(selector: &str) -> Option<String> {
         let value = value.strip_prefix('=').unwrap_or(value);
         (field.trim() == "metadata.name").then(|| value.trim().to_owned())
     })?;
-    let fits = !name.is_empty() && name != "." && name != ".." && !name.contains(['/', '%', '\\']);
+    let breaks = |c: char| matches!(c, '/' | '%' | '\\') || c.is_control();
+    let fits = !name.is_empty() && name != "." && name != ".." && !name.contains(breaks);
     fits.then_some(name)
 }
 

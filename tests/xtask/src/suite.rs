@@ -49,7 +49,7 @@ enum Step {
     Chart,
     /// every test of the workspace
     Tests,
-    /// every fuzz target for half a minute
+    /// every fuzz target for a minute
     Fuzz,
     /// the conformance suite of HTTP/2 against the ingress
     H2spec,
