@@ -54,6 +54,7 @@ pub struct Fields {
     cuts: [usize; 2],
     route: String,
     id: Vec<u8>,
+    user: Vec<u8>,
     cluster: String,
     endpoint: Option<SocketAddr>,
     pub attempts: usize,
@@ -187,6 +188,7 @@ impl Fields {
                 cuts: [0; 2],
                 route: String::new(),
                 id: Vec::new(),
+                user: Vec::new(),
                 cluster: String::new(),
                 endpoint: None,
                 attempts: 0,
@@ -206,6 +208,7 @@ impl Fields {
         fields.asked.clear();
         fields.route.clear();
         fields.id.clear();
+        fields.user.clear();
         fields.cluster.clear();
         (fields.endpoint, fields.attempts, fields.status) = (None, 0, GONE);
         (fields.reason, fields.bytes, fields.broken) = ("", 0, false);
@@ -276,6 +279,12 @@ impl Fields {
     pub fn identified(&mut self, id: &[u8]) {
         self.id.clear();
         self.id.extend_from_slice(id);
+    }
+
+    /// Whose request it is, as far as its route asks: who is named last.
+    pub fn known_as(&mut self, user: &str) {
+        self.user.clear();
+        self.user.extend_from_slice(cut(user.as_bytes()));
     }
 
     /// Keeps the memory for another request of this thread.

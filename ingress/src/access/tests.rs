@@ -93,6 +93,35 @@ fn whatever_a_client_says_is_one_json_object_on_one_line() {
 
 /// Ingress: 77
 #[test]
+fn a_users_name_is_one_field_of_the_line_whatever_is_in_it() {
+    for (user, combined, read) in [
+        (None, "-", None),
+        (Some("ann"), "ann", Some("ann")),
+        (Some("ann [b] \"c\"\\"), r"ann\x20[b]\x20\x22c\x22\x5C", Some("ann [b] \"c\"\\")),
+        (Some("a\r\nb\u{f6}"), r"a\x0D\x0Ab\xC3\xB6", Some("a\r\nb\u{f6}")),
+    ] {
+        for format in [LogFormat::Combined, LogFormat::Json] {
+            let journal = journal(format, 1);
+            let mut line = journal.begin(Instant::now(), &peer(), &mut request(b"h", b"a")).expect("a line");
+            user.iter().for_each(|user| line.known_as(user));
+            drop(line);
+            // The memory of the line before is the next one's; its user is not.
+            drop(journal.begin(Instant::now(), &peer(), &mut request(b"h", b"a")));
+            let text = String::from_utf8(taken(&journal)).expect("text");
+            let (first, second) = text.trim_end().split_once('\n').expect("two lines");
+            if format == LogFormat::Combined {
+                assert!(first.starts_with(&format!("127.0.0.1 - {combined} [")), "{first}");
+                assert!(second.starts_with("127.0.0.1 - - ["), "{second}");
+            } else {
+                let value = |line: &str| serde_json::from_str::<Value>(line).expect("JSON").get("user").cloned();
+                assert_eq!((value(first), value(second)), (read.map(Value::from), None));
+            }
+        }
+    }
+}
+
+/// Ingress: 77
+#[test]
 fn the_combined_format_is_nginxs() {
     let journal = journal(LogFormat::Combined, 1);
     let mut line = journal.begin(Instant::now(), &peer(), &mut request(b"h", b"a \"b\" \xff\\")).expect("a line");

@@ -1,16 +1,16 @@
 //! Who shows a token, and whether it is believed.
 
 use http::header::{AUTHORIZATION, WWW_AUTHENTICATE};
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use http::{HeaderMap, HeaderValue, StatusCode};
 
 use super::{Reply, Stop};
-use crate::route::bearer::Bearer;
+use crate::route::bearer::{Bearer, Believed};
 
-/// Lets in who shows a good token; gives what endpoints are told of it.
+/// Lets in who shows a good token; gives whose it is, and what endpoints are told of it.
 ///
 /// # Errors
 /// 401 with the challenge of RFC 6750 §3: without a token no error is named.
-pub fn prove(rules: &Bearer, headers: &HeaderMap, now: u64) -> Result<Vec<(HeaderName, HeaderValue)>, Stop> {
+pub fn prove(rules: &Bearer, headers: &HeaderMap, now: u64) -> Result<Believed, Stop> {
     let unknown = |reason, challenge| {
         let challenge = (WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
         Stop::Reply(Reply::new(StatusCode::UNAUTHORIZED, reason, [challenge]))

@@ -5,7 +5,9 @@
 use std::future::poll_fn;
 use std::pin::Pin;
 
-use http::header::{CONTENT_LENGTH, EXPECT, HOST, LOCATION, SET_COOKIE, TRANSFER_ENCODING, UPGRADE, WWW_AUTHENTICATE};
+use http::header::{
+    AUTHORIZATION, CONTENT_LENGTH, EXPECT, HOST, LOCATION, SET_COOKIE, TRANSFER_ENCODING, UPGRADE, WWW_AUTHENTICATE,
+};
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode};
 use hyper::body::Body as _;
@@ -23,6 +25,8 @@ use crate::peer::Peer;
 use crate::refusal::Refusal;
 use crate::route::Route;
 use crate::route::balance::Way;
+use crate::route::basic;
+use crate::route::bearer::Believed;
 use crate::route::extauth::{External, ExternalAuth, Stopped};
 
 const ORIGINAL_URL: HeaderName = HeaderName::from_static("x-original-url");
@@ -89,12 +93,22 @@ impl Proxy {
         line: &mut Option<Line>,
     ) -> Result<Grant, Stop> {
         let mut shown = admitted.shown.as_deref().map_or(Vec::new(), |shown| filter::mutual::told(shown, parts));
+        if let (Some(line), Some(user)) = (line.as_mut(), admitted.shown.as_ref().and_then(|shown| shown.user.as_ref()))
+        {
+            line.known_as(user);
+        }
         if !admitted.proves {
             return Ok(Grant { fields: shown, ..Grant::default() });
         }
+        if let Some(line) = line.as_mut().filter(|_| route.policy.users.is_some() || route.extauth.is_some()) {
+            // As nginx has it, also of one who is not let in: the status says so.
+            let user = parts.headers.get(AUTHORIZATION).and_then(basic::user);
+            user.iter().for_each(|user| line.known_as(user));
+        }
         let now = || UnixTime::now().as_secs();
         match route.policy.bearer.as_ref().map(|rules| filter::bearer::prove(rules, &parts.headers, now())) {
-            Some(Ok(fields)) => {
+            Some(Ok(Believed { subject, fields })) => {
+                line.iter_mut().zip(&subject).for_each(|(line, subject)| line.known_as(subject));
                 shown.extend(fields);
                 if route.policy.satisfied_by_any {
                     return Ok(Grant { fields: shown, ..Grant::default() });
@@ -109,7 +123,7 @@ impl Proxy {
             None => {}
         }
         let password = match &route.policy.users {
-            Some(users) => Some(filter::password::prove(users, parts.headers.get(http::header::AUTHORIZATION)).await),
+            Some(users) => Some(filter::password::prove(users, parts.headers.get(AUTHORIZATION)).await),
             None => None,
         };
         match (password, &route.extauth) {

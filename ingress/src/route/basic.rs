@@ -162,6 +162,12 @@ impl BasicAuth {
     }
 }
 
+/// The name that is shown with a password, whoever's it is and whether it is right; none where it is empty.
+#[must_use]
+pub fn user(authorization: &HeaderValue) -> Option<Box<str>> {
+    credentials(authorization).map(|credentials| credentials.user).filter(|user| !user.is_empty())
+}
+
 fn credentials(authorization: &HeaderValue) -> Option<Credentials> {
     let text = authorization.to_str().ok().filter(|text| text.len() <= CREDENTIALS_MAX)?;
     let (scheme, encoded) = text.split_once(' ')?;

@@ -18,12 +18,21 @@ pub struct Bearer {
     pub headers: Vec<(HeaderName, String)>,
 }
 
+/// What a good token says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Believed {
+    /// Whose it is, where it says so.
+    pub subject: Option<Box<str>>,
+    /// For endpoints.
+    pub fields: Vec<(HeaderName, HeaderValue)>,
+}
+
 impl Bearer {
-    /// The fields for endpoints, out of the claims of a good token; a claim that is no text, number or truth is told of in none.
+    /// What of the claims of a good token is told; a claim that is no text, number or truth is in no field.
     ///
     /// # Errors
     /// Why the token is not believed.
-    pub fn judge(&self, token: &str, now: u64) -> Result<Vec<(HeaderName, HeaderValue)>, JwtError> {
+    pub fn judge(&self, token: &str, now: u64) -> Result<Believed, JwtError> {
         let claims = self.verifier.verify(token, now)?;
         let value = |claim: &str| match claims.get(claim)? {
             Value::String(text) => HeaderValue::from_str(text).ok(),
@@ -31,6 +40,8 @@ impl Bearer {
             Value::Bool(truth) => Some(HeaderValue::from_static(if *truth { "true" } else { "false" })),
             Value::Null | Value::Array(_) | Value::Object(_) => None,
         };
-        Ok(self.headers.iter().filter_map(|(name, claim)| Some((name.clone(), value(claim)?))).collect())
+        let fields = self.headers.iter().filter_map(|(name, claim)| Some((name.clone(), value(claim)?))).collect();
+        let subject = claims.get("sub").and_then(Value::as_str).filter(|subject| !subject.is_empty());
+        Ok(Believed { subject: subject.map(Into::into), fields })
     }
 }

@@ -35,6 +35,8 @@ const VERIFY: HeaderName = HeaderName::from_static("ssl-client-verify");
 const SUBJECT: HeaderName = HeaderName::from_static("ssl-client-subject-dn");
 const ISSUER: HeaderName = HeaderName::from_static("ssl-client-issuer-dn");
 
+/// The word for a certificate of an authority that is believed.
+const SUCCESS: &str = "SUCCESS";
 /// Bytes of a compiled pattern.
 pub const PATTERN_MAX: usize = 1 << 20;
 /// Longer chains are refused: each certificate costs a check of a signature.
@@ -113,6 +115,8 @@ pub struct Verdict {
     pub refusal: Option<Refusal>,
     /// For endpoints.
     pub fields: Vec<(HeaderName, HeaderValue)>,
+    /// The first CN of one that was issued by who is believed.
+    pub user: Option<Box<str>>,
     /// Seconds since 1970, from which on it does not hold any more.
     pub until: u64,
 }
@@ -182,7 +186,7 @@ impl Mutual {
     /// What comes of a chain, the client's own certificate first; an empty one is none.
     #[must_use]
     pub fn judge(&self, chain: &[CertificateDer<'_>], now: UnixTime) -> Verdict {
-        let refused = |refusal| Verdict { refusal: Some(refusal), fields: Vec::new(), until: u64::MAX };
+        let refused = |refusal| Verdict { refusal: Some(refusal), fields: Vec::new(), user: None, until: u64::MAX };
         let Ok(authorities) = &self.authorities else { return refused(CLOSED) };
         let shown = chain.first().filter(|_| self.wish.demand != Demand::Never);
         let Some(own) = shown else {
@@ -192,14 +196,14 @@ impl Mutual {
                 (_, None) => None,
             };
             let fields = vec![(VERIFY, HeaderValue::from_static("NONE"))];
-            return Verdict { refusal, fields, until: u64::MAX };
+            return Verdict { refusal, fields, user: None, until: u64::MAX };
         };
         let Ok((_, certificate)) = X509Certificate::from_der(own) else { return refused(WRONG) };
         if certificate.version() == X509Version::V1 {
             return refused(OLD);
         }
         let word = match self.verify(authorities, chain, now) {
-            Ok(()) => "SUCCESS",
+            Ok(()) => SUCCESS,
             Err(error) if self.wish.demand == Demand::OptionalOfAnybody => {
                 match stranger(&error, &certificate, chain) {
                     Some(word) => word,
@@ -209,11 +213,11 @@ impl Mutual {
             Err(_) => return refused(WRONG),
         };
         let Some(fields) = self.fields(word, own, &certificate) else { return refused(WRONG) };
-        let named = self.pattern.as_ref().is_none_or(|pattern| {
-            subject::common_names(certificate.subject()).iter().any(|name| pattern.is_match(name))
-        });
+        let names = subject::common_names(certificate.subject());
+        let named = self.pattern.as_ref().is_none_or(|pattern| names.iter().any(|name| pattern.is_match(name)));
+        let user = names.into_iter().next().filter(|name| word == SUCCESS && !name.is_empty()).map(Into::into);
         let until = u64::try_from(certificate.validity().not_after.timestamp()).unwrap_or(0).saturating_add(1);
-        Verdict { refusal: (!named).then_some(STRANGER), fields, until }
+        Verdict { refusal: (!named).then_some(STRANGER), fields, user, until }
     }
 
     fn verify(

@@ -4,16 +4,22 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http::StatusCode;
 use ingress::failure::Cause;
+use ingress::snapshot::{Named, UserList};
 use ingress::{AccessLog, LogTarget};
-use serde_json::Value;
+use ring::signature::KeyPair as _;
+use serde_json::{Value, json};
 use tempfile::TempDir;
+use tokio::net::TcpStream;
 use tokio::sync::Notify;
 
 use crate::delivery::{answering, speaking};
 use crate::failures::closed;
 use crate::fixture::{Gate, PATIENCE, Upstream, ask, exchange, scripted, snapshot};
+use crate::{bearer, mutual};
 
 /// One folder for the logs of all tests here.
 static FOLDER: LazyLock<TempDir> = LazyLock::new(|| tempfile::tempdir().expect("a folder"));
@@ -118,6 +124,75 @@ async fn a_line_is_escaped_and_tells_no_secret() {
     assert_eq!(line["bytes"], answer.body.len());
     let text = line.to_string().to_lowercase();
     assert!(!text.contains("hush") && !text.contains("ahvza"), "{text}");
+}
+
+/// Who asks is named where the route asks who it is, also who is sent away; nowhere else.
+///
+/// Ingress: 77
+#[tokio::test]
+async fn the_line_names_the_user() {
+    let (good, path) = (Upstream::start("good").await, path("users"));
+    let ours = mutual::authority("root", None);
+    let key = bearer::key();
+    let x = URL_SAFE_NO_PAD.encode(key.public_key().as_ref());
+    let set = json!({"keys": [{"kty": "OKP", "crv": "Ed25519", "kid": "k", "x": x}]}).to_string();
+    let mut all = snapshot(&[good.address]);
+    mutual::authorities(&mut all, "ca", &ours.pem);
+    for (name, file, text) in
+        [("users", "auth", "ann:{SHA}W6ph5Mm5Pz8GgiULbPgzG37mj9g=\n"), ("keys", "jwks.json", set.as_str())]
+    {
+        let file = [(file.to_owned(), text.as_bytes().to_vec())];
+        all.user_lists.insert(Named::new("n", name), Arc::new(UserList(file.into())));
+    }
+    let basic = json!({"auth-type": "basic", "auth-secret": "users"});
+    let certificate =
+        |wanted: &str| json!({"auth-tls-secret": "n/ca", "auth-tls-verify-client": wanted, "ssl-redirect": "false"});
+    let ingresses = [
+        ("basic.example", basic),
+        ("token.example", bearer::ASKED.into_iter().map(|(key, value)| (key.to_owned(), json!(value))).collect()),
+        ("on.example", certificate("on")),
+        ("anybody.example", certificate("optional_no_ca")),
+        ("plain.example", json!({"ssl-redirect": "false"})),
+    ];
+    for (number, ingress) in (1..).zip(ingresses) {
+        mutual::with(&mut all, number, "n", ingress);
+    }
+    let gate = Gate::start(&all, |config| {
+        config.access_log = AccessLog { target: LogTarget::File(path.clone()), ..AccessLog::default() };
+    });
+    let shown = |scheme: &str, what: &str| format!("Authorization: {scheme} {what}\r\n");
+    let (right, wrong) = (shown("Basic", "YW5uOnBhc3N3b3Jk"), shown("Basic", "YW5uOnNlY3JldA=="));
+    let token = |change: Value| shown("Bearer", &bearer::token(&key, &change));
+    let (alice, mallory) =
+        (mutual::identity(&ours, "alice"), mutual::identity(&mutual::authority("other", None), "mallory"));
+    let asked = [
+        ("basic.example", right.clone(), None, 200, Some("ann")),
+        ("basic.example", wrong, None, 401, Some("ann")),
+        ("basic.example", String::new(), None, 401, None),
+        ("basic.example", shown("Basic", "OnBhc3N3b3Jk"), None, 401, None),
+        ("token.example", token(json!({})), None, 200, Some("ann")),
+        ("token.example", token(json!({"sub": "b\" \n"})), None, 200, Some("b\" \n")),
+        ("token.example", token(json!({"sub": 7})), None, 200, None),
+        ("token.example", token(json!({"exp": 1})), None, 401, None),
+        ("on.example", String::new(), Some(&alice), 200, Some("alice")),
+        ("anybody.example", String::new(), Some(&mallory), 200, None),
+        ("plain.example", right, None, 200, None),
+    ];
+    for (number, (host, fields, identity, status, user)) in asked.into_iter().enumerate() {
+        let fields = format!("User-Agent: {number}\r\n{fields}Connection: close\r\n");
+        let answer = match identity {
+            Some(identity) => {
+                let tcp = TcpStream::connect(gate.https).await.expect("connect");
+                let mut stream = mutual::connect_to(tcp, &mutual::config(Some(identity)), host).await;
+                mutual::request(&mut stream, host, &fields).await
+            }
+            None => ask(gate.http, &format!("GET / HTTP/1.1\r\nHost: {host}\r\n{fields}\r\n")).await,
+        };
+        assert_eq!(answer.status, status, "{number} {host}");
+        let line = until(|| lines(&path).into_iter().find(|line| line["user_agent"] == number.to_string())).await;
+        assert_eq!(line.get("user").and_then(Value::as_str), user, "{number} {line}");
+        assert!(!line.to_string().contains("YW5u"), "{line}");
+    }
 }
 
 /// Ingress: 18, 77

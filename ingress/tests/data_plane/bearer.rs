@@ -18,12 +18,12 @@ fn encoded(value: &Value) -> String {
     URL_SAFE_NO_PAD.encode(value.to_string())
 }
 
-fn key() -> Ed25519KeyPair {
+pub fn key() -> Ed25519KeyPair {
     let made = Ed25519KeyPair::generate_pkcs8(&SystemRandom::new()).expect("a key");
     Ed25519KeyPair::from_pkcs8(made.as_ref()).expect("a key")
 }
 
-fn token(by: &Ed25519KeyPair, change: &Value) -> String {
+pub fn token(by: &Ed25519KeyPair, change: &Value) -> String {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_secs();
     let mut claims =
         json!({"iss": "https://issuer.example", "aud": "shop", "exp": now + 600, "sub": "ann", "level": 3});
@@ -34,7 +34,7 @@ fn token(by: &Ed25519KeyPair, change: &Value) -> String {
     format!("{signed}.{}", URL_SAFE_NO_PAD.encode(by.sign(signed.as_bytes())))
 }
 
-const ASKED: [(&str, &str); 4] = [
+pub const ASKED: [(&str, &str); 4] = [
     ("auth-jwt-secret", "keys"),
     ("auth-jwt-issuer", "https://issuer.example"),
     ("auth-jwt-audiences", "shop, store"),

@@ -117,7 +117,7 @@ pub fn with(snapshot: &mut Snapshot, number: u32, namespace: &str, (host, annota
     snapshot.ingresses.push(Arc::new(IngressObject::read(&object)));
 }
 
-fn authorities(snapshot: &mut Snapshot, name: &str, pem: &str) {
+pub fn authorities(snapshot: &mut Snapshot, name: &str, pem: &str) {
     let keys = [("ca.crt".to_owned(), pem.as_bytes().to_vec())];
     snapshot.user_lists.insert(Named::new("n", name), Arc::new(UserList(keys.into())));
 }

@@ -1,6 +1,7 @@
-//! nginx's combined format: `ADDRESS - - [TIME] "METHOD PATH PROTOCOL" STATUS BYTES "REFERER" "AGENT"`.
+//! nginx's combined format: `ADDRESS - USER [TIME] "METHOD PATH PROTOCOL" STATUS BYTES "REFERER" "AGENT"`.
 //!
-//! As everywhere in this log, neither path nor referer has its query.
+//! As everywhere in this log, neither path nor referer has its query. A blank in the user's name, which stands in no quotes,
+//! is escaped, too: it would be the end of the field.
 
 use super::{Asked, Stamp, address, hexadecimal, is_plain, number, protocol};
 use crate::access::Fields;
@@ -30,7 +31,9 @@ pub fn asked(to: &mut Vec<u8>, asked: &Asked<'_>) -> [usize; 2] {
 pub fn line(to: &mut Vec<u8>, stamp: &Stamp, fields: &Fields) {
     let [time, status] = fields.cuts;
     to.extend_from_slice(&fields.asked[..time]);
-    to.extend_from_slice(b" - - [");
+    to.extend_from_slice(b" - ");
+    user(to, &fields.user);
+    to.extend_from_slice(b" [");
     to.extend_from_slice(&stamp.text);
     to.extend_from_slice(b"] ");
     to.extend_from_slice(&fields.asked[time..status]);
@@ -41,6 +44,18 @@ pub fn line(to: &mut Vec<u8>, stamp: &Stamp, fields: &Fields) {
     to.push(b' ');
     to.extend_from_slice(&fields.asked[status..]);
     to.push(b'\n');
+}
+
+fn user(to: &mut Vec<u8>, name: &[u8]) {
+    if name.is_empty() {
+        return to.push(b'-');
+    }
+    for (number, word) in name.split(|byte| *byte == b' ').enumerate() {
+        if number > 0 {
+            to.extend_from_slice(b"\\x20");
+        }
+        escaped(to, word);
+    }
 }
 
 fn escaped_or_dash(to: &mut Vec<u8>, bytes: &[u8]) {

@@ -35,6 +35,11 @@ pub fn line(to: &mut Vec<u8>, stamp: &Stamp, fields: &Fields, now: Instant) {
     micros(to, stamp.micros);
     to.extend_from_slice(b"Z\"");
     to.extend_from_slice(&fields.asked);
+    if !fields.user.is_empty() {
+        to.extend_from_slice(b",\"user\":\"");
+        escaped(to, &fields.user);
+        to.push(b'"');
+    }
     to.extend_from_slice(b",\"status\":");
     number(to, u64::from(fields.status.as_u16()));
     to.extend_from_slice(b",\"bytes\":");
