@@ -189,7 +189,8 @@ async fn the_line_names_the_user() {
             None => ask(gate.http, &format!("GET / HTTP/1.1\r\nHost: {host}\r\n{fields}\r\n")).await,
         };
         assert_eq!(answer.status, status, "{number} {host}");
-        let line = until(|| lines(&path).into_iter().find(|line| line["user_agent"] == number.to_string())).await;
+        let agent = Value::from(number.to_string());
+        let line = until(|| lines(&path).into_iter().find(|line| line["user_agent"] == agent)).await;
         assert_eq!(line.get("user").and_then(Value::as_str), user, "{number} {line}");
         assert!(!line.to_string().contains("YW5u"), "{line}");
     }
