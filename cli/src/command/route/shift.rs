@@ -2,16 +2,17 @@
 //!
 //! Finds the Ingress with the gateway's own code; decides nothing about requests.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use clap::{ArgGroup, Args};
 use federation_types::{Gvr, text};
 use http::{Method, Request, Uri};
 use hub_client::{At, Collection, Hub, WriteOptions};
-use ingress::RouteTable;
 use ingress::explain::{self, Question};
 use ingress::route::Shares;
 use ingress::snapshot::Named;
+use ingress::{Entry, RouteTable};
 use serde_json::{Value, json};
 
 use crate::failure::Failure;
@@ -26,7 +27,7 @@ const EXAMPLE: &str = "fedgate route shift shop.example/cart --to west=20%";
 #[derive(Debug, Args)]
 #[command(group(ArgGroup::new("shares").required(true).args(["to", "reset"])))]
 pub struct Shift {
-    /// For example shop.example/cart; the path may be left out
+    /// For example shop.example/cart, where the path may be left out; or HOST and PATH as `route list` has them
     #[arg(value_name = "HOST/PATH")]
     pub target: String,
     /// Percentages by cluster; what is left goes to the clusters that are not named
@@ -54,17 +55,17 @@ struct Edit {
 /// FG-CLI-001 for a target that is none, FG-CLU-007 for a cluster that is no member, FG-ING-002 where nothing goes by that
 /// host and path, FG-HUB where the hub does not answer or refuses.
 pub async fn shift(shift: &Shift, hub_file: Option<&Path>) -> Result<(), Failure> {
-    let question = question(&shift.target)?;
+    let asked = match question(&shift.target) {
+        Err(failure) if !is_listable(&shift.target) => return Err(failure),
+        asked => asked,
+    };
     let hub = kubeconfig::hub(hub_file)?;
     if let Some(shares) = &shift.to {
         members_only(&hub, shares).await?;
     }
     let seen = explain::snapshot(&hub).await.map_err(|e| Failure::hub("cannot read the routes", &e))?;
     let table = seen.routes();
-    let ingress = explain::owner(&table, &question).ok_or_else(|| {
-        Failure::new("FG-ING-002", format!("no Ingress of this gateway takes {}", shift.target))
-            .fix("fedgate route list")
-    })?;
+    let ingress = meant(&table, &shift.target, asked)?;
     let edit = edited(&hub, shift, &ingress).await?;
     super::super::print(&told(&edit, &table, shift.dry_run))?;
     if let Some(shares) = &shift.to {
@@ -84,6 +85,34 @@ fn question(target: &str) -> Result<Question, Failure> {
     let request = Request::builder().method(Method::GET).uri(url).body(()).map_err(|_| wrong())?;
     let (parts, ()) = request.into_parts();
     Ok(Question { parts, remote: std::net::Ipv4Addr::LOCALHOST.into(), tls: false, port: 80, body: None })
+}
+
+/// Whether a target may be a host and a path out of `route list`, which need not be a request's: a pattern, a wildcard.
+fn is_listable(target: &str) -> bool {
+    let host = target.split_once('/').map_or(target, |(host, _)| host);
+    !host.is_empty() && !host.ends_with(':')
+}
+
+/// The Ingress of a target: of the row that says the same in `route list`, else the one that takes such a request.
+///
+/// A pattern that is read as a request would be another one's as likely as not.
+fn meant(table: &RouteTable, target: &str, asked: Result<Question, Failure>) -> Result<Named, Failure> {
+    let entries = table.entries();
+    let says = |entry: &&Entry<'_>| target.strip_prefix(entry.host.as_str()).is_some_and(|path| path == entry.path);
+    let listed: BTreeSet<&Named> = entries.iter().filter(says).map(|entry| &entry.route.ingress).collect();
+    let owner = |asked: &Question| explain::owner(table, asked);
+    match (listed.first(), asked) {
+        (Some(one), _) if listed.len() == 1 => Ok((*one).clone()),
+        (Some(_), asked) => {
+            let taker = asked.ok().as_ref().and_then(owner).filter(|taker| listed.contains(taker));
+            let all: Vec<String> = listed.iter().map(ToString::to_string).collect();
+            let message = format!("{target} stands for several Ingresses: {}", all.join(", "));
+            taker.ok_or_else(|| Failure::new("FG-CLI-001", message).fix("give a path that one of them takes"))
+        }
+        (None, asked) => owner(&asked?).ok_or_else(|| {
+            Failure::new("FG-ING-002", format!("no Ingress of this gateway takes {target}")).fix("fedgate route list")
+        }),
+    }
 }
 
 async fn members_only(hub: &Hub, shares: &Shares) -> Result<(), Failure> {
@@ -154,11 +183,15 @@ fn warn_of_empty(table: &RouteTable, ingress: &Named, shares: &Shares) {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use clap::Parser as _;
-    use ingress::snapshot::Named;
+    use ingress::snapshot::{IngressClass, IngressObject, Named};
     use ingress::{BuildOptions, Snapshot, build};
 
-    use super::{Edit, question, told};
+    use serde_json::json;
+
+    use super::{Edit, is_listable, meant, question, told};
     use crate::command::{Cli, Command, route::Route};
 
     #[test]
@@ -173,6 +206,63 @@ mod tests {
         }
         for bad in ["", "/cart", "ftp://shop.example/", "shop example/"] {
             assert!(question(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_target_may_be_a_row_of_the_list() {
+        let ingress = |name: &str, (host, path, kind): (&str, &str, &str)| {
+            let to = json!({"service": {"name": "web", "port": {"number": 80}}});
+            let patterned = (kind == "pattern").then(|| json!({"ingress.fedgate.dev/use-regex": "true"}));
+            let kind = if kind == "pattern" { "ImplementationSpecific" } else { kind };
+            let http = json!({"paths": [{"path": path, "pathType": kind, "backend": to}]});
+            let rule = if host.is_empty() { json!({"http": http}) } else { json!({"host": host, "http": http}) };
+            Arc::new(IngressObject::read(&json!({
+                "metadata": {"namespace": "n", "name": name, "creationTimestamp": name, "annotations": patterned},
+                "spec": {"ingressClassName": "fedgate", "rules": [rule]},
+            })))
+        };
+        let class = json!({"metadata": {"name": "fedgate"}, "spec": {"controller": "fedgate.dev/ingress"}});
+        let snapshot = Snapshot {
+            ingresses: vec![
+                ingress("all", ("shop.example", "/", "Prefix")),
+                ingress("api", ("shop.example", "/api(/|$)(.*)", "pattern")),
+                ingress("bare", ("shop.example", "/v[0-9]+/<x>", "pattern")),
+                ingress("cart", ("cart.example", "/cart", "Prefix")),
+                ingress("exact", ("cart.example", "/cart", "Exact")),
+                ingress("text", ("shop.example", "/old", "pattern")),
+                ingress("wild", ("*.shop.example", "/", "Prefix")),
+                ingress("world", ("", "/w", "Prefix")),
+            ],
+            classes: vec![IngressClass::read(&class)],
+            ..Snapshot::default()
+        };
+        let table = build(&snapshot, None, &BuildOptions::default());
+        let meant = |target: &str| meant(&table, target, question(target)).map(|ingress| ingress.name);
+        for entry in table.entries().iter().filter(|entry| entry.path != "/cart") {
+            let target = format!("{}{}", entry.host, entry.path);
+            assert!(is_listable(&target), "{target}");
+            assert_eq!(meant(&target).expect(&target), entry.route.ingress.name, "{target}");
+        }
+        for (target, wanted) in [
+            ("shop.example/api(/|$)(.*)", "api"),
+            ("shop.example/v[0-9]+/<x>", "bare"),
+            ("*.shop.example/", "wild"),
+            ("*/w", "world"),
+            ("shop.example/api/7", "api"),
+            ("http://shop.example/api", "api"),
+            ("cart.example/cart", "exact"),
+            ("cart.example/cart/1", "cart"),
+            ("SHOP.example", "all"),
+            ("a.shop.example/b", "wild"),
+        ] {
+            assert_eq!(&*meant(target).expect(target), wanted, "{target}");
+        }
+        for (target, code) in [("other.example/", "FG-ING-002"), ("shop.example/<y>", "FG-CLI-001")] {
+            assert_eq!(meant(target).expect_err(target).code, code, "{target}");
+        }
+        for bad in ["", "/cart", "ftp://shop.example/"] {
+            assert!(!is_listable(bad), "{bad}");
         }
     }
 
