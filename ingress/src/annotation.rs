@@ -145,6 +145,8 @@ pub struct Finding {
 /// What comes of an annotation that is not followed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Weight {
+    /// It is followed as far as it goes, as with ingress-nginx.
+    Cut,
     /// Nothing, as with ingress-nginx.
     Nothing,
     /// The Ingress is served without it.
@@ -160,7 +162,7 @@ pub struct Judged {
     pub name: String,
     /// `works`, `differs`, `ignored`, `refused`.
     pub verdict: &'static str,
-    /// How it differs, or why it is not followed; empty where it works.
+    /// How it differs, how far it is followed, or why it is not; empty where it just works.
     pub why: String,
     /// Whether the routes of its Ingress answer 503 because of it.
     pub closes: bool,
@@ -174,6 +176,7 @@ pub fn judge(annotations: &BTreeMap<String, String>, namespace: &str) -> Vec<Jud
         let row = table::row(name);
         let found = findings.iter().find(|finding| finding.name == *name);
         let (verdict, why) = match (found, row.map(|row| row.verdict)) {
+            (Some(Finding { weight: Weight::Cut, message, .. }), _) => ("works", message.clone()),
             (Some(Finding { weight: Weight::Nothing, message, .. }), _) => ("ignored", message.clone()),
             (Some(finding), _) => ("refused", finding.message.clone()),
             (None, Some(table::Verdict::Differs(how))) => ("differs", how.to_owned()),

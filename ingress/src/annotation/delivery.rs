@@ -84,12 +84,13 @@ pub(super) fn canary(reader: &mut Reader<'_>) -> Option<CanaryRule> {
     let value = value.and_then(|value| Some(HeaderWish::Value(value.to_str().ok()?.into())));
     let pattern = reader.parsed("canary-by-header-pattern", |text| pattern(text).ok());
     let wish = value.or(pattern.map(HeaderWish::Pattern)).unwrap_or(HeaderWish::Words);
-    Some(CanaryRule {
-        header: name.map(|name| (name, wish)),
-        cookie: reader.token("canary-by-cookie"),
-        weight: reader.number("canary-weight").unwrap_or(0),
-        total: reader.number("canary-weight-total").unwrap_or(100),
-    })
+    let weight = reader.number("canary-weight").unwrap_or(0);
+    let total = reader.number("canary-weight-total").unwrap_or(100);
+    if weight > total {
+        let how_far = format!("{weight} counts as {total}, which is all that canary-weight-total has: every request");
+        reader.cut("canary-weight", how_far);
+    }
+    Some(CanaryRule { header: name.map(|name| (name, wish)), cookie: reader.token("canary-by-cookie"), weight, total })
 }
 
 pub(super) fn pattern(text: &str) -> Result<Regex, regex::Error> {

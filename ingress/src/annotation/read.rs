@@ -79,6 +79,11 @@ impl<'a> Reader<'a> {
         }
     }
 
+    /// Says that a value is followed no further than it goes.
+    pub(super) fn cut(&mut self, name: &str, how_far: String) {
+        self.found(name, how_far, Weight::Cut);
+    }
+
     /// Says of every annotation that it changes nothing, but for those that are `heard`.
     pub(super) fn pass_over(&mut self, heard: fn(&str) -> bool, why: &str) {
         for name in self.values.keys().filter(|name| !heard(name)) {

@@ -204,7 +204,7 @@ static ROWS: &[Row] = &[
     differs("canary-by-header-pattern", PATTERN, "patterns with look-around or back-references are refused"),
     works("canary-by-header-value", Form::Header),
     works("canary-weight", Form::Number(0, u32::MAX)),
-    works("canary-weight-total", Form::Number(1, u32::MAX)),
+    differs("canary-weight-total", Form::Number(1, u32::MAX), "one below 100 counts as it is (there as 100)"),
     ignored("client-body-buffer-size", STREAMED),
     ours("cluster-shares", SHARES),
     differs("configuration-snippet", PLAIN_SNIPPET, "more_set_headers, add_header, proxy_set_header with plain values; with anything else nobody is let in").guards(),

@@ -152,6 +152,30 @@ fn what_a_canary_passes_over_is_told() {
     assert!(told.findings[0].message.contains("not followed on a canary"), "{:?}", told.findings);
 }
 
+/// Ingress: 74
+#[test]
+fn a_weight_beyond_its_total_is_told_and_followed_as_far_as_it_goes() {
+    let beyond = "150 counts as 100, which is all that canary-weight-total has: every request";
+    for (annotations, told) in [
+        (&[("canary-weight", "100")][..], None),
+        (&[("canary-weight", "150"), ("canary-weight-total", "1000")], None),
+        (&[("canary-weight", "150")], Some(beyond)),
+        (&[("canary-weight", "150"), ("canary-weight-total", "100")], Some(beyond)),
+        (&[("canary-weight", "150"), ("canary-weight-total", "none")], Some(beyond)),
+    ] {
+        let all = [&[("canary", "true")], annotations].concat();
+        let reading = reading(&all);
+        let found = reading.findings.iter().find(|found| found.name == "canary-weight");
+        assert_eq!(found.map(|found| (found.weight, found.message.as_str())), told.map(|told| (Weight::Cut, told)));
+        let rule = reading.canary.expect("it is one");
+        assert_eq!(rule.wish().starts_with("100 of 100"), rule.total == 100, "{annotations:?}");
+        let owned = all.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        let judged = judge(&owned, "n").into_iter().find(|judged| judged.name == "canary-weight").expect("judged");
+        assert_eq!((judged.verdict, judged.why.as_str()), ("works", told.unwrap_or_default()), "{annotations:?}");
+    }
+    assert!(reading(&[("canary-weight", "150")]).findings.is_empty(), "it is no canary, and has no weight");
+}
+
 #[test]
 fn sizes_and_times() {
     for (given, want) in [

@@ -765,12 +765,15 @@ fn what_a_canary_passes_over_is_told() {
         })))
     };
     let canary = json!({
-        "ingress.fedgate.dev/canary": "true", "ingress.fedgate.dev/canary-weight": "10",
+        "ingress.fedgate.dev/canary": "true", "ingress.fedgate.dev/canary-weight": "110",
         "ingress.fedgate.dev/auth-type": "basic", "ingress.fedgate.dev/auth-secret": "nowhere",
     });
     let table = built(&snapshot(vec![object("main", json!({})), object("new", canary)]));
-    let [problem, tls, rest] = table.problems() else { panic!("three problems: {:?}", table.problems()) };
-    assert_eq!((problem.kind, &*problem.on.name), (ProblemKind::Annotation, "new"));
+    let [weight, problem, tls, rest] = table.problems() else { panic!("four problems: {:?}", table.problems()) };
+    for one in [weight, problem] {
+        assert_eq!((one.kind, &*one.on.name), (ProblemKind::Annotation, "new"));
+    }
+    assert!(weight.message.starts_with("metadata.annotations[canary-weight]: 110 counts as 100"), "{weight}");
     assert!(tls.message.starts_with("spec.tls: is not followed") && rest.message.starts_with("spec.defaultBackend: "));
     assert!(problem.message.starts_with("metadata.annotations[auth-secret, auth-type]: is not followed"), "{problem}");
     let route = table.find("a.example", "/").expect("the main one's");
