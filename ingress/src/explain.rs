@@ -21,7 +21,7 @@ use crate::filter::rate::Limiter;
 use crate::filter::{self, Arrived, Stop};
 use crate::peer::Peer;
 use crate::proxy::{asked, head};
-use crate::route::{Route, RouteTable};
+use crate::route::{NAME_UNTOLD, Route, RouteTable};
 use crate::snapshot::Named;
 
 pub use desk::{Denied, Desk};
@@ -204,6 +204,7 @@ pub fn state(route: &Route) -> String {
         return format!("redirect to {host}");
     }
     match (route.policy.closed, route.backend.fault) {
+        (None, Some(NAME_UNTOLD)) => format!("open or 503: {NAME_UNTOLD}"),
         (Some(why), _) | (None, Some(why)) => format!("503: {why}"),
         (None, None) if route.policy.redirect.is_some() => "redirect".to_owned(),
         (None, None) if route.backend.endpoints().is_empty() => "503: no endpoint is ready".to_owned(),

@@ -42,7 +42,7 @@ pub use cert::{CertError, Certs, parse as parse_certificate};
 pub use circuit::{Circuit, Seat};
 pub use delivery::{Delivery, Session};
 pub use endpoint::{Endpoint, EndpointKey, InFlight, Mark, Standing};
-pub use external::{ExternalNameError, ExternalNames, outside};
+pub use external::{ExternalNameError, ExternalNames, NAME_UNTOLD, outside};
 pub use host::{Host, HostError};
 pub use mirror::Mirror;
 pub use passthrough::Passthrough;

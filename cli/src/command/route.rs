@@ -135,11 +135,46 @@ mod tests {
     use std::sync::Arc;
 
     use federation_types::endpoint::group;
+    use ingress::explain::{self, Question, Seen, Sight};
     use ingress::snapshot::{IngressClass, IngressObject, Named, ServiceObject};
     use ingress::{BuildOptions, Snapshot, build};
     use serde_json::{Value, json};
 
     use super::listed;
+
+    /// Ingress: 45
+    #[tokio::test]
+    async fn a_name_outside_is_open_as_far_as_can_be_known_here() {
+        for (name, listed, traced) in [
+            (
+                "api.example.com",
+                "   open or 503: only the gateway knows whether this name is allowed (--ingress-external-name)",
+                "n/web:80: only the gateway knows whether this name is allowed (--ingress-external-name); if not, the answer is 503",
+            ),
+            ("localhost", "   503: unsupported backend", "n/web:80: unsupported backend, the answer is 503"),
+        ] {
+            let object = json!({
+                "metadata": {"namespace": "n", "name": "web"}, "spec": {"type": "ExternalName", "externalName": name},
+            });
+            let class = json!({"metadata": {"name": "fedgate"}, "spec": {"controller": "fedgate.dev/ingress"}});
+            let snapshot = Snapshot {
+                ingresses: vec![ingress("away", &[("ssl-redirect", "false")])],
+                classes: vec![IngressClass::read(&class)],
+                services: [(Named::new("n", "web"), Arc::new(ServiceObject::read(&object)))].into(),
+                ..Snapshot::default()
+            };
+            let table = Seen { snapshot, unread: BTreeSet::new(), on_loopback: false }.routes();
+            let text = super::listed(&table, None, &BTreeSet::new());
+            assert!(text.lines().any(|line| line.starts_with("away.example") && line.ends_with(listed)), "{text}");
+            let problem = text.lines().find(|line| line.contains("is the name")).expect("a problem");
+            assert_eq!(problem.contains("if not, its requests are answered with 503"), name != "localhost", "{text}");
+            let request = http::Request::builder().uri("http://away.example/").body(()).expect("a request");
+            let (parts, ()) = request.into_parts();
+            let question = Question { parts, remote: [192, 0, 2, 1].into(), tls: false, port: 80, body: None };
+            let steps = explain::explain(&table, question, Sight::Outside { secrets: false }).await;
+            assert!(steps.iter().any(|step| step.name == "backend" && step.outcome == traced), "{steps:?}");
+        }
+    }
 
     fn ingress(name: &str, annotations: &[(&str, &str)]) -> Arc<IngressObject> {
         let to = json!({"service": {"name": "web", "port": {"number": 80}}});

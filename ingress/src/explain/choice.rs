@@ -10,7 +10,7 @@ use super::{Sight, Step};
 use crate::clock;
 use crate::route::balance::Asked;
 use crate::route::canary::Prospects;
-use crate::route::{Backend, Endpoint, Mark, Route, Session, Standing, Way, Wish};
+use crate::route::{Backend, Endpoint, Mark, NAME_UNTOLD, Route, Session, Standing, Way, Wish};
 
 /// Adds who takes the request, and of whom there it can be asked.
 pub(super) fn tell(route: &Arc<Route>, asked: Asked<'_>, sight: Sight<'_>, steps: &mut Vec<Step>) {
@@ -62,6 +62,7 @@ fn backend(route: &Route, asked: Asked<'_>, sight: Sight<'_>, steps: &mut Vec<St
 /// Adds the backend; whether anybody is there, or else what comes of that.
 fn stands(backend: &Backend, otherwise: &str, steps: &mut Vec<Step>) -> bool {
     let (told, stands) = match (backend.fault, backend.endpoints().len()) {
+        (Some(NAME_UNTOLD), _) => (format!("{}: {NAME_UNTOLD}; if not, {otherwise}", backend.name), false),
         (Some(fault), _) => (format!("{}: {fault}, {otherwise}", backend.name), false),
         (None, 0) => (format!("{}: no endpoint is ready, {otherwise}", backend.name), false),
         (None, count) => (format!("{}, {count} endpoints", backend.name), true),

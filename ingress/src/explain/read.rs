@@ -10,7 +10,7 @@ use federation_types::endpoint::group;
 use federation_types::{Gvr, text};
 use hub_client::{ApiError, Caller, Collection, Hub};
 
-use crate::route::{BuildOptions, RouteTable, build};
+use crate::route::{BuildOptions, ExternalNames, RouteTable, build};
 use crate::snapshot::{
     IngressClass, IngressObject, Named, ParametersObject, SecretObject, ServiceObject, SliceObject, Snapshot,
     TlsSecret, UserList,
@@ -33,10 +33,15 @@ pub struct Seen {
 }
 
 impl Seen {
-    /// The routes, as a gateway beside the hub has them.
+    /// The routes, as a gateway beside the hub has them; which names outside it allows is not known here.
     #[must_use]
     pub fn routes(&self) -> RouteTable {
-        build(&self.snapshot, None, &BuildOptions { allow_loopback: self.on_loopback, ..BuildOptions::default() })
+        let options = BuildOptions {
+            allow_loopback: self.on_loopback,
+            external_names: ExternalNames::untold(),
+            ..BuildOptions::default()
+        };
+        build(&self.snapshot, None, &options)
     }
 }
 

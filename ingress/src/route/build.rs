@@ -30,7 +30,7 @@ use crate::route::cert::{Certs, Taken};
 use crate::route::delivery::Delivery;
 use crate::route::endpoint::EndpointKey;
 use crate::route::extauth::External;
-use crate::route::external::{ExternalNames, outside as outside_cluster};
+use crate::route::external::{ExternalNames, NAME_UNTOLD, outside as outside_cluster};
 use crate::route::path::{HostRoutes, normal};
 use crate::route::policy::Policy;
 use crate::route::pool::{Identities, Locality, SliceIndex, routable};
@@ -42,6 +42,8 @@ use canaries::{Place, Waiting};
 use mutual::MutualHosts;
 use upkeeps::{Unheard, Upkeeps};
 
+/// Why a route is closed whose backend is none that can be asked.
+const UNSUPPORTED: &str = "unsupported backend";
 /// The value of the annotation `kubernetes.io/ingress.class` that means us.
 const LEGACY_CLASS: &str = "fedgate";
 
@@ -376,10 +378,7 @@ impl<'s> Builder<'s> {
             BackendRef::Resource { kind, name } => {
                 let message = format!("{field}.resource: {kind} {name:?} is not supported, only services are");
                 self.problem(ingress, ProblemKind::BackendUnsupported, message);
-                Arc::new(Backend::faulty(
-                    format!("{}/{kind}/{name}", ingress.key.namespace).into(),
-                    "unsupported backend",
-                ))
+                Arc::new(Backend::faulty(format!("{}/{kind}/{name}", ingress.key.namespace).into(), UNSUPPORTED))
             }
         };
         let (delivery, policy) = (self.delivery.clone(), Arc::clone(&self.policy));
@@ -456,18 +455,23 @@ impl<'s> Builder<'s> {
         field: &str,
     ) -> Arc<Backend> {
         let fault = match (self.options.external_names.allowed(outside), port) {
-            (None, _) => Err(format!("the Service is the name {outside:?} outside, which is not allowed")),
+            (None, PortRef::Number(_)) if self.options.external_names.may_allow(outside) => {
+                Err((NAME_UNTOLD, format!("the Service is the name {outside:?} outside: {NAME_UNTOLD}; if not,")))
+            }
+            (None, _) => {
+                Err((UNSUPPORTED, format!("the Service is the name {outside:?} outside, which is not allowed;")))
+            }
             (_, PortRef::Name(name)) => {
-                Err(format!("the Service is a name outside and has no port {name:?}, only numbers"))
+                Err((UNSUPPORTED, format!("the Service is a name outside and has no port {name:?}, only numbers;")))
             }
             (Some(name), PortRef::Number(number)) => Ok((name, *number)),
         };
         let (name, number) = match fault {
             Ok(found) => found,
-            Err(message) => {
-                let message = format!("{field}.service: {message}; its requests are answered with 503");
+            Err((reason, message)) => {
+                let message = format!("{field}.service: {message} its requests are answered with 503");
                 self.problem(ingress, ProblemKind::BackendUnsupported, message);
-                let faulty = || Arc::new(Backend::faulty(label.clone(), "unsupported backend"));
+                let faulty = || Arc::new(Backend::faulty(label.clone(), reason));
                 return self.table.backends.entry(label.clone()).or_insert_with(faulty).clone();
             }
         };

@@ -18,9 +18,15 @@ const NEVER: [&str; 6] = [
 /// Longest name that DNS has.
 const NAME_MAX: usize = 253;
 
+/// Why a route to such a name may be closed, where nobody has said which names are allowed.
+pub const NAME_UNTOLD: &str = "only the gateway knows whether this name is allowed (--ingress-external-name)";
+
 /// Names that Services of type ExternalName may have: none unless the operator says so.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct ExternalNames(Vec<Box<str>>);
+pub struct ExternalNames {
+    patterns: Vec<Box<str>>,
+    untold: bool,
+}
 
 /// What is no pattern of names.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -38,13 +44,27 @@ impl ExternalNames {
             let sound = pattern == "*" || normal(name).is_some();
             sound.then(|| pattern.to_ascii_lowercase().into()).ok_or_else(|| ExternalNameError(pattern.to_owned()))
         };
-        patterns.into_iter().map(read).collect::<Result<_, _>>().map(Self)
+        let patterns = patterns.into_iter().map(read).collect::<Result<_, _>>()?;
+        Ok(Self { patterns, untold: false })
+    }
+
+    /// What the operator has said elsewhere: nothing is allowed here, which says nothing of there.
+    #[must_use]
+    pub const fn untold() -> Self {
+        Self { patterns: Vec::new(), untold: true }
+    }
+
+    /// Whether a name that is not allowed may be allowed where the operator has said it.
+    #[must_use]
+    pub fn may_allow(&self, name: &str) -> bool {
+        let any = Self { patterns: vec!["*".into()], untold: false };
+        self.untold && any.allowed(name).is_some()
     }
 
     /// The form in which an allowed name is resolved.
     #[must_use]
     pub fn allowed(&self, name: &str) -> Option<Box<str>> {
-        if self.0.is_empty() {
+        if self.patterns.is_empty() {
             return None;
         }
         let name = normal(name)?;
@@ -53,7 +73,7 @@ impl ExternalNames {
             None => *name == *pattern,
         };
         let never = NEVER.contains(&&*name) || name.ends_with(".localhost");
-        (!never && self.0.iter().any(|pattern| fits(pattern))).then_some(name)
+        (!never && self.patterns.iter().any(|pattern| fits(pattern))).then_some(name)
     }
 }
 
@@ -106,6 +126,11 @@ mod tests {
             (&["*"][..], "", None),
         ] {
             assert_eq!(names(patterns).allowed(name).as_deref(), wanted, "{patterns:?} {name}");
+        }
+        let untold = ExternalNames::untold();
+        for (name, may) in [("api.example.com", true), ("localhost", false), ("10.0.0.1", false)] {
+            assert_eq!((untold.allowed(name), untold.may_allow(name)), (None, may), "{name}");
+            assert!(!names(&[]).may_allow(name), "{name}");
         }
         for bad in ["", "a*.b", "*.", "10.0.0.1", "a/b", "*.*.b"] {
             assert!(ExternalNames::new([bad]).is_err(), "{bad}");
