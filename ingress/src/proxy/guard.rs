@@ -262,12 +262,22 @@ impl<S> Guarded<S> {
     pub fn new(inner: S, peer: Arc<Peer>) -> Self {
         Self { inner, peer, guard: Guard::default() }
     }
+
+    /// Whether it refused something, and so reads nothing more.
+    pub fn has_refused(&self) -> bool {
+        self.guard.state == State::Refused
+    }
+
+    /// What was guarded, for a protocol that is not HTTP.
+    pub fn into_inner(self) -> S {
+        self.inner
+    }
 }
 
 impl<S: AsyncRead + Unpin> AsyncRead for Guarded<S> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<std::io::Result<()>> {
         let this = &mut *self;
-        if this.guard.state == State::Refused {
+        if this.has_refused() {
             // As if the client had sent nothing more.
             return Poll::Ready(Ok(()));
         }

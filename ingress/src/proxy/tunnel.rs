@@ -9,13 +9,15 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
-use bytes::{Buf, BytesMut};
+use bytes::{Buf, Bytes, BytesMut};
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
-use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::alarm::Alarm;
+use crate::proxy::guard::Guarded;
 use crate::proxy::upstream::Lease;
+use crate::stream::Downstream;
 
 /// Bytes that are on their way in each direction at most.
 const BUFFER: usize = 16 * 1024;
@@ -23,39 +25,83 @@ const BUFFER: usize = 16 * 1024;
 /// Waits until both sides have switched, then copies; ends after `idle` without a byte in either direction.
 pub async fn run(lease: Lease, downstream: OnUpgrade, idle: Duration) {
     let (upstream, downstream) = tokio::join!(lease.switched(), downstream);
-    let ((upstream, early), mut downstream) = match (upstream, downstream) {
-        (Some(upstream), Ok(downstream)) => (upstream, TokioIo::new(downstream)),
+    let ((upstream, answered), downstream) = match (upstream, downstream) {
+        (Some(upstream), Ok(downstream)) => (upstream, downstream),
         (None, _) => return tracing::debug!("the endpoint did not finish its upgrade"),
         (_, Err(error)) => return tracing::debug!(%error, "the client did not finish its upgrade"),
     };
-    if let Err(error) = downstream.write_all(&early).await {
-        return tracing::debug!(%error, "a tunnel broke at its beginning");
+    // A whole connection comes back as what it was; a stream of HTTP/2 does not.
+    match downstream.downcast::<TokioIo<Guarded<Downstream>>>() {
+        Ok(whole) => {
+            let early = Early { up: whole.read_buf, down: answered };
+            let guarded = whole.io.into_inner();
+            if guarded.has_refused() {
+                relay(guarded, upstream, early, idle).await;
+            } else {
+                relay(guarded.into_inner(), upstream, early, idle).await;
+            }
+        }
+        Err(stream) => relay(TokioIo::new(stream), upstream, Early { up: Bytes::new(), down: answered }, idle).await,
     }
-    relay(downstream, upstream, idle).await;
+}
+
+/// Bytes that were read with the heads, and belong to the tunnel.
+#[derive(Default)]
+pub struct Early {
+    up: Bytes,
+    down: Bytes,
 }
 
 /// Copies both ways until a side ends; ends after `idle` without a byte in either direction.
 pub async fn relay(
     mut downstream: impl AsyncRead + AsyncWrite + Unpin,
     mut upstream: impl AsyncRead + AsyncWrite + Unpin,
+    early: Early,
     idle: Duration,
 ) {
-    let (mut up, mut down) = (Way::default(), Way::default());
-    let mut alarm = Alarm::new(Instant::now() + idle);
+    let (mut up, mut down) = (Way::after(early.up), Way::after(early.down));
+    let mut silence = Silence::new(idle);
     let end = poll_fn(|cx| {
-        let before = up.moved + down.moved;
         let up_ended = up.poll(&mut downstream, &mut upstream, cx)?;
         let down_ended = down.poll(&mut upstream, &mut downstream, cx)?;
         if up_ended.is_ready() && down_ended.is_ready() {
             return Poll::Ready(Ok(()));
         }
-        if up.moved + down.moved != before {
-            alarm.set(Instant::now() + idle);
+        if silence.is_over(up.moved + down.moved, cx) {
+            return Poll::Ready(Err(ErrorKind::TimedOut.into()));
         }
-        if alarm.is_due(cx) { Poll::Ready(Err(ErrorKind::TimedOut.into())) } else { Poll::Pending }
+        Poll::Pending
     });
     if let Err(error) = end.await as io::Result<()> {
         tracing::debug!(%error, "a tunnel broke, or was idle for too long");
+    }
+}
+
+/// How long nothing came from either side, looked at four times in the time that ends a tunnel: a piece costs no look at the clock.
+struct Silence {
+    quarter: Duration,
+    alarm: Alarm,
+    moved: u64,
+    quarters: u8,
+}
+
+impl Silence {
+    fn new(limit: Duration) -> Self {
+        let quarter = limit / 4;
+        Self { quarter, alarm: Alarm::new(Instant::now() + quarter), moved: 0, quarters: 0 }
+    }
+
+    /// Whether the limit has passed since the count of bytes last rose, or up to a quarter more.
+    fn is_over(&mut self, moved: u64, cx: &mut Context<'_>) -> bool {
+        while self.alarm.is_due(cx) {
+            self.quarters = if moved == self.moved { self.quarters + 1 } else { 0 };
+            if self.quarters == 4 {
+                return true;
+            }
+            self.moved = moved;
+            self.alarm.set(Instant::now() + self.quarter);
+        }
+        false
     }
 }
 
@@ -77,6 +123,11 @@ thread_local! {
 }
 
 impl Way {
+    /// `early` comes before all that is read.
+    fn after(early: Bytes) -> Self {
+        Self { unflushed: !early.is_empty(), rest: early.into(), ..Self::default() }
+    }
+
     /// Copies what is there; ready when all of it has come through.
     fn poll(
         &mut self,

@@ -332,13 +332,13 @@ async fn a_websocket_is_a_tunnel_after_101_and_survives_a_route_change() {
     .await;
     let gate = Gate::to(&[address]);
     let mut stream = TcpStream::connect(gate.http).await.expect("connect");
-    let request = "GET /ws HTTP/1.1\r\nHost: h\r\nConnection: keep-alive, Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Key: k\r\n\r\n";
+    let request = "GET /ws HTTP/1.1\r\nHost: h\r\nConnection: keep-alive, Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Key: k\r\n\r\nhasty";
     stream.write_all(request.as_bytes()).await.expect("written");
     let head = read_head(&mut stream).await.to_ascii_lowercase();
     assert!(head.starts_with("http/1.1 101") && head.contains("sec-websocket-accept: x"), "{head}");
-    let mut early = [0; 5];
-    stream.read_exact(&mut early).await.expect("what came with the 101");
-    assert_eq!(&early, b"early");
+    let mut early = [0; 10];
+    stream.read_exact(&mut early).await.expect("what came with the 101, and what was said with the request");
+    assert_eq!(&early, b"earlyhasty");
     gate.swap(&[]);
     let payload: Vec<u8> = (0..100_000u32).flat_map(u32::to_le_bytes).collect();
     let (mut reader, mut writer) = stream.split();
