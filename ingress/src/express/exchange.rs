@@ -238,8 +238,8 @@ impl Talk {
                 Reading::More if self.reply.len() < most => return Ok(None),
                 // Nobody asked for it, and clients of today drop it.
                 Reading::Interim(length) => self.reply.advance(length),
-                Reading::Head(answer) => return Ok(Some(answer)),
-                Reading::More | Reading::Strange => return Err(Fault::Endpoint(Cause::BadAnswer)),
+                Reading::Head(answer) if answer.length <= most => return Ok(Some(answer)),
+                Reading::Head(_) | Reading::More | Reading::Strange => return Err(Fault::Endpoint(Cause::BadAnswer)),
             }
         }
     }

@@ -18,7 +18,7 @@ use crate::metrics::Count;
 use crate::proxy::body::{Progress, RequestBody, Watch};
 use crate::proxy::upstream::{ConnectError, ExchangeError, Lease, Target};
 use crate::proxy::vigil::{Vigil, Waiting};
-use crate::proxy::{Proxy, TOO_LARGE, own};
+use crate::proxy::{Proxy, TOO_LARGE, head, own};
 use crate::refusal::Refusal;
 use crate::route::{Backend, Endpoint, InFlight, Route, Seat, Ticket, Way, Wire, Wish};
 use crate::trace::Span;
@@ -406,6 +406,10 @@ impl Proxy {
             }
         };
         match result {
+            // Its parser has a bound of its own, up to two of ours.
+            Ok(Ok(response)) if head::answer_bytes(&response) > self.limits.head_bytes => {
+                Err(Failed::Lost { cause: Cause::BadAnswer, fresh: true })
+            }
             Ok(Ok(response)) => Ok((response, lease)),
             Ok(Err(ExchangeError::Unsent(whole))) => Err(Failed::Unsent(whole, Cause::Reset)),
             Ok(Err(ExchangeError::Refused(error))) => {

@@ -7,7 +7,8 @@ use std::net::IpAddr;
 use bytes::Bytes;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::request::Parts;
-use http::{Method, StatusCode, Uri, Version};
+use http::{Method, Response, StatusCode, Uri, Version};
+use hyper::ext::ReasonPhrase;
 
 use crate::config::HeadRules;
 use crate::peer::{Peer, X_FORWARDED_FOR};
@@ -386,6 +387,18 @@ pub fn rewrite_response(headers: &mut HeaderMap, rules: &HeadRules, upgrade: Opt
         headers.insert(header::CONNECTION, UPGRADE);
         headers.insert(header::UPGRADE, protocol);
     }
+}
+
+/// Bytes of an answer's head, as one blank after each colon and no folding make it.
+#[must_use]
+pub fn answer_bytes<B>(response: &Response<B>) -> usize {
+    const AROUND: usize = "HTTP/1.1 200 \r\n\r\n".len();
+    let reason = match response.extensions().get::<ReasonPhrase>() {
+        Some(reason) => reason.as_bytes().len(),
+        None => response.status().canonical_reason().map_or(0, str::len),
+    };
+    let fields = response.headers().iter().map(|(name, value)| name.as_str().len() + value.len() + ": \r\n".len());
+    AROUND + reason + fields.sum::<usize>()
 }
 
 #[cfg(test)]

@@ -116,6 +116,55 @@ async fn a_client_sees_the_same_on_both_ways() {
     }
 }
 
+/// Ingress: 14
+#[tokio::test]
+async fn an_answers_head_has_the_same_bound_on_both_ways() {
+    const MOST: usize = 64 * 1024;
+    // So many bytes of head in so many fields, written in pieces of this size.
+    for (length, fields, piece, status) in [
+        (MOST, 1, MOST * 4, 200),
+        (MOST, 50, 1000, 200),
+        (MOST + 1, 1, MOST * 4, 502),
+        (MOST + 1, 50, 1000, 502),
+        (MOST + 4096, 10, MOST * 4, 502),
+        (MOST * 2 - 1, 20, MOST * 4, 502),
+        (MOST * 4, 1, MOST * 8, 502),
+        (2000, 101, 2000, 502),
+    ] {
+        let mut head = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n".to_owned();
+        let around = "x-00: \r\n".len();
+        let filled = length - head.len() - 2 - fields * around;
+        for number in 0..fields {
+            let bytes = filled / fields + if number == 0 { filled % fields } else { 0 };
+            head += &format!("x-{:02}: {}\r\n", number % 100, "v".repeat(bytes));
+        }
+        head += "\r\n";
+        assert_eq!(head.len(), length);
+        let answer: Arc<str> = format!("{head}ok").into();
+        let address = scripted(move |mut stream, _, _| {
+            let answer = answer.clone();
+            async move {
+                for piece in answer.as_bytes().chunks(piece) {
+                    // Who has read enough closes.
+                    if stream.write_all(piece).await.is_err() {
+                        return;
+                    }
+                }
+            }
+        })
+        .await;
+        let gate = Gate::to(&[address]);
+        for method in ["GET", "POST"] {
+            let request = |connection: &str| {
+                format!("{method} / HTTP/1.1\r\nHost: h\r\nContent-Length: 0\r\nConnection: {connection}\r\n\r\n")
+            };
+            let (short, general) = (ask(gate.http, &request("close")).await, ask(gate.http, &request(GENERAL)).await);
+            assert_eq!((short.status, general.status), (status, status), "{method} {length} in {fields}");
+            assert_eq!(seen(&short), seen(&general), "{method} {length} in {fields}");
+        }
+    }
+}
+
 /// An answer that breaks off never looks whole.
 ///
 /// Ingress: 20, 21
