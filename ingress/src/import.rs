@@ -308,6 +308,32 @@ mod tests {
         }
     }
 
+    /// Ingress: 52, 74
+    #[test]
+    fn names_that_no_certificate_can_have_are_said_and_stop_nobody_else() {
+        let nginx = |name: &str| format!("nginx.ingress.kubernetes.io/{name}");
+        let long = format!("https://{}.shop.svc/", "a".repeat(64));
+        for (service, name, value, closes) in [
+            ("a b", "backend-protocol", "HTTPS", false),
+            ("-a", "backend-protocol", "GRPCS", false),
+            ("-a", "proxy-ssl-name", "b c", false),
+            ("web", "auth-url", "https://-a.shop.svc/", true),
+            ("web", "auth-url", "https://a-.shop.svc/", true),
+            ("web", "auth-url", &long, true),
+            ("web", "mirror-target", "https://-a.shop.svc/", false),
+            ("web", "mirror-target", &long, false),
+        ] {
+            let mut odd = ingress("a", "fedgate", json!({nginx(name): value}));
+            odd["spec"]["rules"][0]["http"]["paths"][0]["backend"]["service"]["name"] = service.into();
+            let tried = try_out(&[odd, ingress("b", "fedgate", json!({}))]);
+            let said = tried[0].problems.iter().any(|told| told.contains("is in no name that a certificate can have"));
+            let refused = tried[0].annotations[0].verdict == "refused";
+            assert!(said || refused || tried[0].closed.is_some(), "{service} {value} {tried:?}");
+            assert_eq!(tried[0].closed.is_some(), closes, "{service} {value} {tried:?}");
+            assert!(tried[1].problems.is_empty() && tried[1].closed.is_none(), "{tried:?}");
+        }
+    }
+
     /// Every place within a value.
     fn places(of: &Value, at: &str, all: &mut Vec<String>) {
         all.push(at.to_owned());
@@ -332,7 +358,7 @@ mod tests {
             "edge",
             json!({
                 "nginx.ingress.kubernetes.io/auth-type": "basic", "nginx.ingress.kubernetes.io/auth-secret": "users",
-                "nginx.ingress.kubernetes.io/rewrite-target": "/$1", "kubernetes.io/ingress.class": "edge",
+                "nginx.ingress.kubernetes.io/rewrite-target": "/$1", "nginx.ingress.kubernetes.io/backend-protocol": "HTTPS", "kubernetes.io/ingress.class": "edge",
             }),
         );
         first["spec"]["tls"] = json!([{"hosts": ["first.example"], "secretName": "users"}]);

@@ -16,6 +16,8 @@ use crate::route::extauth::{CacheRule, ExternalAuth, SignIn, Validity};
 
 /// Longest time for which an answer is believed.
 const CACHE_MAX: Duration = Duration::from_secs(86_400);
+/// Longest name of a Service or a namespace.
+const LABEL_MAX: usize = 63;
 /// What is believed for how long where nothing is said.
 const CACHE_USUAL: &str = "200 202 401 5m";
 
@@ -96,7 +98,11 @@ pub(super) fn service(url: &str) -> Option<Place> {
     let (name, namespace) = (labels.next()?, labels.next()?);
     let rest: Vec<&str> = labels.collect();
     let known = matches!(rest.as_slice(), ["svc"] | ["svc", "cluster" | "clusterset", "local"]);
-    let sound = |label: &str| !label.is_empty() && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
+    // As the API names Services and namespaces: what is no name of DNS is none of theirs (RFC 1123 §2.1).
+    let sound = |label: &str| {
+        let inner = label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
+        inner && (1..=LABEL_MAX).contains(&label.len()) && !label.starts_with('-') && !label.ends_with('-')
+    };
     if !known || !sound(name) || !sound(namespace) {
         return None;
     }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use federation_types::label;
 
 use super::Builder;
+use super::wiring::server_name;
 use crate::annotation::ExternalWish;
 use crate::route::extauth::External;
 use crate::route::wire::{UpstreamTls, WireSpec};
@@ -25,7 +26,7 @@ impl Builder<'_> {
             self.problem(ingress, ProblemKind::Annotation, message);
             return None;
         }
-        let server_name = format!("{name}.{namespace}.svc");
+        let server_name = server_name(&key);
         let backend = self.service_at(ingress, key, &PortRef::Number(port), "metadata.annotations[auth-url]");
         let spec = WireSpec { tls: tls.then(|| UpstreamTls::unverified(&server_name)), ..WireSpec::default() };
         let wiring = self.wire(&spec).into();

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use http::HeaderValue;
 
 use super::Builder;
+use super::wiring::server_name;
 use crate::annotation::MirrorWish;
 use crate::route::mirror::Mirror;
 use crate::route::wire::{UpstreamTls, WireSpec};
@@ -23,7 +24,7 @@ impl Builder<'_> {
             self.problem(ingress, ProblemKind::Annotation, message);
             return None;
         }
-        let server_name = format!("{name}.{namespace}.svc");
+        let server_name = server_name(&key);
         let backend = self.service_at(ingress, key, &PortRef::Number(port), "metadata.annotations[mirror-target]");
         let spec = WireSpec { tls: tls.then(|| UpstreamTls::unverified(&server_name)), ..WireSpec::default() };
         let wiring = self.wire(&spec).into();

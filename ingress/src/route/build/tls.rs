@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::annotation::TlsWish;
 use crate::route::ProblemKind;
 use crate::route::build::Builder;
+use crate::route::build::wiring::NOBODY;
 use crate::route::wire::{UpstreamTls, Verify, WireSpec};
 use crate::snapshot::{IngressObject, Named};
 
@@ -14,7 +15,7 @@ impl Builder<'_> {
         let mut tls = UpstreamTls {
             sni: wish.sni,
             versions: wish.versions,
-            ..UpstreamTls::unverified(wish.name.as_deref().unwrap_or("endpoint.invalid"))
+            ..UpstreamTls::unverified(wish.name.as_deref().unwrap_or(NOBODY))
         };
         let key = |name: &str| Named { namespace: ingress.key.namespace.clone(), name: name.into() };
         if let Some(key) = wish.secret.as_deref().map(key) {

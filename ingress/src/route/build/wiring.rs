@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use federation_types::label;
+use rustls::pki_types::ServerName;
 
 use crate::route::ProblemKind;
 use crate::route::build::{Builder, service_port};
@@ -10,12 +11,21 @@ use crate::route::policy::Protocol;
 use crate::route::wire::{Announce, UpstreamProtocol, UpstreamTls, Wire, WireSpec, Wiring};
 use crate::snapshot::{BackendRef, IngressObject, Named};
 
+/// Stands for a name that no certificate can have: none that is verified bears it.
+pub(super) const NOBODY: &str = "endpoint.invalid";
+
+/// The name that a Service has in certificates.
+pub(super) fn server_name(service: &Named) -> String {
+    let name = format!("{}.{}.svc", service.name, service.namespace);
+    if ServerName::try_from(name.as_str()).is_ok() { name } else { NOBODY.to_owned() }
+}
+
 impl Builder<'_> {
     /// The wiring of one backend of `ingress`.
     pub(super) fn wiring(&mut self, ingress: &IngressObject, backend: &BackendRef, field: &str) -> Wiring {
         let BackendRef::Service { name, port } = backend else { return Wire::plain().into() };
         let key = Named { namespace: ingress.key.namespace.clone(), name: name.as_str().into() };
-        let server_name = format!("{}.{}.svc", key.name, key.namespace);
+        let server_name = server_name(&key);
         let service = self.snapshot.services.get(&key);
         let announce = match service.and_then(|service| service.proxy_protocol.as_deref()) {
             None => None,
@@ -49,6 +59,11 @@ impl Builder<'_> {
             Some(Protocol::Grpc) => WireSpec { protocol: h2, tls: None, announce },
             Some(Protocol::Grpcs) => WireSpec { protocol: h2, tls: tls(), announce },
         };
+        if spec.tls.as_ref().is_some_and(|tls| *tls.name == *NOBODY) {
+            // The API takes no such Service; what is tried out may name it.
+            let message = format!("{field}.service.name: {name:?} is in no name that a certificate can have");
+            self.problem(ingress, ProblemKind::BackendUnsupported, message);
+        }
         let wire = self.wire(&WireSpec { announce, ..spec });
         if self.policy.protocol == Some(Protocol::Auto) {
             let plain = self.wire(&WireSpec { announce, ..WireSpec::default() });
@@ -59,6 +74,6 @@ impl Builder<'_> {
 
     pub(super) fn wire(&mut self, spec: &WireSpec) -> Arc<Wire> {
         let wire = self.table.wires.wire(spec, self.before.map(|table| &table.wires));
-        wire.expect("object names are server names, and what annotations and Secrets say was tried before")
+        wire.expect("names are server names here, and what annotations and Secrets say was tried before")
     }
 }
