@@ -224,6 +224,7 @@ impl Seen {
                 false
             }
             "connection" => false,
+            name if is_hop_by_hop(name) || self.takes_off(name, response) => false,
             "date" => {
                 self.date = true;
                 true
@@ -236,9 +237,13 @@ impl Seen {
                 self.promise = true;
                 true
             }
-            name if is_hop_by_hop(name) => false,
-            name => !(self.names && may_be_nominated(name) && is_nominated(name, response)),
+            _ => true,
         }
+    }
+
+    /// Whether `Connection` names it: a field of this hop, whatever it is.
+    fn takes_off(&self, name: &str, response: &Response<'_, '_>) -> bool {
+        self.names && may_be_nominated(name) && is_nominated(name, response)
     }
 
     /// What the fields say of the body, if it is clear.
@@ -296,4 +301,30 @@ fn digits(text: &[u8]) -> Option<u64> {
     let digit = |byte: &u8| byte.is_ascii_digit().then(|| u64::from(byte - b'0'));
     let sum = |sum: u64, byte: &u8| sum.checked_mul(10)?.checked_add(digit(byte)?);
     text.iter().try_fold(0, sum).filter(|_| !text.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderMap;
+
+    use super::{Reading, Setting, fields, read};
+    use crate::config::HeadRules;
+
+    /// Ingress: 26
+    #[test]
+    fn what_an_endpoint_says_of_its_hop_goes_no_further_whatever_it_is_called() {
+        let rules = HeadRules::default();
+        let date = |to: &mut Vec<u8>| to.extend_from_slice(b"today");
+        let setting = Setting { head_only: false, last: false, rules: &rules, promise: None, date };
+        let said = "HTTP/1.1 200 OK\r\nConnection: date, Server,X, strict-transport-security, set-cookie\r\nDate: then\r\n\
+            Server: theirs\r\nX: y\r\nStrict-Transport-Security: a\r\nY: z\r\nContent-Length: 0\r\n\r\n";
+        let mut out = Vec::new();
+        assert!(matches!(read(said.as_bytes(), setting, &mut out), Reading::Head(_)));
+        let wanted = "HTTP/1.1 200 OK\r\ny: z\r\ncontent-length: 0\r\nserver: fedgate\r\ndate: today\r\n\r\n";
+        assert_eq!(String::from_utf8(out).as_deref(), Ok(wanted));
+        let mut over_http2 = HeaderMap::new();
+        assert!(matches!(fields(said.as_bytes(), false, &rules, &mut over_http2), Reading::Head(_)));
+        let names: Vec<&str> = over_http2.keys().map(http::HeaderName::as_str).collect();
+        assert_eq!((over_http2["server"].as_bytes(), names.len()), (&b"fedgate"[..], 3), "{names:?}");
+    }
 }
