@@ -3,9 +3,9 @@
 //! Takes what the general way (`proxy`) would pass on without a decision, and hands it the connection with the first
 //! request that needs one, or that failed: nothing is answered here but what an endpoint said.
 
-mod answer;
-mod ask;
-mod chunks;
+pub mod answer;
+pub mod ask;
+pub mod chunks;
 mod exchange;
 mod field;
 mod flow;
@@ -33,6 +33,11 @@ use crate::stream::Downstream;
 use crate::trace::Span;
 use answer::{Reading, Setting, place};
 use ask::Ask;
+#[cfg(feature = "fuzzing")]
+pub use flow::fields as trailers;
+#[cfg(feature = "fuzzing")]
+pub use relay::chunk;
+
 use exchange::{Asker, Missed, Talk, Trial, piece_limit};
 
 /// Bytes that are asked for at once.

@@ -31,6 +31,8 @@ pub mod explain;
 mod express;
 pub mod failure;
 mod filter;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 pub mod import;
 mod listen;
 pub mod metrics;

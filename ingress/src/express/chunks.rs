@@ -29,6 +29,12 @@ pub enum Chunks {
 #[derive(Debug, PartialEq, Eq)]
 pub struct Malformed;
 
+impl Default for Chunks {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl Chunks {
     /// Before the first chunk.
     #[must_use]

@@ -163,7 +163,10 @@ impl Pieces for Flow {
 }
 
 /// Trailers, without those that would speak of this connection or of how the body is framed.
-fn fields(bytes: &[u8]) -> Result<Option<HeaderMap>, Malformed> {
+///
+/// # Errors
+/// [`Malformed`]
+pub fn fields(bytes: &[u8]) -> Result<Option<HeaderMap>, Malformed> {
     let mut slots = [httparse::EMPTY_HEADER; TRAILERS];
     let Ok(httparse::Status::Complete((_, parsed))) = httparse::parse_headers(bytes, &mut slots) else {
         return Err(Malformed);

@@ -126,7 +126,7 @@ fn up_to(left: u64, most: usize) -> usize {
 }
 
 /// `bytes` as one chunk; none is none, since an empty one would be the last.
-fn chunk(bytes: &[u8], to: &mut Vec<u8>) {
+pub fn chunk(bytes: &[u8], to: &mut Vec<u8>) {
     if bytes.is_empty() {
         return;
     }

@@ -36,8 +36,9 @@ pub struct Guard {
     framing: Framing,
 }
 
+/// What a request has come to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-enum State {
+pub enum State {
     /// Before a request line, where empty lines are passed over.
     #[default]
     Start,
@@ -106,6 +107,13 @@ impl Guard {
             }
         }
         at
+    }
+
+    /// What it has come to.
+    #[cfg(feature = "fuzzing")]
+    #[must_use]
+    pub fn state(&self) -> State {
+        self.state
     }
 
     /// The length of the body after a head of which nothing could be read differently; `None` for other heads and for chunks.

@@ -3,11 +3,15 @@
 
 #![no_main]
 
+mod answer;
+mod ask;
 mod decode;
 mod expression;
+mod first;
 mod page;
 mod patch;
 mod request;
+mod routes;
 mod select;
 
 use std::sync::LazyLock;
@@ -31,6 +35,10 @@ const TARGETS: &[(&str, Target)] = &[
     ("continue", page::tokens),
     ("cel", expression::cel),
     ("jsonpath", expression::jsonpath),
+    ("http-request", ask::request),
+    ("http-answer", answer::answer),
+    ("first-bytes", first::bytes),
+    ("routes", routes::table),
 ];
 
 static TARGET: LazyLock<Target> = LazyLock::new(|| {
