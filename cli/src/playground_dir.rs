@@ -45,6 +45,13 @@ impl Dir {
         Ok(Self(path.to_owned()))
     }
 
+    /// What a command about this playground needs behind it to be typed as it stands: nothing where it is the usual one.
+    #[must_use]
+    pub fn flag(&self) -> String {
+        let usual = Self::of_playground(None).is_ok_and(|usual| usual.0 == self.0);
+        if usual { String::new() } else { format!(" --dir {}", quoted(&self.0)) }
+    }
+
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.0
@@ -104,7 +111,7 @@ impl Dir {
             Ok(()) => Ok(Claim(file)),
             Err(TryLockError::WouldBlock) => {
                 Err(Failure::new("FG-UP-001", format!("a playground runs in {}", self.0.display()))
-                    .fix("end it (`fedgate down`), or give another --dir"))
+                    .fix(format!("end it (`fedgate down{}`), or give another --dir", self.flag())))
             }
             Err(TryLockError::Error(e)) => Err(failed(e)),
         }
@@ -160,6 +167,14 @@ impl Addresses {
     }
 }
 
+/// A path as a shell takes it for one word.
+#[must_use]
+pub fn quoted(path: &Path) -> String {
+    let text = path.display().to_string();
+    let plain = |c: char| c.is_alphanumeric() || "/._-+@:,=".contains(c);
+    if !text.is_empty() && text.chars().all(plain) { text } else { format!("'{}'", text.replace('\'', "'\\''")) }
+}
+
 /// An address as a client on this machine dials it.
 #[must_use]
 pub fn dialled(address: std::net::SocketAddr) -> String {
@@ -174,15 +189,30 @@ pub fn dialled(address: std::net::SocketAddr) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::Dir;
+    use std::path::Path;
+
+    use super::{Dir, quoted};
 
     #[test]
     fn a_directory_has_one_playground_at_a_time() {
         let temporary = tempfile::tempdir().unwrap();
         let dir = Dir::make(temporary.path()).unwrap();
         let first = dir.claim().unwrap();
-        assert_eq!(dir.claim().unwrap_err().code, "FG-UP-001");
+        let refused = dir.claim().unwrap_err();
+        let wanted = format!("end it (`fedgate down --dir {}`), or give another --dir", temporary.path().display());
+        assert_eq!((refused.code, refused.fix), ("FG-UP-001", Some(wanted)));
         drop(first);
         dir.claim().unwrap();
+    }
+
+    #[test]
+    fn commands_name_a_directory_that_is_not_the_usual_one() {
+        assert_eq!(Dir::of_playground(None).unwrap().flag(), "");
+        assert_eq!(Dir::of_playground(Some(Path::new("/tmp/a b"))).unwrap().flag(), " --dir '/tmp/a b'");
+        for (path, word) in
+            [("/tmp/x-1", "/tmp/x-1"), ("./up", "./up"), ("a'b", r"'a'\''b'"), ("$HOME", "'$HOME'"), ("", "''")]
+        {
+            assert_eq!(quoted(Path::new(path)), word);
+        }
     }
 }

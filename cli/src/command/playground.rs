@@ -13,7 +13,7 @@ use clap::builder::PossibleValue;
 use crate::config::{DefaultPlacement, Role, ServeFlags};
 use crate::failure::Failure;
 use crate::kubeconfig;
-use crate::playground_dir::Dir;
+use crate::playground_dir::{Dir, quoted};
 use crate::up::{MembersFlag, Playground, UpConfig};
 
 /// How long `up --detach` waits for the playground to be ready.
@@ -137,7 +137,8 @@ fn detach(dir: &Dir) -> Result<(), Failure> {
         }
         std::thread::sleep(Duration::from_millis(20));
     }
-    super::print(&format!("playground ready, log in {}\n{} down stops it\n", dir.log().display(), program_name()))
+    let (log, down) = (dir.log(), format!("{} down{}", program_name(), dir.flag()));
+    super::print(&format!("playground ready, log in {}\n{down} stops it\n", log.display()))
 }
 
 fn welcome(playground: &Playground, demo: bool) -> Result<(), Failure> {
@@ -158,7 +159,7 @@ fn welcome(playground: &Playground, demo: bool) -> Result<(), Failure> {
     let select = if playground.merged() {
         String::new()
     } else {
-        format!("  export KUBECONFIG={}\n", playground.dir().kubeconfig().display())
+        format!("  export KUBECONFIG={}\n", quoted(&playground.dir().kubeconfig()))
     };
     let (_, http_port) = at.ingress.rsplit_once(':').unwrap_or(("", "80"));
     let look = if demo {
@@ -170,7 +171,7 @@ fn welcome(playground: &Playground, demo: bool) -> Result<(), Failure> {
         "  kubectl create deployment web --image=demo/web:1 --port=8080 --replicas=6\n".to_owned()
     };
     let break_one = match &playground.members() {
-        MembersFlag::Simulated(_) => format!("  {} sim fail east\n", program_name()),
+        MembersFlag::Simulated(_) => format!("  {} sim fail east{}\n", program_name(), playground.dir().flag()),
         MembersFlag::Contexts(_) => String::new(),
     };
     super::print(&format!(
@@ -239,10 +240,12 @@ pub async fn sim(sim: &Sim) -> Result<(), Failure> {
     let dir = Dir::of_playground(sim.dir.as_deref())?;
     match playground::control::ask(&dir.control(), &sim.fault, &sim.member).await {
         Ok(done) => super::print(&format!("{done}\n")),
-        Err(e) if matches!(e.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::ConnectionRefused) => {
-            Err(Failure::new("FG-UP-002", format!("no playground runs in {}", dir.path().display()))
-                .fix("fedgate up --demo; or --dir DIR, if one runs elsewhere"))
-        }
+        Err(e) if matches!(e.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::ConnectionRefused) => Err(
+            Failure::new("FG-UP-002", format!("no playground runs in {}", dir.path().display())).fix(match sim.dir {
+                None => "fedgate up --demo; or --dir DIR, if one runs elsewhere".to_owned(),
+                Some(_) => format!("fedgate up --demo{}", dir.flag()),
+            }),
+        ),
         Err(e) => Err(Failure::new("FG-CLI-001", e.to_string())),
     }
 }

@@ -17,6 +17,7 @@ use super::{Local, network, planes};
 use crate::config::ServeConfig;
 use crate::failure::Failure;
 use crate::identity::Identity;
+use crate::playground_dir::Dir;
 
 /// Paths that anybody may ask, as kube-apiserver leaves them open.
 const OPEN_PATHS: [&str; 6] = ["/livez", "/livez/*", "/readyz", "/readyz/*", "/healthz", "/version"];
@@ -65,9 +66,16 @@ pub(super) async fn open(config: &ServeConfig) -> Result<Local, Failure> {
     let api = builder.open(StoreConfig::Redb(config.store.clone())).await.map_err(|e| {
         Failure::new("FG-UP-001", format!("cannot open {}", config.store.display()))
             .because(chain(&e))
-            .fix("end the other server (`fedgate down`), or give another --data-dir")
+            .fix(end_the_other(&config.data_dir))
     })?;
     Ok(Local { api, identity, view, tls_secrets })
+}
+
+/// How a directory gets free that another process has.
+fn end_the_other(dir: &Path) -> String {
+    let running = Dir::of_playground(Some(dir)).ok().filter(|dir| dir.pid().exists());
+    let how = running.map_or(String::new(), |dir| format!(" (`fedgate down{}`)", dir.flag()));
+    format!("end the other server{how}, or give another --data-dir")
 }
 
 /// Writes the first objects, starts the API's own controllers and listens; gives the bound address.
@@ -157,4 +165,19 @@ fn authenticators(config: &ServeConfig, identity: &Identity) -> Result<Authentic
 
 fn read(path: &Path) -> Result<String, Failure> {
     std::fs::read_to_string(path).map_err(|e| Failure::local(format!("cannot read {}", path.display()), e))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::end_the_other;
+
+    #[test]
+    fn only_a_playground_is_ended_by_down() {
+        let dir = tempfile::tempdir().expect("a directory");
+        assert_eq!(end_the_other(dir.path()), "end the other server, or give another --data-dir");
+        std::fs::write(dir.path().join("fedgate.pid"), "1").expect("written");
+        let wanted =
+            format!("end the other server (`fedgate down --dir {}`), or give another --data-dir", dir.path().display());
+        assert_eq!(end_the_other(dir.path()), wanted);
+    }
 }
