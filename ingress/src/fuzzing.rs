@@ -4,6 +4,7 @@
 
 pub use crate::filter::rewritten;
 pub use crate::peer::Peer;
+pub use crate::refusal::Refusal;
 pub use crate::route::normal_path;
 
 /// The PROXY protocol.

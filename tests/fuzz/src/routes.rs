@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use http::Request;
+use http::uri::PathAndQuery;
 use ingress::explain::{Question, Sight, Step, explain};
 use ingress::fuzzing::{normal_path, rewritten};
 use ingress::snapshot::{IngressClass, IngressObject, Named, ServiceObject};
@@ -165,7 +166,8 @@ fn shown(table: &RouteTable) -> (Vec<String>, Vec<String>) {
 
 /// What a request finds is of the table, what the endpoint would see is a path below its root, and it can be explained.
 fn ask(table: &RouteTable, host: &str, target: &str) {
-    let (path, query) = target.split_once('?').map_or((target, None), |(path, query)| (path, Some(query)));
+    let Ok(target) = target.parse::<PathAndQuery>() else { return };
+    let (path, query) = (target.path(), target.query());
     let name = host.to_ascii_lowercase();
     if let Ok(normal) = normal_path(path) {
         let normal = normal.as_deref().unwrap_or(path);
