@@ -40,6 +40,44 @@ async fn annotations_choose_and_withdraw() {
     federation.stop().await;
 }
 
+/// The hub's own account sees no Secrets in members: who writes them reads them.
+#[tokio::test]
+async fn a_secret_arrives_changes_and_leaves() {
+    let federation = start().await;
+    let hub = federation.hub();
+    let secret = |value: &str| {
+        json!({
+            "apiVersion": "v1", "kind": "Secret", "metadata": {
+                "name": "key", "namespace": "default", "annotations": {CLUSTERS: "east,west"},
+            },
+            "stringData": {"a": value},
+        })
+    };
+    let members = ["east", "west"];
+    let holds_data = async |data: &str| {
+        shop::is_in(&federation, "secrets", "key", &members).await?;
+        for member in members {
+            let copy = federation.member(member).kubectl.get("secrets", "key").await?;
+            holds(copy["data"]["a"] == data, || format!("{member} has {}", copy["data"]))?;
+        }
+        for row in [shop::row(hub, "key", "east").await?, shop::row(hub, "key", "west").await?] {
+            holds(row["phase"] == "Applied", || format!("the binding says {row}"))?;
+        }
+        Ok(())
+    };
+    hub.apply(&secret("one")).await;
+    eventually("the secret arrives", SOON, async || holds_data("b25l").await).await;
+    hub.apply(&secret("two")).await;
+    eventually("its change arrives", SOON, async || holds_data("dHdv").await).await;
+    federation.member("east").kubectl.delete("secrets", "key").await;
+    eventually("it is put back", SOON, async || holds_data("dHdv").await).await;
+    hub.delete("secrets", "key").await;
+    eventually("it leaves", SOON, async || shop::is_in(&federation, "secrets", "key", &[]).await).await;
+    let unbound = async || shop::binding(hub, "key").await.map_or(Ok(()), |left| Err(left.to_string()));
+    eventually("nothing is bound", SOON, unbound).await;
+    federation.stop().await;
+}
+
 #[tokio::test]
 async fn a_placement_divides_by_weight() {
     let federation = start().await;

@@ -184,16 +184,55 @@ fn binding(name: &str, subject: &Value) -> Value {
         "subjects": [subject]})
 }
 
+/// Resources of the core group that the hub itself reads: not Secrets.
+const SEEN_OF_CORE: &[&str] = &[
+    "bindings",
+    "componentstatuses",
+    "configmaps",
+    "endpoints",
+    "events",
+    "limitranges",
+    "namespaces",
+    "nodes",
+    "persistentvolumeclaims",
+    "persistentvolumes",
+    "pods",
+    "pods/log",
+    "podtemplates",
+    "replicationcontrollers",
+    "resourcequotas",
+    "serviceaccounts",
+    "services",
+];
+
+/// Groups of Kubernetes that the hub itself reads.
+const SEEN_WHOLE: &[&str] = &[
+    "apps",
+    "batch",
+    "autoscaling",
+    "networking.k8s.io",
+    "policy",
+    "discovery.k8s.io",
+    "events.k8s.io",
+    "storage.k8s.io",
+    "apiextensions.k8s.io",
+    "scheduling.k8s.io",
+    "metrics.k8s.io",
+];
+
+/// Whether the hub's own account may read a kind in members that joined; to custom kinds it gets the right with their definition.
+pub(crate) fn is_seen(gvr: &Gvr) -> bool {
+    match gvr.group.as_str() {
+        "" => SEEN_OF_CORE.contains(&gvr.resource.as_str()),
+        group => SEEN_WHOLE.contains(&group) || rights::is_custom(group),
+    }
+}
+
 /// The hub itself only reads, and impersonates the executor; other people's Secrets it never sees.
 fn hub_rules(permissions: Permissions) -> Value {
     let mut rules = vec![
-        json!({"apiGroups": [""], "verbs": ["get", "list", "watch"], "resources": [
-            "bindings", "componentstatuses", "configmaps", "endpoints", "events", "limitranges", "namespaces", "nodes",
-            "persistentvolumeclaims", "persistentvolumes", "pods", "pods/log", "podtemplates",
-            "replicationcontrollers", "resourcequotas", "serviceaccounts", "services"]}),
-        json!({"apiGroups": ["apps", "batch", "autoscaling", "networking.k8s.io", "policy", "discovery.k8s.io",
-            "events.k8s.io", "storage.k8s.io", "apiextensions.k8s.io", "scheduling.k8s.io", "metrics.k8s.io"],
-            "resources": ["*"], "verbs": ["get", "list", "watch"]}),
+        json!({"apiGroups": [""], "resources": SEEN_OF_CORE, "verbs": ["get", "list", "watch"]}),
+        json!({"apiGroups": SEEN_WHOLE, "resources": ["*"], "verbs": ["get", "list", "watch"]}),
         json!({"apiGroups": ["apiregistration.k8s.io"], "resources": ["apiservices"], "verbs": ["get", "list", "watch"]}),
         json!({"apiGroups": [""], "resources": ["users"], "verbs": ["impersonate"],
             "resourceNames": [label::DEFAULT_EXECUTOR]}),
@@ -220,4 +259,25 @@ fn executor_rules() -> Value {
         {"apiGroups": [""], "verbs": ["get", "create"], "resources": [
             "pods/log", "pods/exec", "pods/attach", "pods/portforward", "pods/eviction"]},
     ])
+}
+
+#[cfg(test)]
+mod tests {
+    use federation_types::Gvr;
+
+    use super::is_seen;
+
+    #[test]
+    fn secrets_and_access_rules_are_not_the_hubs_to_see() {
+        for (group_version, resource, seen) in [
+            ("v1", "configmaps", true),
+            ("v1", "secrets", false),
+            ("apps/v1", "deployments", true),
+            ("rbac.authorization.k8s.io/v1", "roles", false),
+            ("admissionregistration.k8s.io/v1", "validatingwebhookconfigurations", false),
+            ("example.com/v1", "widgets", true),
+        ] {
+            assert_eq!(is_seen(&Gvr::new(group_version, resource)), seen, "{group_version} {resource}");
+        }
+    }
 }

@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::connect::{Connector, Target};
 use crate::credentials::Credentials;
-use crate::{IDENTITY_NAMESPACE, clusters};
+use crate::{IDENTITY_NAMESPACE, clusters, join};
 
 /// All members, cheap to clone.
 #[derive(Clone)]
@@ -222,6 +222,18 @@ impl Member {
         }
         let executor = if executor.is_empty() { &self.executor } else { executor };
         Ok(self.reader.acting_as(executor, &[])?)
+    }
+
+    /// A caller that may read copies of a kind: the hub's own identity, or `executor` (empty: the member's own) where that
+    /// sees none, as of Secrets.
+    ///
+    /// # Errors
+    /// As [`Caller::acting_as`].
+    pub fn reader_of(&self, gvr: &Gvr, executor: &str) -> Result<Caller, ApiError> {
+        if join::is_seen(gvr) {
+            return Ok(self.reader.clone());
+        }
+        self.reader.acting_as(if executor.is_empty() { &self.executor } else { executor }, &[])
     }
 
     /// The UID that the hub knows this member by, empty until it was seen once.

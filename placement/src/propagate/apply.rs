@@ -223,7 +223,8 @@ impl Copy<'_> {
 
     async fn look(&self) -> Result<Seen, ApiError> {
         let (gvr, namespace, name) = &self.place;
-        let found = self.room.member.reader.get(gvr, namespace, name).await?;
+        let reader = self.room.member.reader_of(gvr, &self.binding.spec.executor)?;
+        let found = reader.get(gvr, namespace, name).await?;
         Ok(match found {
             Some(object) => Seen::There(Arc::new(Live::of(&object, &self.room.manager))),
             None => Seen::Absent,

@@ -157,7 +157,7 @@ impl Fleet {
     /// # Errors
     /// If the kind was never listed there and the member does not answer.
     pub(crate) async fn seen(self: &Arc<Self>, room: &Arc<Room>, place: &Place) -> Result<Seen, ApiError> {
-        let watch = self.watch(room, &place.0);
+        let watch = self.watch(room, &place.0)?;
         if !watch.state().synced {
             // A member that does not answer would be waited for in vain.
             room.member.uid().await?;
@@ -170,17 +170,18 @@ impl Fleet {
         Ok(room.known(place))
     }
 
-    fn watch(self: &Arc<Self>, room: &Arc<Room>, gvr: &Gvr) -> Reflection<Live> {
+    fn watch(self: &Arc<Self>, room: &Arc<Room>, gvr: &Gvr) -> Result<Reflection<Live>, ApiError> {
         let mut watches = room.watches.lock();
         if let Some(watch) = watches.get(gvr) {
-            return watch.clone();
+            return Ok(watch.clone());
         }
+        let reader = room.member.reader_of(gvr, "")?;
         let of = Collection::all(gvr.clone()).labelled(format!("{}={}", label::HUB, self.world.hub_uid));
         let manager = room.manager.clone();
         let (fleet, answered, kind) = (self.clone(), room.answered.clone(), gvr.clone());
         let (member, queue) = (room.member.name.to_string(), room.queue.clone());
-        let reflector = Reflector::new(room.member.reader.clone(), of, move |object| Some(Live::of(&object, &manager)))
-            .on_change(move |change| {
+        let reflector =
+            Reflector::new(reader, of, move |object| Some(Live::of(&object, &manager))).on_change(move |change| {
                 let place = (kind.clone(), change.key.0.clone(), change.key.1.clone());
                 let echo = settle(&answered, &place, change.new.map(|n| n.resource_version.as_str()));
                 for binding in fleet.bindings_at(&place) {
@@ -197,7 +198,7 @@ impl Fleet {
         drop(watches);
         self.tasks.spawn(reflector.run(room.stop.clone()));
         self.tasks.spawn(self.clone().look_again(room.clone(), watch.clone()));
-        watch
+        Ok(watch)
     }
 
     /// Looks at every copy again whenever a watch that was lost stands again: backoffs end with the outage.
