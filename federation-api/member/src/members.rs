@@ -43,7 +43,7 @@ pub struct Member {
     pub name: ClusterName,
     /// The hub's own identity in the member: reads, and nothing else.
     pub reader: Caller,
-    /// Identity that writes impersonate where no Placement names another.
+    /// Identity that writes, and reads of what the hub itself sees not, impersonate where no Placement names another.
     pub executor: String,
     target: Target,
     /// UID that the hub knows this member by; empty until it has been seen once. Guards one short string.
@@ -220,8 +220,7 @@ impl Member {
         if !expected.is_empty() && expected != seen {
             return Err(IdentityError::Changed { seen: seen.to_owned(), expected });
         }
-        let executor = if executor.is_empty() { &self.executor } else { executor };
-        Ok(self.reader.acting_as(executor, &[])?)
+        Ok(self.acting_as(executor)?)
     }
 
     /// A caller that may read copies of a kind: the hub's own identity, or `executor` (empty: the member's own) where that
@@ -230,9 +229,10 @@ impl Member {
     /// # Errors
     /// As [`Caller::acting_as`].
     pub fn reader_of(&self, gvr: &Gvr, executor: &str) -> Result<Caller, ApiError> {
-        if join::is_seen(gvr) {
-            return Ok(self.reader.clone());
-        }
+        if join::is_seen(gvr) { Ok(self.reader.clone()) } else { self.acting_as(executor) }
+    }
+
+    fn acting_as(&self, executor: &str) -> Result<Caller, ApiError> {
         self.reader.acting_as(if executor.is_empty() { &self.executor } else { executor }, &[])
     }
 
