@@ -112,11 +112,12 @@ fn first_name(value: &[u8]) -> Option<Option<Box<str>>> {
         return Some(None);
     }
     let sound = |byte: &u8| byte.is_ascii_alphanumeric() || b"-._".contains(byte);
-    if name.is_empty() || name.len() > 255 || !name.iter().all(sound) {
+    if name.len() > 255 || !name.iter().all(sound) {
         return None;
     }
     let name = std::str::from_utf8(name).ok()?.to_ascii_lowercase();
-    Some(Some(name.strip_suffix('.').unwrap_or(&name).into()))
+    let name = name.strip_suffix('.').unwrap_or(&name);
+    (!name.split('.').any(str::is_empty)).then(|| Some(name.into()))
 }
 
 /// Splits off what a length of `width` bytes announces.
@@ -190,6 +191,23 @@ mod tests {
             assert_eq!(hello(bytes), Some(Hello::Strange), "{bytes:?}");
         }
         assert_eq!(hello(b""), None);
+    }
+
+    #[test]
+    fn a_name_with_an_empty_label_is_none() {
+        let seed = real("web.example");
+        let at = seed.windows(11).position(|window| window == b"web.example").expect("the name");
+        for (name, wanted) in [
+            (b"web.exampl.", Hello::Named("web.exampl".into())),
+            (b"web.examp..", Hello::Strange),
+            (b"web..xample", Hello::Strange),
+            (b".eb.example", Hello::Strange),
+            (b"...........", Hello::Strange),
+        ] {
+            let mut bytes = seed.clone();
+            bytes[at..at + name.len()].copy_from_slice(name);
+            assert_eq!(hello(&bytes), Some(wanted), "{}", name.escape_ascii());
+        }
     }
 
     #[test]
