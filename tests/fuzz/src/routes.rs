@@ -115,8 +115,12 @@ fn snapshot(ingresses: &[Value]) -> Snapshot {
     }
 }
 
+/// What Go takes for true.
+const TRUE: [&str; 6] = ["1", "t", "T", "TRUE", "true", "True"];
+
 fn is_served(table: &RouteTable, ingress: &Named) -> bool {
-    table.routes().any(|route| route.ingress == *ingress)
+    // Who is only sent on to the proper host is served nothing.
+    table.routes().any(|route| route.ingress == *ingress && route.policy.proper_host.is_none())
 }
 
 /// Each path has a route of its own, or it is said why not.
@@ -126,7 +130,7 @@ fn is_complete(snapshot: &Snapshot, table: &RouteTable) {
         assert!(table.accepted().contains(&ingress.key), "it is of our class");
         let problems: Vec<&str> =
             table.problems().iter().filter(|it| it.is_of(&ingress.key)).map(|it| it.message.as_str()).collect();
-        if ingress.annotations.get("canary").is_some_and(|canary| canary == "true") {
+        if ingress.annotations.get("canary").is_some_and(|canary| TRUE.contains(&canary.as_str())) {
             // It has no paths of its own.
             continue;
         }
