@@ -56,6 +56,7 @@ use forward::{Answered, Prior, Trip};
 use head::Inspected;
 
 use id::RequestIds;
+use tunnel::Tunnels;
 use upstream::Pool;
 use websocket::Opening;
 
@@ -86,6 +87,7 @@ pub struct Proxy {
     pub heads: HeadRules,
     /// Tunnels outlive the connection that they came from.
     pub tasks: TaskTracker,
+    tunnels: Arc<Tunnels>,
     /// Where lines of the access log go.
     pub journal: Option<Arc<Journal>>,
     limiter: Arc<Limiter>,
@@ -122,6 +124,7 @@ impl Proxy {
             )),
             shard: shared.shard,
             limits: shared.limits,
+            tunnels: Arc::new(Tunnels::new(shared.timeouts.tunnel)),
             timeouts: shared.timeouts,
             heads: shared.heads,
             tasks: TaskTracker::new(),
@@ -435,10 +438,10 @@ impl Proxy {
                 peer.switch();
             }
             self.shard.count(Count::Tunnel);
-            let tunnel = tunnel::run(lease, downstream, self.timeouts.tunnel);
+            let tunnels = self.tunnels.clone();
             self.tasks.spawn(async move {
                 let _counted = (open, in_flight);
-                tunnel.await;
+                tunnels.after_upgrade(lease, downstream).await;
             });
             return Ok(response.map(|_| AnswerBody::whole(Bytes::new())));
         }

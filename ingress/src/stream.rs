@@ -25,6 +25,15 @@ pub struct Socket {
     early: BytesMut,
 }
 
+/// A socket that nobody needs to look into any longer.
+pub struct Plain {
+    pub stream: TcpStream,
+    /// Read from it, and not yet by anybody.
+    pub early: BytesMut,
+    /// How long it may take nothing.
+    pub stall: Option<Duration>,
+}
+
 /// A client's connection.
 pub struct Downstream {
     inner: Inner,
@@ -76,6 +85,12 @@ impl Socket {
     /// Drops what was looked at and understood.
     pub fn skip(&mut self, length: usize) {
         self.early.advance(length);
+    }
+
+    /// The socket, and what was looked at.
+    #[must_use]
+    pub fn into_plain(self) -> Plain {
+        Plain { stream: self.stream, early: self.early, stall: None }
     }
 
     /// The address that the client connected to.
@@ -148,6 +163,21 @@ impl Downstream {
     /// `bytes` are read again before all others.
     pub fn rewind(&mut self, bytes: BytesMut) {
         self.early = bytes;
+    }
+
+    /// The socket alone, with what is to be read before it.
+    ///
+    /// # Errors
+    /// The connection as it was, where it is TLS.
+    pub fn into_plain(mut self) -> Result<Plain, Box<Self>> {
+        match self.inner {
+            Inner::Tls(_) => Err(Box::new(self)),
+            Inner::Plain(socket) => {
+                let Plain { stream, early, .. } = socket.into_plain();
+                self.early.extend_from_slice(&early);
+                Ok(Plain { stream, early: self.early, stall: Some(self.stall.limit) })
+            }
+        }
     }
 
     fn inner(&mut self) -> Pin<&mut (dyn Writer + 'static)> {

@@ -9,7 +9,6 @@ use crate::filter;
 use crate::metrics::Count;
 use crate::peer::Peer;
 use crate::proxy::Proxy;
-use crate::proxy::tunnel::{self, Early};
 use crate::proxy::upstream::{Link, Target};
 use crate::route::{Endpoint, Route, Way, Wish};
 use crate::stream::Socket;
@@ -24,7 +23,7 @@ impl Proxy {
             return tracing::debug!(backend = &*route.backend.name, "no endpoint takes a TLS connection");
         };
         self.shard.count(Count::Tunnel);
-        tunnel::relay(socket, upstream, Early::default(), self.timeouts.tunnel).await;
+        self.tunnels.through(socket, upstream).await;
     }
 
     async fn reach(&self, route: &Route, peer: &Peer) -> Option<Link> {

@@ -1,6 +1,10 @@
 //! An upgraded connection (WebSocket), or TLS that passes through: bytes both ways until a side ends or both fall silent.
 //!
-//! After an upgrade it begins only with the endpoint's 101.
+//! After an upgrade it begins only with the endpoint's 101. Where both ends are plain sockets their bytes leave the runtime for
+//! [`carrier`]; all others are copied by their task.
+
+pub mod carrier;
+pub mod pair;
 
 use std::cell::RefCell;
 use std::future::poll_fn;
@@ -12,48 +16,107 @@ use std::time::{Duration, Instant};
 use bytes::{Buf, Bytes, BytesMut};
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
+use mio::net::TcpStream;
+use parking_lot::Mutex;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::alarm::Alarm;
 use crate::proxy::guard::Guarded;
-use crate::proxy::upstream::Lease;
-use crate::stream::Downstream;
+use crate::proxy::tunnel::carrier::{Carrier, Farewell};
+use crate::proxy::tunnel::pair::{Limits, Pair};
+use crate::proxy::upstream::{Lease, Link};
+use crate::stream::{Downstream, Plain, Socket};
 
 /// Bytes that are on their way in each direction at most.
 const BUFFER: usize = 16 * 1024;
 
-/// Waits until both sides have switched, then copies; ends after `idle` without a byte in either direction.
-pub async fn run(lease: Lease, downstream: OnUpgrade, idle: Duration) {
-    let (upstream, downstream) = tokio::join!(lease.switched(), downstream);
-    let ((upstream, answered), downstream) = match (upstream, downstream) {
-        (Some(upstream), Ok(downstream)) => (upstream, downstream),
-        (None, _) => return tracing::debug!("the endpoint did not finish its upgrade"),
-        (_, Err(error)) => return tracing::debug!(%error, "the client did not finish its upgrade"),
-    };
-    // A whole connection comes back as what it was; a stream of HTTP/2 does not.
-    match downstream.downcast::<TokioIo<Guarded<Downstream>>>() {
-        Ok(whole) => {
-            let early = Early { up: whole.read_buf, down: answered };
-            let guarded = whole.io.into_inner();
-            if guarded.has_refused() {
-                relay(guarded, upstream, early, idle).await;
-            } else {
-                relay(guarded.into_inner(), upstream, early, idle).await;
+/// Where a worker's tunnels run.
+pub struct Tunnels {
+    idle: Duration,
+    /// Started by the first tunnel that it can carry.
+    carrier: Mutex<Option<Carrier>>,
+}
+
+impl Tunnels {
+    /// None of them outlives `idle` without a byte in either direction.
+    #[must_use]
+    pub const fn new(idle: Duration) -> Self {
+        Self { idle, carrier: Mutex::new(None) }
+    }
+
+    /// Waits until both sides have switched, then copies.
+    pub async fn after_upgrade(&self, lease: Lease, downstream: OnUpgrade) {
+        let (upstream, downstream) = tokio::join!(lease.switched(), downstream);
+        let ((upstream, answered), downstream) = match (upstream, downstream) {
+            (Some(upstream), Ok(downstream)) => (upstream, downstream),
+            (None, _) => return tracing::debug!("the endpoint did not finish its upgrade"),
+            (_, Err(error)) => return tracing::debug!(%error, "the client did not finish its upgrade"),
+        };
+        // A whole connection comes back as what it was; a stream of HTTP/2 does not.
+        let whole = match downstream.downcast::<TokioIo<Guarded<Downstream>>>() {
+            Ok(whole) => whole,
+            Err(stream) => {
+                let early = Early { up: Bytes::new(), down: answered };
+                return relay(TokioIo::new(stream), upstream, early, self.idle).await;
             }
+        };
+        let early = Early { up: whole.read_buf, down: answered };
+        let guarded = whole.io.into_inner();
+        if guarded.has_refused() {
+            return relay(guarded, upstream, early, self.idle).await;
         }
-        Err(stream) => relay(TokioIo::new(stream), upstream, Early { up: Bytes::new(), down: answered }, idle).await,
+        let downstream = guarded.into_inner();
+        let upstream = match upstream.into_plain() {
+            Ok(upstream) => upstream,
+            Err(upstream) => return relay(downstream, upstream, early, self.idle).await,
+        };
+        match downstream.into_plain() {
+            Ok(plain) => self.of_plain(plain, upstream, early).await,
+            Err(downstream) => relay(downstream, upstream, early, self.idle).await,
+        }
+    }
+
+    /// Copies what a client that was only looked at says, and what it is told.
+    pub async fn through(&self, socket: Socket, upstream: Link) {
+        match upstream.into_plain() {
+            Ok(upstream) => self.of_plain(socket.into_plain(), upstream, Early::default()).await,
+            Err(upstream) => relay(socket, upstream, Early::default(), self.idle).await,
+        }
+    }
+
+    async fn of_plain(&self, downstream: Plain, upstream: tokio::net::TcpStream, early: Early) {
+        let Plain { stream: downstream, early: looked_at, stall } = downstream;
+        let mut up = BytesMut::from(early.up);
+        up.extend_from_slice(&looked_at);
+        let end = async {
+            let sockets = [TcpStream::from_std(downstream.into_std()?), TcpStream::from_std(upstream.into_std()?)];
+            let limits = Limits { idle: self.idle, stall };
+            let ended = self.carry(Pair::new(sockets, [up, early.down.into()], limits))?;
+            ended.await.unwrap_or_else(|_| Err(io::Error::other("what carries tunnels ended")))
+        };
+        if let Err(error) = end.await as io::Result<()> {
+            tracing::debug!(%error, "a tunnel broke, or was idle for too long");
+        }
+    }
+
+    fn carry(&self, pair: Pair) -> io::Result<Farewell> {
+        let mut carrier = self.carrier.lock();
+        match &mut *carrier {
+            Some(carrier) if !carrier.has_ended() => carrier.carry(pair),
+            none => none.insert(Carrier::start()?).carry(pair),
+        }
     }
 }
 
 /// Bytes that were read with the heads, and belong to the tunnel.
 #[derive(Default)]
-pub struct Early {
+struct Early {
     up: Bytes,
     down: Bytes,
 }
 
 /// Copies both ways until a side ends; ends after `idle` without a byte in either direction.
-pub async fn relay(
+async fn relay(
     mut downstream: impl AsyncRead + AsyncWrite + Unpin,
     mut upstream: impl AsyncRead + AsyncWrite + Unpin,
     early: Early,
@@ -184,3 +247,6 @@ impl Way {
         Poll::Ready(Ok(()))
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -82,6 +82,17 @@ impl Link {
         }
     }
 
+    /// The socket alone.
+    ///
+    /// # Errors
+    /// The link as it was, where it is TLS.
+    pub fn into_plain(self) -> Result<TcpStream, Self> {
+        match self.stream {
+            Stream::Plain(stream) => Ok(stream),
+            Stream::Tls(_) => Err(self),
+        }
+    }
+
     /// Whether the system has something of it that the runtime may not know of yet; of TLS only the runtime can say.
     pub fn has_news(&self) -> bool {
         let Stream::Plain(stream) = &self.stream else { return false };
