@@ -340,9 +340,19 @@ fn speaks_http(upgrade: &HeaderValue) -> bool {
     })
 }
 
-/// Fields by which proxies say whom they speak for.
+/// Fields by which proxies say whom they speak for, and which certificate that client has shown.
 pub fn is_forwarding(name: &str) -> bool {
-    name.starts_with("x-forwarded-") || matches!(name, "forwarded" | "x-real-ip" | "x-scheme")
+    name.starts_with("x-forwarded-")
+        || matches!(
+            name,
+            "forwarded"
+                | "x-real-ip"
+                | "x-scheme"
+                | "ssl-client-cert"
+                | "ssl-client-verify"
+                | "ssl-client-subject-dn"
+                | "ssl-client-issuer-dn"
+        )
 }
 
 /// Framing, routing, forwarding and credentials are not for the other side to nominate.

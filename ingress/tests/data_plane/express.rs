@@ -55,6 +55,10 @@ async fn an_endpoint_sees_the_same_on_both_ways() {
             "GET / HTTP/1.1",
             "Proxy: http://x\r\nX_Real_IP: 1\r\nKeep-Alive: 5\r\nProxy-Connection: x\r\nHTTP2-Settings: x\r\n",
         ),
+        (
+            "GET / HTTP/1.1",
+            "SSL-Client-Verify: SUCCESS\r\nssl-client-cert: x\r\nssl-client-subject-dn: CN=a\r\nssl-client-issuer-dn: CN=b\r\n",
+        ),
         ("GET / HTTP/1.1", "X-Request-ID: mine-1\r\n"),
         ("GET / HTTP/1.1", "Range: bytes=0-1\r\nIf-None-Match: \"x\"\r\nX-Empty:\r\nX-Tab: \ta\tb\t\r\n"),
         ("GET / HTTP/1.1", "Upgrade-Insecure-Requests: 1\r\nSec-Fetch-Mode: navigate\r\nTrailer: x\r\n"),
@@ -63,6 +67,7 @@ async fn an_endpoint_sees_the_same_on_both_ways() {
             |connection: &str| format!("{line}\r\nHost: Any.Example:80\r\n{fields}Connection: {connection}\r\n\r\n");
         let (short, general) = (ask(gate.http, &request("close")).await, ask(gate.http, &request(GENERAL)).await);
         assert_eq!(told(&short), told(&general), "{line} {fields:?}");
+        assert!(!short.body.contains("ssl-client-"), "only we say what certificate was shown: {}", short.body);
     }
 }
 
