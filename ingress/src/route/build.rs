@@ -46,6 +46,10 @@ use upkeeps::{Unheard, Upkeeps};
 const UNSUPPORTED: &str = "unsupported backend";
 /// The value of the annotation `kubernetes.io/ingress.class` that means us.
 const LEGACY_CLASS: &str = "fedgate";
+/// Fields that name a Service beside the one that answers.
+const MIRRORED: &str = "metadata.annotations[mirror-target]";
+const ASKED: &str = "metadata.annotations[auth-url]";
+const PAGED: &str = "metadata.annotations[default-backend]";
 
 /// What the composition root decides about building.
 #[derive(Debug, Clone, Default)]
@@ -424,7 +428,7 @@ impl<'s> Builder<'s> {
             Some((_, Some(_))) => None,
         };
         if let Some((kind, reason, message)) = fault {
-            self.problem(ingress, kind, format!("{field}.service: {message}; its requests are answered with 503"));
+            self.problem(ingress, kind, format!("{field}.service: {message}; {}", without(field)));
             let faulty = || Arc::new(Backend::faulty(label.clone(), reason));
             return self.table.backends.entry(label.clone()).or_insert_with(faulty).clone();
         }
@@ -469,7 +473,7 @@ impl<'s> Builder<'s> {
         let (name, number) = match fault {
             Ok(found) => found,
             Err((reason, message)) => {
-                let message = format!("{field}.service: {message} its requests are answered with 503");
+                let message = format!("{field}.service: {message} {}", without(field));
                 self.problem(ingress, ProblemKind::BackendUnsupported, message);
                 let faulty = || Arc::new(Backend::faulty(label.clone(), reason));
                 return self.table.backends.entry(label.clone()).or_insert_with(faulty).clone();
@@ -536,6 +540,16 @@ impl<'s> Builder<'s> {
         table.endpoints = self.ids.now;
         table.next_id = self.ids.next_id;
         table
+    }
+}
+
+/// What comes of a Service that cannot be reached, by the field that names it.
+fn without(field: &str) -> &'static str {
+    match field {
+        MIRRORED => "no copies are sent, and requests go on as they are",
+        ASKED => "requests that need its word are answered with 500",
+        PAGED => "errors are answered as they are",
+        _ => "its requests are answered with 503",
     }
 }
 

@@ -476,6 +476,15 @@ async fn a_service_is_asked_whether_a_request_may_pass() {
     }
     let absent = gate(&[("auth-url", "http://nobody.n.svc/")]);
     assert_eq!(send(&absent, "GET /\nCookie: session=ok").await.status, 500, "who cannot be asked allows nothing");
+    for (name, value, what) in [
+        ("auth-url", "http://nobody.n.svc/", "requests that need its word are answered with 500"),
+        ("mirror-target", "http://nobody.n.svc", "no copies are sent, and requests go on as they are"),
+    ] {
+        let told =
+            gate(&[(name, value)]).routes.load().problems().iter().map(|it| it.message.clone()).collect::<Vec<_>>();
+        let missing = format!("metadata.annotations[{name}].service: there is no Service n/nobody; {what}");
+        assert_eq!(told.last(), Some(&missing));
+    }
 }
 
 #[tokio::test]

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use federation_types::label;
 
-use super::Builder;
 use super::wiring::server_name;
+use super::{ASKED, Builder};
 use crate::annotation::ExternalWish;
 use crate::route::extauth::External;
 use crate::route::wire::{UpstreamTls, WireSpec};
@@ -27,7 +27,7 @@ impl Builder<'_> {
             return None;
         }
         let server_name = server_name(&key);
-        let backend = self.service_at(ingress, key, &PortRef::Number(port), "metadata.annotations[auth-url]");
+        let backend = self.service_at(ingress, key, &PortRef::Number(port), ASKED);
         let spec = WireSpec { tls: tls.then(|| UpstreamTls::unverified(&server_name)), ..WireSpec::default() };
         let wiring = self.wire(&spec).into();
         let number = self.number(&ingress.key, &backend.name);

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use http::HeaderValue;
 
-use super::Builder;
 use super::wiring::server_name;
+use super::{Builder, MIRRORED};
 use crate::annotation::MirrorWish;
 use crate::route::mirror::Mirror;
 use crate::route::wire::{UpstreamTls, WireSpec};
@@ -25,7 +25,7 @@ impl Builder<'_> {
             return None;
         }
         let server_name = server_name(&key);
-        let backend = self.service_at(ingress, key, &PortRef::Number(port), "metadata.annotations[mirror-target]");
+        let backend = self.service_at(ingress, key, &PortRef::Number(port), MIRRORED);
         let spec = WireSpec { tls: tls.then(|| UpstreamTls::unverified(&server_name)), ..WireSpec::default() };
         let wiring = self.wire(&spec).into();
         let number = self.number(&ingress.key, &backend.name);

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::Builder;
+use super::{Builder, PAGED};
 use crate::route::ErrorPages;
 use crate::snapshot::{BackendRef, IngressObject, Named, PortRef};
 
@@ -14,7 +14,7 @@ impl Builder<'_> {
             self.snapshot.services.get(&key).and_then(|service| service.ports.iter().find(|p| p.protocol == "TCP"));
         let port = PortRef::Number(first.map_or(0, |port| port.number));
         let backend = BackendRef::Service { name, port };
-        let route = Arc::new(self.route(ingress, &backend, "metadata.annotations[default-backend]"));
+        let route = Arc::new(self.route(ingress, &backend, PAGED));
         Arc::new(ErrorPages { codes, route })
     }
 }
