@@ -68,8 +68,15 @@ struct Books<K> {
     /// Keys that were added while they ran.
     again: std::collections::HashSet<K>,
     later: BTreeSet<(Instant, u64, K)>,
-    failures: HashMap<K, u32>,
+    failures: HashMap<K, Failures>,
     sequence: u64,
+}
+
+/// How often a key failed in a row, and what was said of it last.
+#[derive(Default)]
+struct Failures {
+    count: u32,
+    said: String,
 }
 
 impl<K: Clone + Eq + Hash + Ord> Default for Queue<K> {
@@ -139,23 +146,34 @@ impl<K: Clone + Eq + Hash + Ord> Queue<K> {
         (key, next)
     }
 
-    fn done(&self, key: &K, failed: bool) -> Option<Duration> {
+    fn done(&self, key: &K) {
         let mut books = self.shared.state.lock();
-        books.running.remove(key);
-        if books.again.remove(key) {
-            books.add(key.clone());
+        books.ended(key);
+        books.failures.remove(key);
+    }
+
+    /// How long to wait before the next try, and whether the error is another than the last time.
+    fn failed(&self, key: &K, error: &str) -> (Duration, bool) {
+        let mut books = self.shared.state.lock();
+        books.ended(key);
+        let failures = books.failures.entry(key.clone()).or_default();
+        failures.count = failures.count.saturating_add(1);
+        let new = failures.said != error;
+        if new {
+            error.clone_into(&mut failures.said);
         }
-        if !failed {
-            books.failures.remove(key);
-            return None;
-        }
-        let count = books.failures.entry(key.clone()).or_insert(0);
-        *count = count.saturating_add(1);
-        Some(RETRY_MIN.saturating_mul(1 << (*count - 1).min(16)).min(RETRY_MAX))
+        (RETRY_MIN.saturating_mul(1 << (failures.count - 1).min(16)).min(RETRY_MAX), new)
     }
 }
 
 impl<K: Clone + Eq + Hash> Books<K> {
+    fn ended(&mut self, key: &K) {
+        self.running.remove(key);
+        if self.again.remove(key) {
+            self.add(key.clone());
+        }
+    }
+
     fn add(&mut self, key: K) {
         if self.running.contains(&key) {
             self.again.insert(key);
@@ -212,23 +230,25 @@ fn settle<K: Clone + Eq + Hash + Ord + fmt::Debug>(
     outcome: Result<(), ReconcileError>,
 ) {
     match outcome {
-        Ok(()) => {
-            queue.done(&key, false);
-        }
+        Ok(()) => queue.done(&key),
         Err(ReconcileError::Wait(wait, why)) => {
             tracing::debug!(controller = name, key = ?key, reason = %why, "waiting");
-            queue.done(&key, false);
+            queue.done(&key);
             queue.add_after(key, wait);
         }
         Err(ReconcileError::Reject(why)) => {
             tracing::warn!(controller = name, key = ?key, error = %why, "cannot be reconciled as it stands");
-            queue.done(&key, false);
+            queue.done(&key);
         }
         Err(ReconcileError::Retry(why)) => {
-            tracing::info!(controller = name, key = ?key, error = %why, "will try again");
-            if let Some(wait) = queue.done(&key, true) {
-                queue.add_after(key, wait);
+            let (wait, new) = queue.failed(&key, &why);
+            // What is said already is not said at each try.
+            if new {
+                tracing::info!(controller = name, key = ?key, error = %why, "will try again");
+            } else {
+                tracing::debug!(controller = name, key = ?key, error = %why, "will try again");
             }
+            queue.add_after(key, wait);
         }
     }
 }
@@ -240,7 +260,26 @@ mod tests {
 
     use tokio_util::sync::CancellationToken;
 
-    use super::{Queue, ReconcileError, drive};
+    use super::{Queue, RETRY_MAX, RETRY_MIN, ReconcileError, drive};
+
+    #[test]
+    fn an_error_is_new_once_and_waits_grow_to_a_limit() {
+        let queue = Queue::new();
+        let mut waits = Vec::new();
+        for (error, new) in [("a", true), ("a", false), ("b", true), ("b", false), ("a", true)] {
+            let (wait, told) = queue.failed(&"key", error);
+            assert_eq!(told, new, "{error}");
+            waits.push(wait.as_millis());
+        }
+        assert_eq!(waits, [50, 100, 200, 400, 800]);
+        for _ in 0..100 {
+            assert!(queue.failed(&"key", "a").0 <= RETRY_MAX);
+        }
+        assert_eq!(queue.failed(&"key", "a"), (RETRY_MAX, false));
+        assert_eq!(queue.failed(&"other", "a"), (RETRY_MIN, true));
+        queue.done(&"key");
+        assert_eq!(queue.failed(&"key", "a"), (RETRY_MIN, true), "a key that came to rest begins anew");
+    }
 
     #[tokio::test]
     async fn one_run_a_key_at_once_and_none_is_lost() {
