@@ -30,6 +30,8 @@ pub struct Tried {
     pub problems: Vec<String>,
     /// Why its requests are answered with an error.
     pub closed: Option<String>,
+    /// Its paths, and those of them that no request would be served by.
+    pub paths: (usize, usize),
 }
 
 /// Tries the Ingresses among `objects`, of networking.k8s.io/v1, with whatever else of theirs is there.
@@ -192,6 +194,7 @@ fn tried(table: &RouteTable, ingress: &IngressObject, foreign: Option<String>) -
         problem.kind == ProblemKind::Annotation && annotations.iter().any(told)
     };
     let problems = table.problems().iter().filter(|problem| problem.is_of(&ingress.key));
+    let unserved = problems.clone().filter(|problem| problem.kind == ProblemKind::PathInvalid).count();
     let mut problems: Vec<String> =
         problems.filter(|it| !elsewhere(it) && !judged(it)).map(|problem| problem.message.clone()).collect();
     if ingress.paths() == 0 && ingress.default_backend.is_none() {
@@ -199,7 +202,8 @@ fn tried(table: &RouteTable, ingress: &IngressObject, foreign: Option<String>) -
     }
     let mut routes = table.entries().into_iter().map(|entry| entry.route).filter(|route| route.ingress == ingress.key);
     let closed = routes.find_map(|route| route.policy.closed).map(str::to_owned);
-    Tried { ingress: ingress.key.clone(), foreign, annotations, problems, closed }
+    let paths = (ingress.paths(), unserved);
+    Tried { ingress: ingress.key.clone(), foreign, annotations, problems, closed, paths }
 }
 
 #[cfg(test)]
@@ -244,6 +248,22 @@ mod tests {
             assert!(closed.is_none_or(|closed| told.is_some_and(|told| told.contains(closed))), "{tried:?}");
             assert_eq!(tried.foreign, None);
         }
+    }
+
+    /// Ingress: 74
+    #[test]
+    fn paths_whose_pattern_cannot_be_used_are_counted() {
+        let mut object = ingress("a", "fedgate", json!({"nginx.ingress.kubernetes.io/use-regex": "true"}));
+        assert_eq!(one(object.clone()).paths, (1, 0));
+        let backend = object["spec"]["rules"][0]["http"]["paths"][0]["backend"].clone();
+        let path = |path: &str| json!({"path": path, "pathType": "ImplementationSpecific", "backend": backend});
+        object["spec"]["rules"][0]["http"]["paths"] = json!([path("/ok/[0-9]+"), path("/a(?!/b)"), path("/(a)\\1")]);
+        let tried = one(object);
+        assert_eq!(tried.paths, (3, 2), "{tried:?}");
+        assert!(
+            tried.problems.iter().any(|told| told.contains("/a(?!/b)") && told.contains("not served")),
+            "{tried:?}"
+        );
     }
 
     /// Ingress: 46, 74

@@ -2,6 +2,7 @@
 //!
 //! Reads a file and nothing else; the verdicts are those by which routes are built, and so is what would be closed.
 
+use std::collections::BTreeMap;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
@@ -47,13 +48,15 @@ pub fn run(command: &Ingress) -> Result<(), Failure> {
     let source = read(&import.file)?;
     let objects: Vec<Value> = serde_saphyr::from_multiple(&source)
         .map_err(|e| Failure::new("FG-CLI-001", format!("{} is no YAML", import.file.display())).because(e))?;
-    let Verdicts { text, refused, closed } = verdicts(objects);
+    let Verdicts { text, refused, closed, unserved } = verdicts(objects);
     super::print(&text)?;
-    match (refused, closed) {
-        (0, 0) => Ok(()),
-        (0, closed) => Err(Failure::new("FG-ING-001", format!("{closed} Ingresses would be served to nobody"))),
-        (count, _) => Err(Failure::new("FG-ING-001", format!("{count} annotations would not be followed"))),
-    }
+    let told = match (refused, closed, unserved) {
+        (0, 0, 0) => return Ok(()),
+        (0, 0, paths) => format!("{paths} paths would not be served"),
+        (0, closed, _) => format!("{closed} Ingresses would be served to nobody"),
+        (count, ..) => format!("{count} annotations would not be followed"),
+    };
+    Err(Failure::new("FG-ING-001", told))
 }
 
 fn read(file: &Path) -> Result<String, Failure> {
@@ -95,6 +98,8 @@ struct Verdicts {
     refused: usize,
     /// Ingresses that would be served to nobody.
     closed: usize,
+    /// Paths that no request would be served by.
+    unserved: usize,
 }
 
 /// The objects of a file and of the lists in it, Ingresses as they are today.
@@ -120,23 +125,33 @@ fn verdicts(objects: Vec<Value>) -> Verdicts {
     let tried = try_out(&flat(objects));
     let mut rows = vec![["INGRESS", "ANNOTATION", "VERDICT", "WHY"].map(str::to_owned)];
     let (mut refused, mut others) = (0, String::new());
-    for Tried { ingress, foreign, annotations, problems, closed } in &tried {
+    let (mut paths, mut unserved) = (0, 0);
+    // What is said of many Ingresses in the same words, is said once.
+    let mut classes: BTreeMap<&str, Vec<String>> = BTreeMap::new();
+    for Tried { ingress, foreign, annotations, problems, closed, paths: (all, of_them) } in &tried {
+        (paths, unserved) = (paths + all, unserved + of_them);
         for judged in annotations {
             refused += usize::from(judged.verdict == "refused");
             let why = if judged.closes { format!("{}; its routes answer 503", judged.why) } else { judged.why.clone() };
             rows.push([ingress.to_string(), judged.name.clone(), judged.verdict.to_owned(), why]);
         }
         let closed = closed.iter().map(|why| format!("its requests are answered with 503: {why}"));
-        for told in foreign.iter().chain(problems).cloned().chain(closed) {
+        if let Some(why) = foreign {
+            classes.entry(why).or_default().push(ingress.to_string());
+        }
+        for told in problems.iter().cloned().chain(closed) {
             others += &format!("  {ingress}: {told}\n");
         }
     }
+    let classes = classes.iter().map(|(why, of)| format!("  {}: {why}\n", of.join(", ")));
+    let others = classes.collect::<String>() + &others;
     let judged = rows.len() - 1;
     let mut text = if judged == 0 { String::new() } else { columns(&rows) };
     if !others.is_empty() {
         text += &format!("Besides:\n{others}");
     }
     text += &format!("{} Ingresses, {judged} annotations: {} followed, {refused} not\n", tried.len(), judged - refused);
+    text += &format!("{paths} paths: {} could be served, {unserved} not\n", paths - unserved);
     let foreign = tried.iter().filter(|tried| tried.foreign.is_some()).count();
     let closed = tried.iter().filter(|tried| tried.closed.is_some()).count();
     if foreign > 0 {
@@ -145,7 +160,7 @@ fn verdicts(objects: Vec<Value>) -> Verdicts {
     if closed > 0 {
         text += &format!("{closed} of them would be served to nobody until they are changed\n");
     }
-    Verdicts { text, refused, closed }
+    Verdicts { text, refused, closed, unserved }
 }
 
 #[cfg(test)]
@@ -177,16 +192,34 @@ items:
   metadata: {name: new, annotations: {nginx.ingress.kubernetes.io/proxy-buffering: "on"}}
 "#;
         let objects: Vec<serde_json::Value> = serde_saphyr::from_multiple(file).expect("YAML");
-        let Verdicts { text, refused, closed } = verdicts(objects);
-        assert_eq!((refused, closed), (1, 1));
+        let Verdicts { text, refused, closed, unserved } = verdicts(objects);
+        assert_eq!((refused, closed, unserved), (1, 1, 0));
         let words: Vec<Vec<&str>> = text.lines().map(|line| line.split_whitespace().take(3).collect()).collect();
         assert_eq!(words[1], ["shop/old", "configuration-snippet", "refused"]);
         assert_eq!(words[2], ["shop/old", "force-ssl-redirect", "works"]);
         assert_eq!(words[3], ["default/new", "proxy-buffering", "ignored"]);
-        assert!(text.contains("2 Ingresses, 3 annotations: 2 followed, 1 not\n2 of them are of another"), "{text}");
+        assert!(text.contains("2 Ingresses, 3 annotations: 2 followed, 1 not\n1 paths: 1 could be served, 0 not\n2 of them are of another"), "{text}");
         assert!(text.contains("1 of them would be served to nobody"), "{text}");
         assert!(text.contains("  shop/old: its class is nginx"), "{text}");
         assert!(text.contains("  shop/old: its requests are answered with 503: an annotation"), "{text}");
         assert!(text.contains("  default/new: it has no class"), "{text}");
+    }
+
+    #[test]
+    fn paths_that_are_not_served_and_classes_that_many_have() {
+        let ingress = |name: &str, path: &str| {
+            serde_json::json!({
+                "apiVersion": "networking.k8s.io/v1", "kind": "Ingress",
+                "metadata": {"name": name, "annotations": {"nginx.ingress.kubernetes.io/use-regex": "true"}},
+                "spec": {"ingressClassName": "nginx", "rules": [{"host": format!("{name}.example"), "http": {"paths": [
+                    {"path": path, "pathType": "ImplementationSpecific", "backend": {"service": {"name": "web", "port": {"number": 80}}}},
+                ]}}]},
+            })
+        };
+        let Verdicts { text, refused, closed, unserved } = verdicts(vec![ingress("a", "/x(?!/y)"), ingress("b", "/x")]);
+        assert_eq!((refused, closed, unserved), (0, 0, 1), "{text}");
+        assert!(text.contains("2 paths: 1 could be served, 1 not"), "{text}");
+        assert!(text.contains("  default/a, default/b: its class is nginx"), "{text}");
+        assert_eq!(text.matches("its class is nginx").count(), 1, "{text}");
     }
 }
