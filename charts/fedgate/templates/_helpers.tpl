@@ -114,6 +114,18 @@ helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace 
 {{- toYaml (mergeOverwrite $config $values.extraConfig) -}}
 {{- end -}}
 
+{{/* Refuses a drain that the kubelet would cut off. Takes the values. */}}
+{{- define "fedgate.drainFits" -}}
+{{- $drain := toString (.ingress.timeouts.drain | default "30s") -}}
+{{- $number := regexFind "^[0-9]+" $drain | int64 -}}
+{{- $unit := regexFind "[a-z]+$" $drain -}}
+{{- $millis := mul $number (get (dict "ms" 1 "s" 1000 "m" 60000 "h" 3600000) $unit) -}}
+{{- $grace := int64 .terminationGracePeriodSeconds -}}
+{{- if ge $millis (mul $grace 1000) -}}
+{{- fail (printf "ingress.timeouts.drain (%s) must be shorter than terminationGracePeriodSeconds (%d s), or requests in flight are cut off: raise terminationGracePeriodSeconds" $drain $grace) -}}
+{{- end -}}
+{{- end -}}
+
 {{/* Metadata and spec of a Pod. Takes {root, component, roles, resources, data}; data: claim | scratch. */}}
 {{- define "fedgate.pod" -}}
 {{- $values := .root.Values -}}
@@ -137,6 +149,9 @@ metadata:
     {{- toYaml . | nindent 4 }}
     {{- end }}
 spec:
+  {{- if has "ingress" .roles }}
+  {{- include "fedgate.drainFits" $values }}
+  {{- end }}
   serviceAccountName: {{ include "fedgate.serviceAccountName" .root }}
   automountServiceAccountToken: false
   enableServiceLinks: false

@@ -38,5 +38,12 @@ pub fn check(toolbox: &Toolbox, tally: &mut Tally) -> Result<()> {
             tally.pass(1);
         }
     }
+    let cut_off = &["template", "fedgate", "charts/fedgate", "--set", "ingress.timeouts.drain=45s"];
+    let mut helm = invoke::command("helm", cut_off);
+    let output = helm.current_dir(paths::repository()).env("PATH", toolbox.path()?).output().context("run helm")?;
+    let told = String::from_utf8_lossy(&output.stderr);
+    let refused = !output.status.success() && told.contains("must be shorter than terminationGracePeriodSeconds");
+    ensure!(refused, "a drain as long as the grace period is not refused: {told}");
+    tally.pass(1);
     Ok(())
 }
