@@ -31,9 +31,11 @@ pub enum Count {
     Reused,
     Tunnel,
     Refused,
+    Copy,
+    CopyDropped,
 }
 
-const COUNTS: [(Count, &str, &str); 11] = [
+const COUNTS: [(Count, &str, &str); 13] = [
     (Count::Connection, "connections_total", "Downstream connections accepted."),
     (Count::TlsFailed, "tls_handshake_failures_total", "TLS handshakes that did not end."),
     (Count::ConnectFailed, "upstream_connect_failures_total", "Connects that an endpoint refused."),
@@ -45,6 +47,8 @@ const COUNTS: [(Count, &str, &str); 11] = [
     (Count::Reused, "upstream_reuses_total", "Requests sent over a kept upstream connection."),
     (Count::Tunnel, "tunnels_total", "Connections upgraded to another protocol."),
     (Count::Refused, "refused_requests_total", "Requests that no backend may see: malformed, too big, ambiguous."),
+    (Count::Copy, "mirror_copies_total", "Copies of requests begun for mirrors."),
+    (Count::CopyDropped, "mirror_copies_dropped_total", "Copies left out: too many to that mirror, or of all, were under way."),
 ];
 
 /// All shards.

@@ -68,11 +68,33 @@ pub(super) fn audiences(text: &str) -> Option<BTreeSet<String>> {
     (!all.is_empty() && all.iter().all(|one| is_visible(one))).then_some(all)
 }
 
+/// What endpoints hear of the connection is the gateway's word, whatever a token says.
+const OF_THE_CONNECTION: [&str; 14] = [
+    "forwarded",
+    "ssl-client-cert",
+    "ssl-client-issuer-dn",
+    "ssl-client-subject-dn",
+    "ssl-client-verify",
+    "x-forwarded-for",
+    "x-forwarded-host",
+    "x-forwarded-port",
+    "x-forwarded-prefix",
+    "x-forwarded-proto",
+    "x-forwarded-scheme",
+    "x-real-ip",
+    "x-request-id",
+    "x-scheme",
+];
+
 /// Fields and the claims that are in them.
 pub(super) fn claims(text: &str) -> Result<Vec<(HeaderName, String)>, String> {
     let pair = |pair: &str| {
         let (name, claim) = pair.split_once('=').ok_or(format!("{pair:?} is not FIELD=CLAIM"))?;
-        Ok((told_name(name)?, claim.trim().to_owned()))
+        let name = told_name(name)?;
+        if OF_THE_CONNECTION.contains(&name.as_str()) {
+            return Err(format!("the field {name} is not a token's to set"));
+        }
+        Ok((name, claim.trim().to_owned()))
     };
     text.split(',').map(str::trim).filter(|pair| !pair.is_empty()).map(pair).collect()
 }

@@ -263,6 +263,13 @@ fn fields_that_frame_and_route_are_not_told_by_services_and_tokens() {
         let alone = reading(&[("auth-url", "http://a.b.svc/"), ("auth-response-headers", field)]);
         assert!(alone.policy.closed.is_some() && alone.findings.len() == 1, "{field}");
     }
+    // Of the connection no token speaks; a service may, which is asked about each request.
+    for field in ["X-Forwarded-For", "x-real-ip", "Forwarded", "SSL-Client-Verify"] {
+        let told = named(field);
+        let said: Vec<&str> = told.findings.iter().map(|finding| &*finding.name).collect();
+        assert_eq!((told.policy.closed.is_some(), &*said), (true, &["auth-jwt-headers"][..]), "{field}");
+    }
+    assert_eq!(named("X-Forwarded-User").policy.closed, None);
     let fine = named("X-Hosted");
     assert_eq!((fine.policy.closed, fine.findings.len()), (None, 0));
     assert_eq!(fine.bearer.expect("tokens").headers[1].0, "x-hosted");

@@ -15,25 +15,33 @@ use super::upstream::{ExchangeError, Lease, Pool, Target};
 use super::{Proxy, extauth};
 use crate::clock;
 use crate::config::Timeouts;
+use crate::metrics::Count;
 use crate::route::{Mirror, Way, Wish};
 
 /// Copies under way at once, in this process: each holds a bounded piece of a body.
 const COPIES_MAX: usize = 256;
+/// Of them to one service: so many that are slow leave room for others.
+const COPIES_OF_ONE: usize = 32;
 static COPIES: AtomicUsize = AtomicUsize::new(0);
 
 /// One copy under way, until it is dropped.
-struct Copy;
+struct Copy(Arc<Mirror>);
 
 impl Copy {
-    fn begin() -> Option<Self> {
-        let copy = Self;
-        (COPIES.fetch_add(1, Ordering::Relaxed) < COPIES_MAX).then_some(copy)
+    fn begin(mirror: &Arc<Mirror>) -> Option<Self> {
+        if !mirror.route.backend.takes_copy(COPIES_OF_ONE) {
+            return None;
+        }
+        let before = COPIES.fetch_add(1, Ordering::Relaxed);
+        let copy = Self(mirror.clone());
+        (before < COPIES_MAX).then_some(copy)
     }
 }
 
 impl Drop for Copy {
     fn drop(&mut self) {
         COPIES.fetch_sub(1, Ordering::Relaxed);
+        self.0.route.backend.copied();
     }
 }
 
@@ -43,10 +51,11 @@ impl Proxy {
         if parts.headers.contains_key(UPGRADE) {
             return;
         }
-        let Some(copy) = Copy::begin() else { return tracing::debug!("too many copies are under way") };
+        let Some(copy) = Copy::begin(mirror) else { return self.shard.count(Count::CopyDropped) };
         let asked = target.path_and_query().map_or("/", |target| target.as_str());
         let follows = if mirror.follows { asked } else { "" };
         let Ok(uri) = format!("{}{follows}", mirror.prefix).parse::<Uri>() else { return };
+        self.shard.count(Count::Copy);
         let mut request = Request::new(if mirror.body { body.tee() } else { RequestBody::none() });
         *request.method_mut() = parts.method.clone();
         *request.uri_mut() = uri;
@@ -58,12 +67,11 @@ impl Proxy {
             headers.remove(CONTENT_LENGTH);
             headers.remove(TRANSFER_ENCODING);
         }
-        let (mirror, pool, timeouts) = (Arc::clone(mirror), Arc::clone(&self.pool), self.timeouts.clone());
-
+        let (pool, timeouts) = (Arc::clone(&self.pool), self.timeouts.clone());
         // Not one of the tasks that a drain waits for: what is under way ends with the worker.
         tokio::spawn(async move {
-            let _copy = copy;
-            let sent = send(&mirror, &pool, request, &timeouts);
+            let mirror = &copy.0;
+            let sent = send(mirror, &pool, request, &timeouts);
             if tokio::time::timeout(timeouts.response, sent).await.is_err() {
                 tracing::debug!(backend = &*mirror.route.backend.name, "a copy was not answered in time");
             }

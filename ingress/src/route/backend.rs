@@ -3,7 +3,7 @@
 //! Pure but for its counters: time is passed in as milliseconds, nothing here opens a socket.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 use crate::route::affinity::Ticket;
 use crate::route::balance::{Tier, Way, agree, nearest, scramble};
@@ -41,6 +41,8 @@ struct Life {
     /// So few pass their checks that their verdict cannot be right.
     panic: AtomicBool,
     budget: Budget,
+    /// Copies of requests that are under way to it.
+    copies: AtomicUsize,
 }
 
 /// Alone on its line of memory: every pick of every worker writes it.
@@ -211,6 +213,18 @@ impl Backend {
     #[must_use]
     pub fn affords_retry(&self, now: u64) -> bool {
         self.life.budget.spend(self.life.turn.0.load(Ordering::Relaxed), now)
+    }
+
+    /// Whether another copy may be under way to it besides fewer than `most`; then [`Self::copied`] follows.
+    #[must_use]
+    pub fn takes_copy(&self, most: usize) -> bool {
+        let one_more = |under_way| (under_way < most).then_some(under_way + 1);
+        self.life.copies.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more).is_ok()
+    }
+
+    /// A copy has come to its end.
+    pub fn copied(&self) {
+        self.life.copies.fetch_sub(1, Ordering::Relaxed);
     }
 
     fn good(&self, wish: &Wish<'_>, turn: u64, and: impl Fn(&Endpoint) -> bool) -> Option<&Arc<Endpoint>> {

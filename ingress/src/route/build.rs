@@ -152,8 +152,8 @@ pub fn build(snapshot: &Snapshot, before: Option<&RouteTable>, options: &BuildOp
     for Unheard { ingress, message } in unheard {
         builder.problem(ingress, ProblemKind::Annotation, message);
     }
-    for (ingress, message) in unbelieved {
-        builder.problem(ingress, ProblemKind::SecretMissing, message);
+    for (ingress, (kind, message)) in unbelieved {
+        builder.problem(ingress, kind, message);
     }
     // Canaries first: they wait for the path that they name.
     let (canaries, others): (Vec<_>, Vec<_>) = read.into_iter().partition(|(_, reading)| reading.canary.is_some());

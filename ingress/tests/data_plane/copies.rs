@@ -108,6 +108,30 @@ async fn nobody_waits_for_a_copy() {
     }
 }
 
+/// Ingress: 81
+#[tokio::test]
+async fn a_mirror_that_never_answers_leaves_room_for_others() {
+    let main = Recorder::start().await;
+    let deaf = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let copy = Recorder::start().await;
+    let gate = |address| {
+        let mut all = with(snapshot(&[main.address]), &[("mirror-target", "http://copy.n.svc$request_uri")]);
+        add_service(&mut all, "copy", address);
+        Gate::start(&all, |config| config.timeouts.response = PATIENCE * 4)
+    };
+    let (slow, quick) = (gate(deaf.local_addr().expect("bound")), gate(copy.address));
+    // More than all copies of the process together.
+    for _ in 0..300 {
+        assert_eq!(ask(slow.http, &to_host("GET /", "")).await.status, 200);
+    }
+    let mut text = String::new();
+    slow.running.metrics.render(&mut text);
+    assert!(text.contains("fedgate_ingress_mirror_copies_total 32\n"), "{text}");
+    assert!(text.contains("fedgate_ingress_mirror_copies_dropped_total 268\n"), "{text}");
+    assert_eq!(ask(quick.http, &to_host("GET /other", "")).await.status, 200);
+    assert_eq!(copied(&copy).await.line, "GET /other");
+}
+
 /// Ingress: 54, 81
 #[tokio::test]
 async fn no_drain_waits_for_a_copy() {

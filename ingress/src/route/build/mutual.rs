@@ -9,6 +9,9 @@ use crate::route::mutual::Mutual;
 use crate::route::{ProblemKind, RouteTable};
 use crate::snapshot::{IngressObject, Named, Snapshot};
 
+/// What is wrong with a Secret, in words.
+type Fault = (ProblemKind, String);
+
 /// The rules of each host, and whose they are.
 #[derive(Default)]
 pub(super) struct MutualHosts<'s> {
@@ -28,7 +31,7 @@ impl<'s> MutualHosts<'s> {
         read: &[(&'s IngressObject, Reading)],
         snapshot: &Snapshot,
         before: Option<&RouteTable>,
-    ) -> (Self, Vec<(&'s IngressObject, String)>) {
+    ) -> (Self, Vec<(&'s IngressObject, Fault)>) {
         let (mut all, mut wrong) = (Self::default(), Vec::new());
         if read.iter().all(|(_, reading)| reading.mutual.is_none()) {
             return (all, wrong);
@@ -40,7 +43,7 @@ impl<'s> MutualHosts<'s> {
         for (ingress, reading) in read {
             let Some(wish) = &reading.mutual else { continue };
             let (rules, fault) = all.rules(ingress, wish, snapshot, before);
-            wrong.extend(fault.map(|message| (*ingress, message)));
+            wrong.extend(fault.map(|fault| (*ingress, fault)));
             for host in hosts(ingress).filter(|host| owners.get(host) == Some(&&ingress.key.namespace)) {
                 all.of.entry(host).or_insert_with(|| (ingress, Arc::clone(&rules)));
             }
@@ -65,7 +68,7 @@ impl<'s> MutualHosts<'s> {
         wish: &MutualWish,
         snapshot: &Snapshot,
         before: Option<&RouteTable>,
-    ) -> (Arc<Mutual>, Option<String>) {
+    ) -> (Arc<Mutual>, Option<Fault>) {
         let secret = wish.secret.as_deref();
         let key = secret.map(|name| Named { namespace: ingress.key.namespace.clone(), name: name.into() });
         let source = key.as_ref().and_then(|key| snapshot.user_lists.get(key));
@@ -74,7 +77,9 @@ impl<'s> MutualHosts<'s> {
         let rules = known.cloned().unwrap_or_else(|| Arc::new(Mutual::new(wish.clone(), source.cloned())));
         self.known.insert(place, Arc::clone(&rules));
         let told = key.zip(rules.fault()).map(|(key, error)| {
-            format!("metadata.annotations[auth-tls-secret]: Secret {key}: {error}; nobody is let in on its hosts")
+            let kind = if source.is_some() { ProblemKind::SecretInvalid } else { ProblemKind::SecretMissing };
+            let message = format!("Secret {key}: {error}; nobody is let in on its hosts");
+            (kind, format!("metadata.annotations[auth-tls-secret]: {message}"))
         });
         (rules, told)
     }
