@@ -48,7 +48,11 @@ const COUNTS: [(Count, &str, &str); 13] = [
     (Count::Tunnel, "tunnels_total", "Connections upgraded to another protocol."),
     (Count::Refused, "refused_requests_total", "Requests that no backend may see: malformed, too big, ambiguous."),
     (Count::Copy, "mirror_copies_total", "Copies of requests begun for mirrors."),
-    (Count::CopyDropped, "mirror_copies_dropped_total", "Copies left out: too many to that mirror, or of all, were under way."),
+    (
+        Count::CopyDropped,
+        "mirror_copies_dropped_total",
+        "Copies left out: too many to that mirror, or of all, were under way.",
+    ),
 ];
 
 /// All shards.
