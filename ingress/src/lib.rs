@@ -9,6 +9,9 @@
 //! HTTP/1.1 with a small body, and HTTP/2 without one, on a route that asks for nothing take a short way instead (`express`): the same
 //! route, endpoint, log and metrics; what needs a decision, and what failed, is handed to the way above.
 //!
+//! A tunnel (an upgrade, or TLS that passes through) between plain sockets leaves the worker's runtime for a loop of its own
+//! (`proxy::tunnel::carrier`); its task only waits for its end.
+//!
 //! # How routes get here
 //! [`Watcher`] follows the hub, [`build`] compiles a [`Snapshot`] into a [`RouteTable`], which is swapped
 //! as a whole; a request loads it once.
